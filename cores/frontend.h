@@ -1,0 +1,146 @@
+/*
+ * Front end: where a simulated thread's instructions come from (a recorded trace, a foreign trace,
+ * a built-in workload), behind one interface.
+ *
+ * A thread's stream is cut into numbered blocks that can be loaded in any order, so that the whole
+ * position of a thread is (block, access index, event index, branch index): flat, and enough to
+ * save a run or to move a thread to another core on another host. What a front end keeps besides
+ * is a cache of decoded blocks.
+ */
+#ifndef CORES_FRONTEND_H
+#define CORES_FRONTEND_H
+
+#include "pdes/err.h"
+#include "pdes/types.h"
+
+enum access_flag {
+    ACC_STORE = 1u << 0, /* else a load */
+    ACC_LOCK = 1u << 1,  /* part of a lock-prefixed instruction */
+    ACC_FENCE = 1u << 2  /* a fence (mfence, serialising instruction) stands between the previous access and this */
+};
+
+/* One memory access of one instruction, in program order. 32 bytes. */
+struct access_rec {
+    uint64_t vaddr;
+    uint32_t pc_id;   /* index into fe_block.pcs */
+    uint16_t gap;     /* instructions from the previous access's instruction (exclusive) to this one's
+                         (inclusive); 0: same instruction as the previous access */
+    uint8_t size;     /* bytes, 1 to 64 */
+    uint8_t flags;    /* enum access_flag */
+    /*
+     * Producers: distance, counted in loads of this thread, to the load that produced a source
+     * (1 = the latest load before this access; 0 = none within reach), and the number of dependent
+     * instructions between the two (each one cycle of latency; saturates at 255).
+     */
+    uint16_t addr_dep[2]; /* base and index of the address */
+    uint16_t data_dep;    /* a store's data */
+    uint8_t addr_ops[2];
+    uint8_t data_ops;
+    uint8_t reserved[5];
+};
+_Static_assert(sizeof(struct access_rec) == 32, "two accesses to a cache line");
+
+enum branch_kind { BR_COND, BR_JUMP, BR_INDIRECT, BR_CALL, BR_CALL_INDIRECT, BR_RET };
+
+/* One executed branch. It stands before access `pos` of the block. */
+struct branch_rec {
+    uint32_t pos;
+    uint32_t pc_id;
+    uint32_t target_id; /* index into fe_block.pcs, for taken branches */
+    uint16_t instr_off; /* instructions after the access before `pos` (or block start), >= 1 */
+    uint16_t dep;       /* distance in loads to the load that feeds the condition or target, 0 = none */
+    uint8_t ops;        /* dependent instructions between */
+    uint8_t kind;       /* enum branch_kind */
+    uint8_t taken;
+    uint8_t reserved;
+};
+
+/*
+ * Events, in program order with the accesses. `a` per type:
+ *   FE_IFETCH_PAGE   {virtual page number of the code page now executed}
+ *   FE_MMAP          {order, addr, len, prot, flags, vma id}     prot/flags as Linux x86-64; addr as returned
+ *   FE_MUNMAP        {order, addr, len}
+ *   FE_MPROTECT      {order, addr, len, prot}
+ *   FE_MREMAP        {order, old addr, old len, new addr, new len, vma id}
+ *   FE_BRK           {order, old end, new end, vma id}
+ *   FE_MADVISE       {order, addr, len, advice}
+ *   FE_MAP_MARK      {order}: every map event up to `order` came before what follows in this thread
+ *   FE_FUTEX_WAIT    {uaddr, wake id that released it}: 0 = it did not sleep
+ *   FE_FUTEX_WAKE    {uaddr, wake id, threads woken}
+ *   FE_THREAD_CREATE {child thread index}
+ *   FE_THREAD_EXIT   {wake id (joiners wait for it)}
+ *   FE_SYSCALL       {number, return value, read addr, read len, written addr, written len}: any
+ *                    other call; the user buffers that the kernel reads and writes
+ *   FE_ROI_BEGIN, FE_ROI_END   {user value}
+ *   FE_SAMPLE_GAP    {instructions not recorded here}
+ *   FE_FORK, FE_EXEC {child pid or 0}: for the record only
+ */
+enum fe_event_type {
+    FE_IFETCH_PAGE = 1,
+    FE_MMAP,
+    FE_MUNMAP,
+    FE_MPROTECT,
+    FE_MREMAP,
+    FE_BRK,
+    FE_MADVISE,
+    FE_MAP_MARK,
+    FE_FUTEX_WAIT,
+    FE_FUTEX_WAKE,
+    FE_THREAD_CREATE,
+    FE_THREAD_EXIT,
+    FE_SYSCALL,
+    FE_ROI_BEGIN,
+    FE_ROI_END,
+    FE_SAMPLE_GAP,
+    FE_FORK,
+    FE_EXEC
+};
+
+struct fe_event {
+    uint32_t pos;       /* stands before access `pos` of the block; nacc = after the last one */
+    uint16_t type;      /* enum fe_event_type; unknown values are skipped and counted */
+    uint16_t instr_off; /* instructions after the access before `pos` (or block start) */
+    uint64_t a[6];
+};
+
+/*
+ * One decoded block. Valid until the next load of the same thread. Instructions between the
+ * last access and the end of the block are `tail_gap`.
+ */
+struct fe_block {
+    uint32_t nacc, nbr, nev, npcs;
+    uint32_t tail_gap;
+    uint32_t last; /* 1: the thread ends with this block */
+    uint64_t first_instr;
+    const struct access_rec *acc;
+    const struct branch_rec *br;
+    const struct fe_event *ev;
+    const uint64_t *pcs;
+};
+
+struct frontend;
+
+struct frontend_ops {
+    const char *name;
+    const char *doc;
+    /*
+     * Decodes block `block` of `thread` into *out. ERR_TRACE with a logged text that names thread,
+     * block and offset when damaged.
+     */
+    enum err (*load)(struct frontend *fe, uint32_t thread, uint64_t block, struct fe_block *out);
+    void (*close)(struct frontend *fe);
+};
+
+/* Common head of every front end. Thread 0 is running at the start; others begin at FE_THREAD_CREATE
+ * unless `all_start` (built-in workloads). */
+struct frontend {
+    const struct frontend_ops *ops;
+    uint32_t nthreads;
+    bool all_start;
+    bool vmas_inferred;       /* no memory-map events: the kernel backs any address it sees */
+    uint64_t ninstr;          /* whole trace, 0 = unknown */
+    uint64_t naccesses;       /* whole trace, 0 = unknown */
+    const char *description;  /* one line for the summary: command, file, hash */
+};
+
+#endif
