@@ -1,0 +1,70 @@
+/*
+ * Messages between cores and the MimicOS kernel. The kernel is the server.
+ *
+ * Threads: the kernel schedules threads of a process on cores (run until block; a woken thread goes
+ * to its last core if idle, else to the lowest idle core, else to the run queue). A thread's
+ * position in its instruction stream travels with it, so that it may continue on any core.
+ *
+ * Requests (core -> kernel; `arg` = thread index for all but acknowledgements):
+ *   K_FAULT     a[0] vaddr, a[1] flags (KF_*)                          answered by K_SEG... K_RESUME
+ *   K_CALL      flags = fe_event type, a[0..3] = event arguments a[0..3], and for events with more a
+ *               second message K_CALL_MORE first (a[0..1] = arguments 4 and 5)
+ *                                                                     answered by K_SEG... K_RESUME,
+ *               or, when the thread blocks, by K_SWITCH (no thread to run: K_IDLE)
+ *   K_POS       sent right before a K_CALL that may block: a[0..1] = the thread's position after it
+ *   K_MARK      a[0] order: this thread has passed map mark `order`; answered (K_RESUME) only when
+ *               flags & 1 says that the core waits
+ *   K_EXIT      flags, a[0] wake id, a[1] instructions: the thread ends; answered by K_SWITCH/K_IDLE
+ *   K_AD        a[0] pte paddr, a[1] bits to set; not answered
+ *   K_FLUSHED   a[0] shootdown id; acknowledgement of K_SHOOTDOWN
+ *
+ * Answers and orders (kernel -> core):
+ *   K_SEG       one bounded piece of a handler that the core replays in kernel mode, in order:
+ *               flags = enum kseg_kind, a[0] paddr or vaddr, a[1] bytes, a[2] cost in femtoseconds
+ *   K_RESUME    the handler ends; the thread continues. a[0] result flags (KR_*), a[1] map order
+ *               executed so far in this address space
+ *   K_SWITCH    run another thread: arg = thread, a[0..1] position, a[2] = asid | levels << 32,
+ *               a[3] = root table paddr; cost follows as K_SEG before it
+ *   K_IDLE      nothing to run until the next K_SWITCH
+ *   K_SHOOTDOWN a[0] first vaddr, a[1] bytes (0: all of the asid), a[2] asid, a[3] shootdown id
+ *   K_INTERRUPT a[0] cost in femtoseconds stolen from the running thread (timer, fuzz)
+ */
+#ifndef MIMICOS_KERNEL_MSG_H
+#define MIMICOS_KERNEL_MSG_H
+
+#include "pdes/types.h"
+
+enum kernel_msg_type {
+    K_FAULT = 32,
+    K_CALL,
+    K_CALL_MORE,
+    K_POS,
+    K_MARK,
+    K_EXIT,
+    K_AD,
+    K_FLUSHED,
+    K_SEG = 64,
+    K_RESUME,
+    K_SWITCH,
+    K_IDLE,
+    K_SHOOTDOWN,
+    K_INTERRUPT
+};
+
+enum kfault_flag { KF_WRITE = 1, KF_EXEC = 2, KF_PRESENT = 4 /* permission, not absence */ };
+
+/* K_RESUME a[0] */
+enum kresume_flag {
+    KR_OK = 0,
+    KR_SEGV = 1,       /* address outside every VMA: mapped anyway as a page of its own, and counted */
+    KR_HUGE = 2,       /* the fault was served with a 2 MiB page */
+    KR_SPURIOUS = 4    /* another thread had mapped it meanwhile */
+};
+
+enum kseg_kind {
+    KSEG_COST,  /* only time */
+    KSEG_STORE, /* time, and a store to the line of paddr a[0] (page-table entry, kind LINE_PT) */
+    KSEG_ZERO   /* time to clear a[1] bytes from paddr a[0]; bypasses the caches (streaming stores) */
+};
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * The engine: runs the LPs of one rank in conservative windows.
+ *
+ * Every rank knows, per LP class, a lower bound of the next thing any LP of that class does. From
+ * these and the declared minimum latency of each edge between classes follows how far each class
+ * may run: safe[X] = min over Y of (bound[Y] + latency[Y][X]), where the bounds are first closed
+ * over chains of messages (bound[X] = min(next[X], bound[Y] + latency[Y][X])). Classes are split in
+ * two phases (cores and DRAM; shared parts and kernel) that alternate, with one exchange of messages
+ * and bounds after each. So a window is as long as a round trip, and an idle machine skips ahead.
+ * Windows never show in results: `cut_seed` shortens them at random to prove it.
+ */
+#ifndef PDES_ENGINE_H
+#define PDES_ENGINE_H
+
+#include "pdes/lp.h"
+#include "pdes/transport.h"
+
+#define ENGINE_MAX_CLASSES 8
+#define ENGINE_NPHASES 2
+
+/* One mirrored write; see lp_mirror. */
+struct mirror_write {
+    simtime_t time;
+    paddr_t addr;
+    uint64_t value;
+    uint32_t writer;
+    uint32_t reserved;
+};
+
+struct engine_hooks {
+    void *ctx;
+    /* A mirrored write reached this rank (in sender order). */
+    void (*mirror)(void *ctx, const struct mirror_write *w);
+    /* No LP of class `mirror_reader_class` on any rank acts before `floor` any more. */
+    void (*mirror_floor)(void *ctx, simtime_t floor);
+    /*
+     * All LPs have passed the boundary at `end` of epoch number `epoch`; called on every rank.
+     * Returns true to stop the run; all ranks must return the same.
+     */
+    bool (*epoch)(void *ctx, uint64_t epoch, simtime_t end);
+    /* Nothing is pending anywhere; called on every rank. True: the run is over; false: deadlock. */
+    bool (*idle)(void *ctx);
+};
+
+struct engine_config {
+    simtime_t epoch_fs;
+    simtime_t mirror_latency_fs; /* least distance of a mirrored write's time from the sender's now */
+    uint32_t mirror_reader_class;
+    uint64_t cut_seed; /* 0: full windows; else cut at random */
+};
+
+/* Host-side figures of one rank; wall-clock, never part of /stats. */
+struct engine_host {
+    uint64_t nwindows, nmessages_remote, nbytes_remote, ndelivered;
+    uint64_t wait_ns, run_ns[ENGINE_NPHASES], exchange_ns, epoch_ns;
+};
+
+enum err engine_create(const struct engine_config *cfg, const struct engine_hooks *hooks,
+                       struct transport *tr, struct engine **out);
+void engine_destroy(struct engine *e);
+
+/* Declares a class; `phase` is 0 or 1. Returns its index. */
+uint32_t engine_add_class(struct engine *e, const char *name, unsigned phase);
+/* Least latency of any message from class `src` to class `dst`; undeclared edges may not be used. */
+void engine_add_edge(struct engine *e, uint32_t src, uint32_t dst, simtime_t min_latency_fs);
+simtime_t engine_edge(const struct engine *e, uint32_t src, uint32_t dst);
+
+/*
+ * Adds the next LP (ids count up from 0, in the same order on all ranks). State of `state_bytes`,
+ * zeroed, is allocated only on rank `rank`.
+ */
+enum err engine_add_lp(struct engine *e, const struct lp_ops *ops, uint32_t cls, uint32_t instance,
+                       const void *cfg, size_t state_bytes, int rank, lpid_t *id_out);
+struct lp *engine_lp(struct engine *e, lpid_t id);
+uint32_t engine_nlps(const struct engine *e);
+
+/* Runs to the end of the simulation (a hook says stop, or nothing is left). */
+enum err engine_run(struct engine *e);
+
+/* Order-independent digest of all delivered messages of this rank's LPs (sum over ranks = machine's). */
+uint64_t engine_digest(const struct engine *e);
+const struct engine_host *engine_host(const struct engine *e);
+
+/*
+ * At an epoch boundary only: the size of, and a flat copy of, every LP of this rank with its
+ * in-flight messages. engine_load restores into an engine with the same LPs.
+ */
+size_t engine_save_bytes(const struct engine *e);
+void engine_save(const struct engine *e, void *buf);
+enum err engine_load(struct engine *e, const void *buf, size_t nbytes);
+
+#endif

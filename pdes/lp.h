@@ -1,0 +1,79 @@
+/*
+ * A logical process (LP): a state, a message handler and `advance(until)`.
+ *
+ * Life: the wiring adds every LP of the machine on every rank (only the owner allocates state) and
+ * declares the minimum latency of each edge between classes; `start` runs once at time 0; then the
+ * engine alternates `advance` (private work strictly before the next message) and `handle` (one
+ * message, in the total order) below the LP's safe time; at each epoch boundary `stats` copies the
+ * counters out. State is one flat block without pointers, so that it can be saved and moved.
+ *
+ * The order that makes results exact: a message at time t is handled before private work at t.
+ */
+#ifndef PDES_LP_H
+#define PDES_LP_H
+
+#include "pdes/desc.h"
+#include "pdes/err.h"
+#include "pdes/inbox.h"
+#include "pdes/msg.h"
+#include "pdes/types.h"
+
+struct lp;
+struct engine;
+
+struct lp_ops {
+    const char *name; /* class name in messages: "core" */
+    /* Time 0. State is zeroed. May send. */
+    void (*start)(struct lp *lp);
+    /* One message; lp->now == m->time. May send. */
+    void (*handle)(struct lp *lp, const struct msg *m);
+    /*
+     * Does all private work strictly before `until` (lp->now is the LP's to set, never backwards)
+     * and returns the time of its next private action (>= until), SIM_NEVER if it waits for a
+     * message. NULL: the LP only reacts.
+     */
+    simtime_t (*advance)(struct lp *lp, simtime_t until);
+    /* Copies the cumulative counters (stat_component.nvalues values) to `row_out`. NULL: none. */
+    void (*stats)(struct lp *lp, uint64_t *row_out);
+    /* At the end of a run that drained: asserts the LP's own conservation. NULL: nothing to check. */
+    void (*check)(struct lp *lp);
+    /* What the LP waits for, for the deadlock report. NULL: nothing. */
+    void (*describe)(struct lp *lp, char *buf, size_t size);
+};
+
+/*
+ * One LP. `state` is owned by the engine of the rank that runs it (NULL elsewhere); `cfg` is shared,
+ * read-only and not part of the state.
+ */
+struct lp {
+    simtime_t now;          /* time of the message or action in progress */
+    simtime_t next_private; /* what the last `advance` returned */
+    uint64_t seq;           /* model messages sent so far */
+    uint64_t ndelivered;
+    struct inbox inbox;
+    void *state;
+    size_t state_bytes;
+    const struct lp_ops *ops;
+    const void *cfg;
+    struct engine *engine;
+    lpid_t id;
+    uint32_t cls;      /* class index given to engine_add_class */
+    uint32_t instance; /* number within the class */
+    int rank;
+};
+
+/*
+ * Sends a model message that arrives at `time`. Asserts time >= lp->now + the declared minimum
+ * latency of the edge between the two classes. The message is copied.
+ */
+void lp_send(struct lp *lp, lpid_t dst, simtime_t time, uint16_t type, uint32_t arg, uint64_t a0,
+             uint64_t a1, uint64_t a2, uint64_t a3);
+
+/*
+ * Writes 8 bytes of simulated memory that every rank mirrors (page tables): visible from `time` on.
+ * `writer` is the LP on whose behalf it is done (LPID_NONE: nobody's). Mirror times of one sender
+ * never go back. Asserts time >= now + engine's mirror latency.
+ */
+void lp_mirror(struct lp *lp, simtime_t time, paddr_t addr, uint64_t value, lpid_t writer);
+
+#endif
