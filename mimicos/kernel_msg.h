@@ -11,7 +11,8 @@
  *               second message K_CALL_MORE first (a[0..1] = arguments 4 and 5)
  *                                                                     answered by K_SEG... K_RESUME,
  *               or, when the thread blocks, by K_SWITCH (no thread to run: K_IDLE)
- *   K_POS       sent right before a K_CALL that may block: a[0..1] = the thread's position after it
+ *   K_POS       sent right before each K_CALL, waiting K_MARK and K_EXIT: a[0..3] = the thread's
+ *               position after it (opaque to the kernel)
  *   K_MARK      a[0] order: this thread has passed map mark `order`; answered (K_RESUME) only when
  *               flags & 1 says that the core waits
  *   K_EXIT      flags, a[0] wake id, a[1] instructions: the thread ends; answered by K_SWITCH/K_IDLE
@@ -23,8 +24,9 @@
  *               flags = enum kseg_kind, a[0] paddr or vaddr, a[1] bytes, a[2] cost in femtoseconds
  *   K_RESUME    the handler ends; the thread continues. a[0] result flags (KR_*), a[1] map order
  *               executed so far in this address space
- *   K_SWITCH    run another thread: arg = thread, a[0..1] position, a[2] = asid | levels << 32,
- *               a[3] = root table paddr; cost follows as K_SEG before it
+ *   K_SWITCH    run a thread: arg = thread, a[0] = asid, a[1] = root table paddr, a[2] = page-table
+ *               levels (4 or 5), a[3] map order executed so far; preceded by K_SEG (cost of the
+ *               switch) and by K_SWITCH_POS with the thread's position in a[0..3]
  *   K_IDLE      nothing to run until the next K_SWITCH
  *   K_SHOOTDOWN a[0] first vaddr, a[1] bytes (0: all of the asid), a[2] asid, a[3] shootdown id
  *   K_INTERRUPT a[0] cost in femtoseconds stolen from the running thread (timer, fuzz)
@@ -45,6 +47,7 @@ enum kernel_msg_type {
     K_FLUSHED,
     K_SEG = 64,
     K_RESUME,
+    K_SWITCH_POS,
     K_SWITCH,
     K_IDLE,
     K_SHOOTDOWN,
