@@ -1,0 +1,273 @@
+/*
+ * Page-table memory replica; see ptmem.h.
+ *
+ * Nodes are whole 4 KiB frames, found by an open-addressing hash of the frame number; a node holds
+ * the 512 folded words and the newest log entry that touches it. Log entries of one node are
+ * chained from new to old, so a read of a node without pending writes costs one probe, and any
+ * other looks only at the pending writes of its own node.
+ *
+ * Invariants: times never go back along the log; an entry is either in the log or folded, never
+ * both; node numbers follow the order of first writes, so a saved copy depends on the writes only.
+ */
+#include "mimicos/ptmem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NODE_WORDS 512u
+#define CHUNK_NODES 64u
+#define FIRST_SLOTS 1024u
+#define FIRST_LOG 1024u
+
+struct node {
+    uint64_t pfn;
+    uint64_t newest; /* number of its newest log entry + 1; 0: none so far */
+    uint64_t word[NODE_WORDS];
+};
+
+struct entry {
+    struct mirror_write w;
+    uint64_t prev; /* number of the node's next older entry + 1 */
+};
+
+struct slot {
+    uint64_t pfn;
+    uint64_t node; /* node number + 1; 0: free */
+};
+
+struct ptmem {
+    struct slot *slots; /* nslots, a power of two, at most half full */
+    uint64_t nslots;
+    unsigned hash_shift;
+    struct node **chunks;
+    uint64_t nchunks, nnodes;
+    struct entry *log; /* ring of log_cap entries, a power of two */
+    uint64_t log_cap, log_begin, log_end;
+    simtime_t last_time; /* of the newest entry ever */
+};
+
+struct save_head {
+    uint64_t nnodes, log_begin, log_end;
+    simtime_t last_time;
+};
+
+static void *alloc_or_stop(size_t n, size_t size)
+{
+    void *p = calloc(n, size);
+    if (p == NULL)
+        err_fatal(ERR_MEMORY, "page-table replica: no memory for %zu x %zu bytes", n, size);
+    return p;
+}
+
+static struct node *node_at(const struct ptmem *m, uint64_t idx)
+{
+    return &m->chunks[idx / CHUNK_NODES][idx % CHUNK_NODES];
+}
+
+static struct entry *entry_at(const struct ptmem *m, uint64_t idx)
+{
+    return &m->log[idx & (m->log_cap - 1)];
+}
+
+/* The slot that holds `pfn`, or the free one where it belongs. */
+static struct slot *find_slot(const struct ptmem *m, uint64_t pfn)
+{
+    uint64_t i = (pfn * UINT64_C(0x9e3779b97f4a7c15)) >> m->hash_shift;
+    while (m->slots[i].node != 0 && m->slots[i].pfn != pfn)
+        i = (i + 1) & (m->nslots - 1);
+    return &m->slots[i];
+}
+
+static void set_slots(struct ptmem *m, uint64_t nslots)
+{
+    free(m->slots);
+    m->slots = alloc_or_stop(nslots, sizeof *m->slots);
+    m->nslots = nslots;
+    m->hash_shift = 64u - log2_floor(nslots);
+    for (uint64_t i = 0; i < m->nnodes; i++) {
+        uint64_t pfn = node_at(m, i)->pfn;
+        *find_slot(m, pfn) = (struct slot){pfn, i + 1};
+    }
+}
+
+static struct node *append_node(struct ptmem *m, uint64_t pfn)
+{
+    if (m->nnodes == m->nchunks * CHUNK_NODES) {
+        struct node **chunks = realloc(m->chunks, (m->nchunks + 1) * sizeof *chunks);
+        if (chunks == NULL)
+            err_fatal(ERR_MEMORY, "page-table replica: no memory for %llu nodes",
+                      (unsigned long long)m->nnodes + 1);
+        m->chunks = chunks;
+        chunks[m->nchunks++] = alloc_or_stop(CHUNK_NODES, sizeof(struct node));
+    }
+    struct node *n = node_at(m, m->nnodes++);
+    n->pfn = pfn;
+    return n;
+}
+
+static struct node *get_node(struct ptmem *m, uint64_t pfn)
+{
+    struct slot *s = find_slot(m, pfn);
+    if (s->node != 0)
+        return node_at(m, s->node - 1);
+    struct node *n = append_node(m, pfn);
+    *s = (struct slot){pfn, m->nnodes};
+    if (2 * m->nnodes > m->nslots)
+        set_slots(m, 2 * m->nslots);
+    return n;
+}
+
+static void grow_log(struct ptmem *m)
+{
+    uint64_t cap = 2 * m->log_cap;
+    struct entry *log = alloc_or_stop(cap, sizeof *log);
+    for (uint64_t i = m->log_begin; i < m->log_end; i++)
+        log[i & (cap - 1)] = *entry_at(m, i);
+    free(m->log);
+    m->log = log;
+    m->log_cap = cap;
+}
+
+enum err ptmem_create(struct ptmem **out)
+{
+    struct ptmem *m = calloc(1, sizeof *m);
+    if (m == NULL)
+        return err_log(ERR_MEMORY, "page-table replica: no memory");
+    set_slots(m, FIRST_SLOTS);
+    m->log_cap = FIRST_LOG;
+    m->log = alloc_or_stop(m->log_cap, sizeof *m->log);
+    *out = m;
+    return ERR_OK;
+}
+
+static void drop_nodes(struct ptmem *m)
+{
+    for (uint64_t i = 0; i < m->nchunks; i++)
+        free(m->chunks[i]);
+    free(m->chunks);
+    m->chunks = NULL;
+    m->nchunks = 0;
+    m->nnodes = 0;
+}
+
+void ptmem_destroy(struct ptmem *m)
+{
+    if (m == NULL)
+        return;
+    drop_nodes(m);
+    free(m->slots);
+    free(m->log);
+    free(m);
+}
+
+void ptmem_write(struct ptmem *m, const struct mirror_write *w)
+{
+    SIM_ASSERT((w->addr.v & 7u) == 0, "page-table write to %#llx is not aligned",
+               (unsigned long long)w->addr.v);
+    SIM_ASSERT(w->time >= m->last_time, "page-table write at %llu fs after one at %llu fs",
+               (unsigned long long)w->time, (unsigned long long)m->last_time);
+    if (m->log_end - m->log_begin == m->log_cap)
+        grow_log(m);
+    struct node *n = get_node(m, pfn_of(w->addr).v);
+    *entry_at(m, m->log_end) = (struct entry){*w, n->newest};
+    n->newest = ++m->log_end;
+    m->last_time = w->time;
+}
+
+void ptmem_floor(struct ptmem *m, simtime_t floor)
+{
+    while (m->log_begin < m->log_end) {
+        const struct mirror_write *w = &entry_at(m, m->log_begin)->w;
+        if (w->time > floor)
+            return;
+        struct node *n = node_at(m, find_slot(m, pfn_of(w->addr).v)->node - 1);
+        n->word[(w->addr.v >> 3) & (NODE_WORDS - 1)] = w->value;
+        m->log_begin++;
+    }
+}
+
+uint64_t ptmem_read(const struct ptmem *m, paddr_t addr, simtime_t t)
+{
+    SIM_ASSERT((addr.v & 7u) == 0, "page-table read of %#llx is not aligned",
+               (unsigned long long)addr.v);
+    const struct slot *s = find_slot(m, pfn_of(addr).v);
+    if (s->node == 0)
+        return 0;
+    const struct node *n = node_at(m, s->node - 1);
+    for (uint64_t at = n->newest; at > m->log_begin; at = entry_at(m, at - 1)->prev) {
+        const struct mirror_write *w = &entry_at(m, at - 1)->w;
+        if (w->addr.v == addr.v && w->time <= t)
+            return w->value;
+    }
+    return n->word[(addr.v >> 3) & (NODE_WORDS - 1)];
+}
+
+uint64_t ptmem_log_begin(const struct ptmem *m) { return m->log_begin; }
+uint64_t ptmem_log_end(const struct ptmem *m) { return m->log_end; }
+
+const struct mirror_write *ptmem_log_at(const struct ptmem *m, uint64_t idx)
+{
+    SIM_ASSERT(idx >= m->log_begin && idx < m->log_end,
+               "page-table log entry %llu of [%llu, %llu)", (unsigned long long)idx,
+               (unsigned long long)m->log_begin, (unsigned long long)m->log_end);
+    return &entry_at(m, idx)->w;
+}
+
+size_t ptmem_save_bytes(const struct ptmem *m)
+{
+    return sizeof(struct save_head) + m->nnodes * sizeof(struct node) +
+           (m->log_end - m->log_begin) * sizeof(struct entry);
+}
+
+void ptmem_save(const struct ptmem *m, void *buf)
+{
+    struct save_head head = {m->nnodes, m->log_begin, m->log_end, m->last_time};
+    char *p = buf;
+    memcpy(p, &head, sizeof head);
+    p += sizeof head;
+    for (uint64_t i = 0; i < m->nnodes; i++, p += sizeof(struct node))
+        memcpy(p, node_at(m, i), sizeof(struct node));
+    for (uint64_t i = m->log_begin; i < m->log_end; i++, p += sizeof(struct entry))
+        memcpy(p, entry_at(m, i), sizeof(struct entry));
+}
+
+/* Bytes that a copy with this head has, or 0 when the head contradicts itself. */
+static size_t head_bytes(const struct save_head *h, size_t nbytes)
+{
+    if (h->log_end < h->log_begin || h->nnodes > nbytes / sizeof(struct node) ||
+        h->log_end - h->log_begin > nbytes / sizeof(struct entry))
+        return 0;
+    return sizeof *h + h->nnodes * sizeof(struct node) +
+           (h->log_end - h->log_begin) * sizeof(struct entry);
+}
+
+enum err ptmem_load(struct ptmem *m, const void *buf, size_t nbytes)
+{
+    struct save_head head;
+    const char *p = buf;
+    if (nbytes < sizeof head)
+        return err_log(ERR_RUNTIME, "saved page-table replica: %zu bytes, head needs %zu", nbytes,
+                       sizeof head);
+    memcpy(&head, p, sizeof head);
+    p += sizeof head;
+    if (head_bytes(&head, nbytes) != nbytes)
+        return err_log(ERR_RUNTIME,
+                       "saved page-table replica: %zu bytes do not fit %llu nodes, log [%llu, %llu)",
+                       nbytes, (unsigned long long)head.nnodes, (unsigned long long)head.log_begin,
+                       (unsigned long long)head.log_end);
+    drop_nodes(m);
+    for (uint64_t i = 0; i < head.nnodes; i++, p += sizeof(struct node))
+        memcpy(append_node(m, 0), p, sizeof(struct node));
+    uint64_t nslots = FIRST_SLOTS;
+    while (2 * head.nnodes > nslots)
+        nslots *= 2;
+    set_slots(m, nslots);
+    m->log_begin = m->log_end = head.log_begin;
+    while (head.log_end - head.log_begin > m->log_cap)
+        grow_log(m);
+    for (uint64_t i = head.log_begin; i < head.log_end; i++, p += sizeof(struct entry))
+        memcpy(entry_at(m, i), p, sizeof(struct entry));
+    m->log_end = head.log_end;
+    m->last_time = head.last_time;
+    return ERR_OK;
+}
