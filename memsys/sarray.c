@@ -1,0 +1,35 @@
+/* See sarray.h: the parts that run once. */
+#include "memsys/sarray.h"
+
+static uint32_t words_of(uint32_t nways) { return (nways + 7) / 8; }
+
+static uint32_t set_words_of(uint32_t nways) { return 2 * words_of(nways) + 2 * nways; }
+
+size_t sarray_bytes(const struct sarray_cfg *cfg)
+{
+    return sizeof(struct sarray) +
+           (size_t)cfg->nsets * set_words_of(cfg->nways) * sizeof(uint64_t);
+}
+
+void sarray_init(struct sarray *a, const struct sarray_cfg *cfg)
+{
+    SIM_ASSERT(cfg->nsets > 0 && cfg->nways > 0 && cfg->nways <= SARRAY_MAX_WAYS &&
+                   (uint64_t)cfg->nsets * cfg->nways <= UINT32_MAX && cfg->repl < REPL_KINDS,
+               "array of %u sets of %u ways, policy %u", cfg->nsets, cfg->nways,
+               (unsigned)cfg->repl);
+    a->nsets = cfg->nsets;
+    a->nways = cfg->nways;
+    a->repl = cfg->repl;
+    a->nwords = words_of(cfg->nways);
+    a->set_words = set_words_of(cfg->nways);
+    a->rng.seed = cfg->seed;
+    for (uint32_t s = 0; s < a->nsets; s++)
+        repl_table[a->repl]->init(sarray_row(a, s) + a->nwords, a->nways);
+}
+
+void sarray_invalidate_all(struct sarray *a)
+{
+    for (uint32_t s = 0; s < a->nsets; s++)
+        for (uint32_t w = 0; w < a->nways; w++)
+            sarray_invalidate(a, s, w);
+}

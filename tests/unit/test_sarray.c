@@ -1,0 +1,194 @@
+/* The set-associative array: lookup, invalid ways, exact LRU against a list, sweeps. */
+#include "tests/unit/unit.h"
+
+#include "memsys/sarray.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct sarray *array_new(uint32_t nsets, uint32_t nways, enum repl_kind repl)
+{
+    struct sarray_cfg cfg = {nsets, nways, repl, 42};
+    struct sarray *a = calloc(1, sarray_bytes(&cfg));
+    if (a == NULL)
+        abort();
+    sarray_init(a, &cfg);
+    return a;
+}
+
+/* A demand-filled access to a set; true when it hit. */
+static bool access_set(struct sarray *a, uint32_t set, uint64_t tag)
+{
+    int way = sarray_find(a, set, tag);
+    if (way >= 0) {
+        sarray_hit(a, set, (uint32_t)way);
+        return true;
+    }
+    sarray_fill(a, set, sarray_victim(a, set), tag, ~tag);
+    return false;
+}
+
+static uint64_t rng_state;
+static uint64_t rng_next(void)
+{
+    rng_state = rng_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return rng_state >> 33;
+}
+
+/* ---- brute force: a list of tags, most recent first ---- */
+
+struct lru_list {
+    uint64_t tags[SARRAY_MAX_WAYS];
+    uint32_t n, nways;
+};
+
+static bool list_access(struct lru_list *l, uint64_t tag)
+{
+    uint32_t at = 0;
+    while (at < l->n && l->tags[at] != tag)
+        at++;
+    bool hit = at < l->n;
+    if (!hit) {
+        l->n += l->n < l->nways;
+        at = l->n - 1;
+    }
+    memmove(l->tags + 1, l->tags, at * sizeof l->tags[0]);
+    l->tags[0] = tag;
+    return hit;
+}
+
+static void list_drop(struct lru_list *l, uint64_t tag)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        if (l->tags[i] == tag) {
+            memmove(l->tags + i, l->tags + i + 1, (--l->n - i) * sizeof l->tags[0]);
+            return;
+        }
+}
+
+static void lru_equals_a_brute_force_list(void)
+{
+    static const uint32_t ways[] = {1, 2, 3, 4, 7, 8, 9, 12, 15, 16, 20, 64, 96, 127, 128};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        enum { NSETS = 3 };
+        struct sarray *a = array_new(NSETS, ways[i], REPL_LRU);
+        struct lru_list lists[NSETS] = {{.nways = ways[i]}, {.nways = ways[i]}, {.nways = ways[i]}};
+        unsigned ndiffer = 0;
+        for (unsigned n = 0; n < 20000; n++) {
+            uint32_t set = (uint32_t)(rng_next() % NSETS);
+            uint64_t tag = rng_next() % (ways[i] + ways[i] / 2 + 2);
+            if (rng_next() % 16 == 0) {
+                int way = sarray_find(a, set, tag);
+                if (way >= 0)
+                    sarray_invalidate(a, set, (uint32_t)way);
+                list_drop(&lists[set], tag);
+            } else {
+                ndiffer += access_set(a, set, tag) != list_access(&lists[set], tag);
+            }
+        }
+        CU_ASSERT_EQUAL(ndiffer, 0);
+        free(a);
+    }
+}
+
+static void a_sweep_over_one_key_too_many_never_hits_under_lru(void)
+{
+    struct sarray *a = array_new(1, 12, REPL_LRU);
+    unsigned nhits = 0;
+    for (unsigned n = 0; n < 1300; n++)
+        nhits += access_set(a, 0, n % 13);
+    CU_ASSERT_EQUAL(nhits, 0);
+    free(a);
+}
+
+static void a_sweep_that_fits_always_hits_after_warm_up_under_every_policy(void)
+{
+    for (unsigned k = 0; k < REPL_KINDS; k++) {
+        struct sarray *a = array_new(4, 12, (enum repl_kind)k);
+        unsigned nmisses = 0;
+        for (unsigned n = 0; n < 48 * 50; n++)
+            nmisses += !access_set(a, n % 4, n % 48);
+        CU_ASSERT_EQUAL(nmisses, 48);
+        CU_ASSERT_EQUAL(sarray_used(a), 48);
+        CU_ASSERT_EQUAL(sarray_capacity(a), 48);
+        free(a);
+    }
+}
+
+static void invalid_ways_are_filled_first_in_way_order(void)
+{
+    for (unsigned k = 0; k < REPL_KINDS; k++) {
+        struct sarray *a = array_new(2, 20, (enum repl_kind)k);
+        for (uint32_t w = 0; w < 20; w++) {
+            CU_ASSERT_EQUAL(sarray_victim(a, 1), w);
+            sarray_fill(a, 1, w, 100 + w, w);
+        }
+        sarray_invalidate(a, 1, 13);
+        sarray_invalidate(a, 1, 17);
+        CU_ASSERT_EQUAL(sarray_victim(a, 1), 13);
+        sarray_fill(a, 1, 13, 500, 0);
+        CU_ASSERT_EQUAL(sarray_victim(a, 1), 17);
+        CU_ASSERT_EQUAL(sarray_victim(a, 0), 0);
+        free(a);
+    }
+}
+
+static void an_invalid_way_never_matches(void)
+{
+    struct sarray *a = array_new(1, 12, REPL_LRU);
+    CU_ASSERT_EQUAL(sarray_find(a, 0, 0), -1);
+    CU_ASSERT_EQUAL(sarray_find(a, 0, UINT64_MAX), -1);
+    for (uint32_t w = 0; w < 12; w++)
+        sarray_fill(a, 0, w, w, 0);
+    sarray_invalidate_all(a);
+    for (uint64_t tag = 0; tag < 12; tag++)
+        CU_ASSERT_EQUAL(sarray_find(a, 0, tag), -1);
+    CU_ASSERT_EQUAL(sarray_used(a), 12);
+    free(a);
+}
+
+static void every_64_bit_key_is_a_legal_tag(void)
+{
+    struct sarray *a = array_new(1, 16, REPL_LRU);
+    /* Neighbours and extremes, so that fingerprints collide as well. */
+    for (unsigned round = 0; round < 2000; round++) {
+        uint64_t tag = round < 64 ? UINT64_C(1) << round : rng_next() * rng_next();
+        tag = round == 64 ? UINT64_MAX : round == 65 ? 0 : tag;
+        if (sarray_find(a, 0, tag) >= 0)
+            continue;
+        uint32_t way = sarray_victim(a, 0);
+        sarray_fill(a, 0, way, tag, tag ^ 7);
+        CU_ASSERT_EQUAL(sarray_find(a, 0, tag), (int)way);
+        CU_ASSERT_EQUAL(sarray_tag(a, 0, way), tag);
+        CU_ASSERT_EQUAL(*sarray_data(a, 0, way), tag ^ 7);
+        CU_ASSERT_TRUE(sarray_valid(a, 0, way));
+    }
+    free(a);
+}
+
+static void a_copy_of_the_block_behaves_like_the_original(void)
+{
+    struct sarray_cfg cfg = {5, 6, REPL_RANDOM, 9};
+    struct sarray *a = array_new(5, 6, REPL_RANDOM);
+    for (unsigned n = 0; n < 500; n++)
+        access_set(a, (uint32_t)(rng_next() % 5), rng_next() % 40);
+    struct sarray *b = malloc(sarray_bytes(&cfg));
+    memcpy(b, a, sarray_bytes(&cfg));
+    unsigned ndiffer = 0;
+    for (unsigned n = 0; n < 2000; n++) {
+        uint32_t set = (uint32_t)(rng_next() % 5);
+        uint64_t tag = rng_next() % 40;
+        ndiffer += access_set(a, set, tag) != access_set(b, set, tag);
+    }
+    CU_ASSERT_EQUAL(ndiffer, 0);
+    CU_ASSERT_EQUAL(memcmp(a, b, sarray_bytes(&cfg)), 0);
+    free(a);
+    free(b);
+}
+
+UNIT_MAIN("memsys/sarray", UNIT(lru_equals_a_brute_force_list),
+          UNIT(a_sweep_over_one_key_too_many_never_hits_under_lru),
+          UNIT(a_sweep_that_fits_always_hits_after_warm_up_under_every_policy),
+          UNIT(invalid_ways_are_filled_first_in_way_order), UNIT(an_invalid_way_never_matches),
+          UNIT(every_64_bit_key_is_a_legal_tag),
+          UNIT(a_copy_of_the_block_behaves_like_the_original))
