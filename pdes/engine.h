@@ -45,6 +45,7 @@ struct engine_hooks {
 struct engine_config {
     simtime_t epoch_fs;
     simtime_t mirror_latency_fs; /* least distance of a mirrored write's time from the sender's now */
+    uint32_t mirror_writer_class; /* the one class that may call lp_mirror (one LP) */
     uint32_t mirror_reader_class;
     uint64_t cut_seed; /* 0: full windows; else cut at random */
 };
@@ -76,6 +77,9 @@ uint32_t engine_nlps(const struct engine *e);
 
 /* Runs to the end of the simulation (a hook says stop, or nothing is left). */
 enum err engine_run(struct engine *e);
+
+/* End of the epoch in progress; in an `epoch` hook and in lp_ops.stats: of the epoch that closes. */
+simtime_t engine_epoch_end(const struct engine *e);
 
 /* Order-independent digest of all delivered messages of this rank's LPs (sum over ranks = machine's). */
 uint64_t engine_digest(const struct engine *e);

@@ -10,10 +10,15 @@
 
 #include "pdes/msg.h"
 
+struct inbox_key {
+    simtime_t time;
+    uint32_t slot;
+};
+
 struct inbox {
     struct msg *slots;
-    uint32_t *heap;      /* slot numbers, heap order */
-    uint32_t *free_list; /* free slot numbers */
+    struct inbox_key *heap;
+    uint32_t *free_slots;
     uint32_t n, cap, nfree, high_water;
 };
 
@@ -23,7 +28,7 @@ void inbox_push(struct inbox *b, const struct msg *m);
 void inbox_pop(struct inbox *b, struct msg *m_out);
 static inline simtime_t inbox_next_time(const struct inbox *b)
 {
-    return b->n == 0 ? SIM_NEVER : b->slots[b->heap[0]].time;
+    return b->n == 0 ? SIM_NEVER : b->heap[0].time;
 }
 
 #endif

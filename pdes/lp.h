@@ -64,8 +64,10 @@ struct lp {
 
 /*
  * Sends a model message that arrives at `time`. Asserts time >= lp->now + the declared minimum
- * latency of the edge between the two classes. The message is copied.
+ * latency of the edge between the two classes. The message is copied. Flags of eight bits travel in
+ * the upper byte of `type`: MSG_TYPE(MEM_READ, LINE_PT).
  */
+#define MSG_TYPE(type, flags) ((uint16_t)((type) | (unsigned)(flags) << 8))
 void lp_send(struct lp *lp, lpid_t dst, simtime_t time, uint16_t type, uint32_t arg, uint64_t a0,
              uint64_t a1, uint64_t a2, uint64_t a3);
 

@@ -1,0 +1,84 @@
+# Concerto. `make run` and `make test` do all the set-up; `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := all
+
+CC      ?= gcc
+BUILD   ?= build
+BIN     ?= $(if $(filter build,$(BUILD)),concerto,$(BUILD)/concerto)
+OPT     ?= -O2 -g
+WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
+SAN     ?=
+CFLAGS_ALL  = -std=c17 -D_GNU_SOURCE -I. $(OPT) $(WARN) $(SAN) -MMD -MP $(CFLAGS)
+
+FOLDERS := pdes memsys mimicos cores configs output partitions
+PLUGIN_ONLY := cores/recorder_plugin.c cores/recorder_decode.c
+SRC := $(filter-out $(PLUGIN_ONLY),$(wildcard $(addsuffix /*.c,$(FOLDERS))))
+OBJ := $(SRC:%.c=$(BUILD)/%.o)
+LIB_OBJ := $(filter-out $(BUILD)/partitions/main.o,$(OBJ))
+LIB := $(BUILD)/libconcerto.a
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
+PLUGIN := $(BUILD)/recorder_plugin.so
+
+# Evaluated only when something is compiled, after `deps` has run.
+MPI_CFLAGS = $(shell mpicc --showme:compile 2>/dev/null)
+MPI_LIBS   = $(shell mpicc --showme:link 2>/dev/null)
+H5_CFLAGS  = $(shell pkg-config --cflags hdf5-serial 2>/dev/null || pkg-config --cflags hdf5 2>/dev/null)
+H5_LIBS    = $(shell pkg-config --libs hdf5-serial 2>/dev/null || pkg-config --libs hdf5 2>/dev/null || echo -lhdf5) -lhdf5_hl
+LIBS = $(MPI_LIBS) $(H5_LIBS) -lyaml -llz4 -lxxhash -lpthread -lm
+
+GIT_VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: all deps run test unit system bench asan lint fuzz clean help install
+all: $(BIN) $(PLUGIN)
+
+help:
+	@echo "make run     install what is missing, build, simulate a shipped trace, draw its picture"
+	@echo "make test    install what is missing, build, run every test"
+	@echo "make bench   measure simulation speed; prints one table"
+	@echo "make asan    the tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make fuzz    fuzz the trace and configuration readers (SECONDS=120 each)"
+	@echo "make lint    clang-tidy, cppcheck, folder order"
+	@echo "make install DESTDIR= PREFIX=/usr/local"
+
+deps:
+	@bash .ci/deps.sh
+
+# Everything that includes a library header waits for the packages, but does not rebuild for them.
+$(OBJ) $(BUILD)/plugin/%.o $(UNIT_BIN): | $(BUILD)/.deps
+$(BUILD)/.deps:
+	@mkdir -p $(BUILD)
+	@bash .ci/deps.sh
+	@touch $@
+
+$(BUILD)/pdes/transport_mpi.o: CFLAGS_ALL += $(MPI_CFLAGS)
+$(BUILD)/output/hdf5_write.o: CFLAGS_ALL += $(H5_CFLAGS)
+$(BUILD)/partitions/main.o: CFLAGS_ALL += -DCONCERTO_GIT='"$(GIT_VERSION)"'
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -c $< -o $@
+
+$(LIB): $(LIB_OBJ)
+	rm -f $@ && ar rcs $@ $^
+
+$(BIN): $(BUILD)/partitions/main.o $(LIB)
+	$(CC) $(SAN) $^ -o $@ $(LIBS)
+
+$(BUILD)/plugin/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(filter-out $(SAN),$(CFLAGS_ALL)) -fPIC -c $< -o $@
+$(PLUGIN): $(patsubst %.c,$(BUILD)/plugin/%.o,$(PLUGIN_ONLY) cores/vmt_write.c cores/vmt_codec.c pdes/err.c)
+	$(CC) -shared $^ -o $@ -lcapstone -llz4 -lxxhash -lpthread
+
+$(BUILD)/unit/%: tests/unit/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -Wmissing-prototypes,$(CFLAGS_ALL)) $< $(LIB) -o $@ -lcunit $(LIBS)
+
+unit: $(UNIT_BIN)
+	@bash tests/run_unit.sh $(UNIT_BIN)
+
+clean:
+	rm -rf build concerto
+
+-include $(OBJ:.o=.d) $(UNIT_BIN:=.d)

@@ -1,0 +1,207 @@
+/* The engine: order, lookahead, windows, save and restore; with a small ring model and no MPI. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pdes/engine.h"
+#include "pdes/inbox.h"
+#include "pdes/rng.h"
+#include "tests/unit/unit.h"
+
+static struct msg message(simtime_t time, lpid_t src, uint64_t seq)
+{
+    return (struct msg){.time = time, .src = src, .seq = seq};
+}
+
+static void messages_come_out_by_time_then_source_then_sequence(void)
+{
+    struct inbox b = {0};
+    struct msg want[] = {message(1, 7, 9), message(2, 1, 5), message(2, 1, 6), message(2, 3, 0),
+                         message(9, 0, 0)};
+    int order[] = {3, 0, 4, 2, 1};
+    for (int i = 0; i < 5; i++)
+        inbox_push(&b, &want[order[i]]);
+    for (int i = 0; i < 5; i++) {
+        struct msg m;
+        CU_ASSERT_EQUAL(inbox_next_time(&b), want[i].time);
+        inbox_pop(&b, &m);
+        CU_ASSERT_EQUAL(memcmp(&m, &want[i], sizeof m), 0);
+    }
+    CU_ASSERT_EQUAL(inbox_next_time(&b), SIM_NEVER);
+    inbox_free(&b);
+}
+
+static void a_thousand_random_messages_come_out_sorted(void)
+{
+    struct inbox b = {0};
+    for (uint64_t i = 0; i < 1000; i++) {
+        struct msg m = message(rng_draw(1, 0, 0, 0, i) % 50, (lpid_t)(rng_draw(1, 0, 0, 1, i) % 5), i);
+        inbox_push(&b, &m);
+    }
+    struct msg last = {0}, m;
+    for (int i = 0; i < 1000; i++) {
+        inbox_pop(&b, &m);
+        CU_ASSERT_FALSE(i > 0 && msg_before(&m, &last));
+        last = m;
+    }
+    CU_ASSERT_EQUAL(b.n, 0);
+    inbox_free(&b);
+}
+
+/* A ring of LPs in two classes that pass tokens on and sum what they saw, in order. */
+struct ring_state {
+    uint64_t hash, count, epochs_seen;
+};
+struct ring_cfg {
+    uint32_t nlps;
+    simtime_t hop;
+    uint64_t limit;
+};
+
+static void ring_start(struct lp *lp)
+{
+    const struct ring_cfg *c = lp->cfg;
+    lp_send(lp, (lp->id + 1) % c->nlps, c->hop + lp->id, 1, lp->id, 0, 0, 0, 0);
+}
+
+static void ring_handle(struct lp *lp, const struct msg *m)
+{
+    const struct ring_cfg *c = lp->cfg;
+    struct ring_state *s = lp->state;
+    s->hash = rng_mix(s->hash ^ m->time ^ (uint64_t)m->arg << 40);
+    s->count++;
+    if (m->a[0] < c->limit)
+        lp_send(lp, (lpid_t)(rng_draw(5, 0, m->arg, 0, m->a[0]) % (c->nlps / 2) * 2 + (lp->id + 1) % 2),
+                lp->now + c->hop + rng_draw(9, 0, m->arg, 1, m->a[0]) % 100, 1, m->arg, m->a[0] + 1, 0,
+                0, 0);
+}
+
+static const struct lp_ops ring_ops = {.name = "ring", .start = ring_start, .handle = ring_handle};
+
+struct ring_run {
+    struct engine *e;
+    uint64_t epochs, stop_at;
+    void *saved;
+    size_t saved_bytes;
+    uint64_t save_at;
+    bool load;
+};
+
+static bool ring_epoch(void *ctx, uint64_t epoch, simtime_t end)
+{
+    struct ring_run *r = ctx;
+    (void)end;
+    r->epochs++;
+    if (r->save_at && epoch == r->save_at) {
+        r->saved_bytes = engine_save_bytes(r->e);
+        r->saved = malloc(r->saved_bytes);
+        engine_save(r->e, r->saved);
+        if (r->load) {
+            for (uint32_t i = 0; i < engine_nlps(r->e); i++) {
+                struct lp *lp = engine_lp(r->e, i);
+                memset(lp->state, 0xa5, lp->state_bytes);
+                inbox_free(&lp->inbox);
+                lp->seq = 77;
+            }
+            CU_ASSERT_EQUAL(engine_load(r->e, r->saved, r->saved_bytes), ERR_OK);
+        }
+        free(r->saved);
+    }
+    return r->stop_at && epoch + 1 == r->stop_at;
+}
+
+static bool ring_idle(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
+struct ring_result {
+    uint64_t hash, digest, epochs, windows;
+};
+
+static struct ring_result ring(uint64_t cut_seed, simtime_t hop, uint64_t save_at, bool load)
+{
+    static struct ring_cfg cfg;
+    cfg = (struct ring_cfg){.nlps = 8, .hop = hop, .limit = 500};
+    struct ring_run r = {.save_at = save_at, .load = load};
+    struct engine_config ec = {.epoch_fs = 5000, .mirror_reader_class = 99, .cut_seed = cut_seed};
+    struct engine_hooks hooks = {.ctx = &r, .epoch = ring_epoch, .idle = ring_idle};
+    engine_create(&ec, &hooks, transport_self(), &r.e);
+    uint32_t even = engine_add_class(r.e, "even", 0), odd = engine_add_class(r.e, "odd", 1);
+    engine_add_edge(r.e, even, odd, hop);
+    engine_add_edge(r.e, odd, even, hop);
+    for (uint32_t i = 0; i < cfg.nlps; i++) {
+        lpid_t id;
+        engine_add_lp(r.e, &ring_ops, i % 2 ? odd : even, i / 2, &cfg, sizeof(struct ring_state), 0, &id);
+    }
+    CU_ASSERT_EQUAL(engine_run(r.e), ERR_OK);
+    struct ring_result out = {.digest = engine_digest(r.e), .epochs = r.epochs,
+                              .windows = engine_host(r.e)->nwindows};
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < cfg.nlps; i++) {
+        struct ring_state *s = engine_lp(r.e, i)->state;
+        out.hash = rng_mix(out.hash ^ s->hash);
+        count += s->count;
+    }
+    CU_ASSERT_EQUAL(count, 8 * 501); /* every message sent was delivered once */
+    engine_destroy(r.e);
+    return out;
+}
+
+static void windows_cut_at_random_do_not_show(void)
+{
+    struct ring_result full = ring(0, 40, 0, false);
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct ring_result cut = ring(seed, 40, 0, false);
+        CU_ASSERT_EQUAL(cut.hash, full.hash);
+        CU_ASSERT_EQUAL(cut.digest, full.digest);
+        CU_ASSERT_EQUAL(cut.epochs, full.epochs);
+        CU_ASSERT(cut.windows > full.windows);
+    }
+}
+
+static void saved_scrambled_and_restored_lps_go_on_with_the_same_digest(void)
+{
+    struct ring_result full = ring(0, 40, 0, false);
+    for (uint64_t at = 1; at < full.epochs - 1; at++) {
+        struct ring_result again = ring(0, 40, at, true);
+        CU_ASSERT_EQUAL(again.hash, full.hash);
+        CU_ASSERT_EQUAL(again.digest, full.digest);
+    }
+}
+
+static void random_draws_do_not_depend_on_the_order_of_calls(void)
+{
+    uint64_t a = rng_draw(1, 2, 3, 4, 5);
+    rng_draw(1, 2, 3, 4, 6);
+    CU_ASSERT_EQUAL(rng_draw(1, 2, 3, 4, 5), a);
+    CU_ASSERT_NOT_EQUAL(rng_draw(1, 2, 3, 5, 4), a);
+    uint64_t counts[16] = {0};
+    for (uint64_t i = 0; i < 16000; i++)
+        counts[rng_below(rng_draw(7, 0, 0, 0, i), 16)]++;
+    uint64_t chi = 0; /* sum of (c - 1000)^2 / 1000, 15 degrees of freedom: below 37.7 for p = 0.001 */
+    for (int i = 0; i < 16; i++)
+        chi += (counts[i] - 1000) * (counts[i] - 1000);
+    CU_ASSERT(chi < 37700);
+}
+
+static void times_add_up_to_never_at_most(void)
+{
+    CU_ASSERT_EQUAL(time_add(SIM_NEVER, 1), SIM_NEVER);
+    CU_ASSERT_EQUAL(time_add(SIM_NEVER - 1, 5), SIM_NEVER);
+    CU_ASSERT_EQUAL(time_add(3, 4), 7);
+}
+
+static void the_nearest_word_is_found_within_its_distance(void)
+{
+    const char *const words[] = {"entries", "ways", "latency"};
+    CU_ASSERT_STRING_EQUAL(err_nearest("entires", words, 3), "entries");
+    CU_ASSERT_STRING_EQUAL(err_nearest("way", words, 3), "ways");
+    CU_ASSERT_PTR_NULL(err_nearest("frobnicate", words, 3));
+}
+
+UNIT_MAIN("pdes", UNIT(messages_come_out_by_time_then_source_then_sequence),
+          UNIT(a_thousand_random_messages_come_out_sorted), UNIT(windows_cut_at_random_do_not_show),
+          UNIT(saved_scrambled_and_restored_lps_go_on_with_the_same_digest),
+          UNIT(random_draws_do_not_depend_on_the_order_of_calls), UNIT(times_add_up_to_never_at_most),
+          UNIT(the_nearest_word_is_found_within_its_distance))
