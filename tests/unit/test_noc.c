@@ -1,0 +1,77 @@
+/* Mesh distances, worked by hand. */
+#include "tests/unit/unit.h"
+
+#include "memsys/clock.h"
+#include "memsys/noc.h"
+
+#define CYCLE_FS UINT64_C(500000)
+
+static const struct noc_params params = {2000000000, 3, 2, 1, 0};
+
+static void a_core_and_the_slice_on_its_tile_are_the_base_latency_apart(void)
+{
+    struct noc n;
+    noc_init(&n, &params, 16, 16, 4);
+    for (uint32_t i = 0; i < 16; i++)
+        CU_ASSERT_EQUAL(noc_core_slice_fs(&n, i, i), 3 * CYCLE_FS);
+    CU_ASSERT_EQUAL(noc_core_slice_min_fs(&n), 3 * CYCLE_FS);
+}
+
+static void latency_grows_with_the_manhattan_distance(void)
+{
+    struct noc n;
+    noc_init(&n, &params, 16, 16, 4);
+    /* 4 x 4: tile 0 at (0,0), tile 15 at (3,3): six hops of three cycles. */
+    CU_ASSERT_EQUAL(noc_core_slice_fs(&n, 0, 15), (3 + 6 * 3) * CYCLE_FS);
+    CU_ASSERT_EQUAL(noc_core_slice_fs(&n, 15, 0), (3 + 6 * 3) * CYCLE_FS);
+    CU_ASSERT_EQUAL(noc_core_slice_fs(&n, 5, 6), (3 + 1 * 3) * CYCLE_FS);
+}
+
+static void channels_sit_on_both_edges(void)
+{
+    struct noc n;
+    noc_init(&n, &params, 16, 16, 4);
+    /* Channels at (0,0), (3,0), (0,2), (3,2); slice 5 at (1,1). */
+    CU_ASSERT_EQUAL(noc_slice_channel_fs(&n, 5, 0), (3 + 2 * 3) * CYCLE_FS);
+    CU_ASSERT_EQUAL(noc_slice_channel_fs(&n, 5, 1), (3 + 3 * 3) * CYCLE_FS);
+    CU_ASSERT_EQUAL(noc_slice_channel_fs(&n, 5, 2), (3 + 2 * 3) * CYCLE_FS);
+    CU_ASSERT_EQUAL(noc_slice_channel_fs(&n, 5, 3), (3 + 3 * 3) * CYCLE_FS);
+    CU_ASSERT_EQUAL(noc_slice_channel_min_fs(&n), 3 * CYCLE_FS);
+}
+
+static void floors_hold_for_every_pair_of_uneven_machines(void)
+{
+    static const uint32_t shapes[][4] = {
+        {1, 1, 1, 0}, {5, 3, 2, 0}, {7, 13, 5, 3}, {64, 64, 8, 8}, {2, 9, 3, 100}};
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        struct noc_params p = params;
+        struct noc n;
+        p.columns = shapes[i][3];
+        noc_init(&n, &p, shapes[i][0], shapes[i][1], shapes[i][2]);
+        simtime_t core_min = SIM_NEVER, channel_min = SIM_NEVER;
+        for (uint32_t s = 0; s < n.nslices; s++) {
+            for (uint32_t c = 0; c < n.ncores; c++)
+                core_min = u64_min(core_min, noc_core_slice_fs(&n, c, s));
+            for (uint32_t c = 0; c < n.nchannels; c++)
+                channel_min = u64_min(channel_min, noc_slice_channel_fs(&n, s, c));
+        }
+        CU_ASSERT_EQUAL(core_min, noc_core_slice_min_fs(&n));
+        CU_ASSERT_EQUAL(channel_min, noc_slice_channel_min_fs(&n));
+        CU_ASSERT_TRUE(core_min >= 3 * CYCLE_FS);
+    }
+}
+
+static void a_period_is_rounded_once_and_edges_are_its_multiples(void)
+{
+    CU_ASSERT_EQUAL(clock_period_fs(3000000000), 333333);
+    CU_ASSERT_EQUAL(clock_period_fs(2900000000), 344828);
+    CU_ASSERT_EQUAL(clock_edge(0, 333333), 0);
+    CU_ASSERT_EQUAL(clock_edge(1, 333333), 333333);
+    CU_ASSERT_EQUAL(clock_edge(333333, 333333), 333333);
+    CU_ASSERT_EQUAL(clock_edge(333334, 333333), 666666);
+}
+
+UNIT_MAIN("memsys/noc", UNIT(a_core_and_the_slice_on_its_tile_are_the_base_latency_apart),
+          UNIT(latency_grows_with_the_manhattan_distance), UNIT(channels_sit_on_both_edges),
+          UNIT(floors_hold_for_every_pair_of_uneven_machines),
+          UNIT(a_period_is_rounded_once_and_edges_are_its_multiples))
