@@ -6,17 +6,13 @@
 #include "memsys/repl.h"
 
 #include "memsys/sarray.h"
+#include "pdes/rng.h"
 
 #include <string.h>
 
 uint32_t repl_rng_below(struct repl_rng *rng, uint32_t bound)
 {
-    /* SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a bijective mix of a Weyl sequence. */
-    uint64_t z = rng->seed + ++rng->ndraws * UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    z ^= z >> 31;
-    return (uint32_t)((z >> 32) * bound >> 32);
+    return (uint32_t)rng_below(rng_draw(rng->seed, 0, 0, 0, rng->ndraws++), bound);
 }
 
 static void ignore_hit(uint64_t *row, uint32_t nways, uint32_t way)

@@ -56,7 +56,7 @@ extern const struct repl_ops *const repl_table[REPL_KINDS];
 /* The words of REPL_LIST, NULL-terminated, for PARAM_ENUM. */
 extern const char *const repl_names[];
 
-/* Next draw below `bound` (> 0). The bias is below bound / 2^32. */
+/* Next draw below `bound` (> 0). */
 uint32_t repl_rng_below(struct repl_rng *rng, uint32_t bound);
 
 #endif

@@ -1,0 +1,261 @@
+/*
+ * One DRAM channel: ranks, bank groups, banks with open rows, and the controller that chooses among
+ * waiting requests. Pure: enqueue, ask for the time of the next command, step.
+ *
+ * Timing follows the JEDEC state machine (JESD79-4 for DDR4, JESD79-5 for DDR5) at the level of
+ * single PRE, ACT, RD and WR commands with their constraints per bank, bank group, rank and data
+ * bus; one command per clock on the command bus. Scheduling is FR-FCFS (Rixner et al., "Memory
+ * Access Scheduling", ISCA 2000): of the commands that are legal first, column accesses before row
+ * commands, then the oldest; a row with waiting hits stays open until `hit_cap` of them have passed
+ * an older request to the bank (Mutlu and Moscibroda, MICRO 2007). Open page. Writes wait until
+ * `write_high` of them are there or no read is, and then drain down to `write_low`.
+ *
+ * An arrival is rounded up to the channel's clock; from then on a command is issued as soon as its
+ * constraints allow (they are whole clocks to within a femtosecond's rounding), so that unloaded
+ * latencies are exactly tCL + burst, tRCD + tCL + burst, tRP + tRCD + tCL + burst. Refresh closes
+ * all rows of a rank on its date; ranks are staggered.
+ *
+ * A DDR5 DIMM is two independent 32-bit sub-channels: configure each as a channel.
+ *
+ * Not modelled: power-down, write CRC, forwarding from the write queue (a read of a line whose write
+ * still waits pays its own access), per-bank refresh, refresh postponing, and the precharge that
+ * precedes a refresh.
+ */
+#ifndef MEMSYS_DRAM_H
+#define MEMSYS_DRAM_H
+
+#include "memsys/mem_msg.h"
+#include "pdes/desc.h"
+#include "pdes/err.h"
+#include "pdes/types.h"
+
+#define DRAM_MAX_RANKS 8u
+#define DRAM_MAX_GROUPS 64u /* of a channel */
+#define DRAM_MAX_BANKS 256u /* of a channel */
+#define DRAM_MAX_WINDOW 256u
+#define DRAM_NLATENCY_BINS 20u
+
+/* ---- parameters ---------------------------------------------------------------------------- */
+
+/*
+ * Presets and timings, in femtoseconds. Sources: JESD79-4 (DDR4-2400R 17-17-17, DDR4-3200AA
+ * 22-22-22, 8 Gb x8 devices, 1 KiB pages) and JESD79-5 (DDR5-4800B 40-39-39, 16 Gb x8 devices);
+ * minima given there in clocks and nanoseconds are taken as the larger of the two, in whole clocks.
+ */
+/* clang-format off */
+#define DRAM_PRESET_LIST(X)                                                  \
+    /* enum      word         ranks groups banks row_bytes */                \
+    X(DDR4_2400, "ddr4-2400", 2,    4,     4,    8192)                       \
+    X(DDR4_3200, "ddr4-3200", 2,    4,     4,    8192)                       \
+    X(DDR5_4800, "ddr5-4800", 2,    8,     4,    4096)
+
+#define DRAM_TIMING_LIST(X)                                                                     \
+    /* name       ddr4-2400  ddr4-3200   ddr5-4800  meaning */                                  \
+    X(tck,        833333,    625000,     416667,    "command clock")                            \
+    X(tcl,        14166667,  13750000,   16666667,  "RD to first data")                         \
+    X(tcwl,       10000000,  10000000,   15833333,  "WR to first data")                         \
+    X(trcd,       14166667,  13750000,   16250000,  "ACT to RD or WR")                          \
+    X(trp,        14166667,  13750000,   16250000,  "PRE to ACT")                               \
+    X(tras,       32000000,  32000000,   32000000,  "ACT to PRE")                               \
+    X(tburst,     3333333,   2500000,    3333333,   "one line on the data bus (BL8, BL16)")     \
+    X(tccd_s,     3333333,   2500000,    3333333,   "column to column, other bank group")       \
+    X(tccd_l,     5000000,   5000000,    5000000,   "column to column, same bank group")        \
+    X(tccd_l_wr,  5000000,   5000000,    10000000,  "write to write, same bank group")          \
+    X(trrd_s,     3333333,   2500000,    3333333,   "ACT to ACT, other bank group")             \
+    X(trrd_l,     5000000,   5000000,    5000000,   "ACT to ACT, same bank group")              \
+    X(tfaw,       21666667,  21250000,   13333333,  "window of at most four ACT to a rank")     \
+    X(twr,        15000000,  15000000,   30000000,  "end of write data to PRE")                 \
+    X(twtr_s,     2500000,   2500000,    2500000,   "end of write data to RD, other group")     \
+    X(twtr_l,     7500000,   7500000,    10000000,  "end of write data to RD, same group")      \
+    X(trtp,       7500000,   7500000,    7500000,   "RD to PRE")                                \
+    X(tturn,      1666667,   1250000,    833333,    "data bus gap at a change of direction or rank") \
+    X(trfc,       350000000, 350000000,  295000000, "refresh of all banks of a rank")           \
+    X(trefi,      7800000000, 7800000000, 3900000000, "mean distance of two refreshes of a rank")
+/* clang-format on */
+
+enum dram_preset {
+#define X(upper, word, ranks, groups, banks, row_bytes) DRAM_##upper,
+    DRAM_PRESET_LIST(X)
+#undef X
+        DRAM_PRESETS
+};
+
+/* How a line's number within the channel is cut up, highest field first. */
+enum dram_mapping {
+    DRAM_MAP_GROUP_LOW, /* row : rank : bank : column : group; neighbours alternate bank groups */
+    DRAM_MAP_COLUMN_LOW /* row : rank : bank : group : column; neighbours share a row */
+};
+
+struct dram_timing {
+#define X(name, a, b, c, doc) simtime_t name##_fs;
+    DRAM_TIMING_LIST(X)
+#undef X
+};
+
+/* As configured; 0 in an organisation or timing field means: the preset's. */
+struct dram_params {
+    uint64_t preset, channels, ranks, groups, banks, row_bytes;
+    uint64_t mapping, xor_hash, refresh;
+    uint64_t controller_fs;
+    uint64_t read_window, write_window, write_high, write_low, hit_cap;
+    struct dram_timing timing;
+};
+extern const struct param_desc dram_param_rows[];
+extern const uint32_t dram_param_nrows;
+
+/* Resolved; read-only and shared by all channels. */
+struct dram_config {
+    struct dram_timing t;
+    uint32_t nchannels, nranks, ngroups, nbanks; /* groups of a rank, banks of a group */
+    uint32_t ncolumns;                           /* lines of a row */
+    uint32_t read_window, write_window, write_high, write_low, hit_cap;
+    uint32_t nrequests_max; /* sum of the credits that can reach one channel */
+    enum dram_mapping mapping;
+    bool xor_hash, refresh;
+    simtime_t controller_fs;
+};
+
+/* Logs and returns ERR_USAGE when the values do not fit together. */
+enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
+                        struct dram_config *out);
+
+/* ---- addresses ------------------------------------------------------------------------------ */
+
+struct dram_place {
+    uint64_t row;
+    uint32_t rank, group, bank, column; /* group of the rank, bank of the group */
+};
+
+/* The channel that owns a line; the same for all who ask. Any number of channels. */
+uint32_t dram_channel_of(const struct dram_config *c, paddr_t line);
+/* Where in its channel a line lies. No two lines of a channel share a place. */
+struct dram_place dram_place_of(const struct dram_config *c, paddr_t line);
+
+/* ---- statistics ----------------------------------------------------------------------------- */
+
+/* clang-format off */
+/* K: one value per line kind; S: one value; H: histogram of nbins */
+#define DRAM_STAT_LIST(K, S, H)                                                                       \
+    K(reads,          "1",  STAT_DELTA, STAMP_TOUCH, "lines read")                                    \
+    K(writes,         "1",  STAT_DELTA, STAMP_TOUCH, "lines written")                                 \
+    K(row_hits,       "1",  STAT_DELTA, STAMP_TOUCH, "accesses that found their row open")            \
+    K(row_closed,     "1",  STAT_DELTA, STAMP_TOUCH, "accesses that had to open their row")           \
+    K(row_conflicts,  "1",  STAT_DELTA, STAMP_TOUCH, "accesses that had to close another row first")  \
+    K(read_latency,   "fs", STAT_DELTA, STAMP_TOUCH, "sum over reads, arrival to data leaving")       \
+    K(read_wait,      "fs", STAT_DELTA, STAMP_TOUCH, "part of read_latency beyond the unloaded one")  \
+    S(bus_busy,       "fs", STAT_DELTA, STAMP_TOUCH, "data bus carries data")                         \
+    S(turnarounds,    "1",  STAT_DELTA, STAMP_TOUCH, "changes between reading and writing")           \
+    S(refresh_delays, "1",  STAT_DELTA, STAMP_TOUCH, "refreshes that some request waited for")        \
+    S(queue_peak,     "1",  STAT_GAUGE, STAMP_TOUCH, "most requests that ever waited at once")        \
+    H(read_latency_hist, "ns", STAT_HIST, STAMP_TOUCH, DRAM_NLATENCY_BINS, "latency of reads")
+/* clang-format on */
+
+struct dram_stats {
+#define K(name, unit, kind, stamp, doc) uint64_t name[LINE_KINDS];
+#define S(name, unit, kind, stamp, doc) uint64_t name;
+#define H(name, unit, kind, stamp, nbins, doc) uint64_t name[nbins];
+    DRAM_STAT_LIST(K, S, H)
+#undef K
+#undef S
+#undef H
+};
+extern const struct stat_desc dram_stat_rows[];
+extern const uint32_t dram_stat_nrows;
+#define DRAM_STAT_NVALUES ((uint32_t)(sizeof(struct dram_stats) / sizeof(uint64_t)))
+
+/* ---- the channel ---------------------------------------------------------------------------- */
+
+#define DRAM_NO_ROW UINT64_MAX
+#define DRAM_NIL UINT32_MAX
+
+struct dram_bank {
+    uint64_t row;                      /* DRAM_NO_ROW: precharged */
+    simtime_t act_ok, cas_ok, pre_ok; /* earliest command of each sort */
+    uint32_t hit_streak;              /* hits that passed an older request since the row opened */
+    uint32_t reserved;
+};
+
+struct dram_group {
+    simtime_t act_ok, rd_ok, wr_ok;
+};
+
+struct dram_rank {
+    simtime_t act_ok, rd_ok, wr_ok;
+    simtime_t faw_ok[4]; /* when the fourth ACT after this slot's ACT may be issued; a ring */
+    uint32_t faw_at;
+    uint32_t nwaiting;         /* requests to this rank */
+    simtime_t refresh_next;    /* date of the next refresh */
+    simtime_t refresh_end;     /* of the last one */
+    uint64_t refresh_delaying; /* the last one has been counted as delaying */
+};
+
+/*
+ * A request's life: enqueued at its arrival into the read or write list (arrival order), opens its
+ * row if need be, leaves with its column command.
+ */
+struct dram_request {
+    paddr_t line;
+    uint64_t row;
+    simtime_t arrival, ready; /* ready: the clock edge from which it is seen */
+    uint32_t token, src;      /* handed back */
+    uint32_t next, prev;
+    uint16_t bank, group; /* of the channel */
+    uint8_t rank, kind, is_write;
+    uint8_t did_act, did_pre;
+};
+
+struct dram_list {
+    uint32_t first, last, n;
+};
+
+enum dram_command { DRAM_CMD_NONE, DRAM_CMD_REFRESH, DRAM_CMD_PRE, DRAM_CMD_ACT, DRAM_CMD_COLUMN };
+
+struct dram_plan {
+    simtime_t time; /* SIM_NEVER: nothing to do */
+    uint32_t command, request;
+};
+
+/* State of one channel, flat. */
+struct dram {
+    struct dram_stats stats;
+    simtime_t now;    /* of the last enqueue or step */
+    simtime_t cmd_ok; /* command bus */
+    simtime_t bus_free;
+    uint32_t bus_rank, bus_write; /* who had the data bus last */
+    uint32_t draining;            /* writes go first until write_low */
+    uint32_t free_first;
+    struct dram_plan plan;
+    uint32_t plan_stale;
+    uint32_t nrequests_max;
+    struct dram_list lists[2]; /* reads, writes */
+    struct dram_rank ranks[DRAM_MAX_RANKS];
+    struct dram_group groups[DRAM_MAX_GROUPS];
+    struct dram_bank banks[DRAM_MAX_BANKS];
+    struct dram_request requests[];
+};
+
+/* What a column command finished. */
+struct dram_done {
+    paddr_t line;
+    simtime_t answer; /* end of the data + controller: when the answer leaves the channel */
+    uint32_t token, src;
+    enum line_kind kind;
+    bool is_write;
+};
+
+size_t dram_state_bytes(const struct dram_config *c);
+/* `d` is zeroed. */
+void dram_init(struct dram *d, const struct dram_config *c);
+/* A request arrives at `now`, which never goes back over all calls. */
+void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, paddr_t line,
+                  enum line_kind kind, bool is_write, uint32_t token, uint32_t src);
+/* When the next command will be issued if nothing arrives; SIM_NEVER when nothing waits. */
+simtime_t dram_next_time(struct dram *d, const struct dram_config *c);
+/* Issues that command (now becomes its time). True when it was a column command: `done` is set. */
+bool dram_step(struct dram *d, const struct dram_config *c, struct dram_done *done_out);
+static inline uint32_t dram_nwaiting(const struct dram *d) { return d->lists[0].n + d->lists[1].n; }
+
+/* From a step's time to the answer leaving the channel, at least: part of the declared latency. */
+simtime_t dram_min_answer_fs(const struct dram_config *c);
+
+#endif

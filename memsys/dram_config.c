@@ -1,0 +1,202 @@
+/* See dram.h: parameters, presets, statistics rows and the address mapping. */
+#include "memsys/dram.h"
+
+static const char *const preset_words[] = {
+#define X(upper, word, ranks, groups, banks, row_bytes) word,
+    DRAM_PRESET_LIST(X)
+#undef X
+        NULL,
+};
+static const char *const mapping_words[] = {"group-low", "column-low", NULL};
+
+/* clang-format off */
+const struct param_desc dram_param_rows[] = {
+#define AT(field) offsetof(struct dram_params, field)
+    {"preset", PARAM_ENUM, "", "ddr5-4800", 0, DRAM_PRESETS - 1, preset_words, AT(preset),
+     "speed bin that supplies organisation and timing"},
+    {"channels", PARAM_COUNT, "channel", "2", 1, 1024, NULL, AT(channels),
+     "independent channels; a DDR5 DIMM has two"},
+    {"ranks", PARAM_COUNT, "rank", "0", 0, DRAM_MAX_RANKS, NULL, AT(ranks),
+     "ranks of a channel; 0: from the preset"},
+    {"groups", PARAM_COUNT, "group", "0", 0, 16, NULL, AT(groups),
+     "bank groups of a rank; 0: from the preset"},
+    {"banks", PARAM_COUNT, "bank", "0", 0, 64, NULL, AT(banks),
+     "banks of a bank group; 0: from the preset"},
+    {"row_bytes", PARAM_SIZE, "byte", "0", 0, UINT64_C(1) << 20, NULL, AT(row_bytes),
+     "row of a bank over all its devices; 0: from the preset"},
+    {"mapping", PARAM_ENUM, "", "group-low", 0, 1, mapping_words, AT(mapping),
+     "order of the address fields: row:rank:bank:column:group or row:rank:bank:group:column"},
+    {"xor_hash", PARAM_BOOL, "", "true", 0, 1, NULL, AT(xor_hash),
+     "fold row bits into bank, and higher bits into channel numbers"},
+    {"refresh", PARAM_BOOL, "", "true", 0, 1, NULL, AT(refresh), "refresh the ranks"},
+    {"controller", PARAM_TIME, "fs", "10ns", 0, FS_PER_US, NULL, AT(controller_fs),
+     "controller and PHY, both directions together"},
+    {"read_window", PARAM_COUNT, "request", "64", 1, DRAM_MAX_WINDOW, NULL, AT(read_window),
+     "oldest reads that the scheduler sees"},
+    {"write_window", PARAM_COUNT, "request", "64", 1, DRAM_MAX_WINDOW, NULL, AT(write_window),
+     "oldest writes that the scheduler sees"},
+    {"write_high", PARAM_COUNT, "request", "48", 1, 65536, NULL, AT(write_high),
+     "waiting writes that start a drain"},
+    {"write_low", PARAM_COUNT, "request", "16", 0, 65535, NULL, AT(write_low),
+     "waiting writes that end a drain"},
+    {"hit_cap", PARAM_COUNT, "request", "16", 1, 1000000, NULL, AT(hit_cap),
+     "row hits that may pass an older request to the same bank"},
+#define X(name, a, b, c, doc)                                                               \
+    {#name, PARAM_TIME, "fs", "0", 0, FS_PER_MS, NULL, AT(timing.name##_fs),               \
+     doc "; 0: from the preset"},
+    DRAM_TIMING_LIST(X)
+#undef X
+#undef AT
+};
+
+const struct stat_desc dram_stat_rows[] = {
+#define AT(field) offsetof(struct dram_stats, field)
+#define K(name, unit, kind, stamp, doc)                                                     \
+    {#name "/data", unit, kind, stamp, 1, AT(name[LINE_DATA]), doc ": data"},              \
+    {#name "/code", unit, kind, stamp, 1, AT(name[LINE_CODE]), doc ": code"},              \
+    {#name "/pt", unit, kind, stamp, 1, AT(name[LINE_PT]), doc ": page tables"},
+#define S(name, unit, kind, stamp, doc) {#name, unit, kind, stamp, 1, AT(name), doc},
+#define H(name, unit, kind, stamp, nbins, doc) {#name, unit, kind, stamp, nbins, AT(name), doc},
+    DRAM_STAT_LIST(K, S, H)
+#undef K
+#undef S
+#undef H
+#undef AT
+};
+/* clang-format on */
+const uint32_t dram_param_nrows = sizeof dram_param_rows / sizeof dram_param_rows[0];
+const uint32_t dram_stat_nrows = sizeof dram_stat_rows / sizeof dram_stat_rows[0];
+
+struct preset {
+    uint32_t nranks, ngroups, nbanks, row_bytes;
+    struct dram_timing t;
+};
+
+static struct preset preset_of(enum dram_preset which)
+{
+    static const struct preset presets[] = {
+#define X(upper, word, ranks, groups, banks, row) [DRAM_##upper] = {ranks, groups, banks, row, {0}},
+        DRAM_PRESET_LIST(X)
+#undef X
+    };
+    struct preset p = presets[which];
+    switch (which) {
+#define X(name, a, b, c, doc) p.t.name##_fs = a;
+    case DRAM_DDR4_2400:
+        DRAM_TIMING_LIST(X)
+        break;
+#undef X
+#define X(name, a, b, c, doc) p.t.name##_fs = b;
+    case DRAM_DDR4_3200:
+        DRAM_TIMING_LIST(X)
+        break;
+#undef X
+#define X(name, a, b, c, doc) p.t.name##_fs = c;
+    case DRAM_DDR5_4800:
+    case DRAM_PRESETS:
+        DRAM_TIMING_LIST(X)
+        break;
+#undef X
+    }
+    return p;
+}
+
+static uint32_t given_or(uint64_t given, uint32_t preset)
+{
+    return given != 0 ? (uint32_t)given : preset;
+}
+
+enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
+                        struct dram_config *out)
+{
+    struct preset preset = preset_of((enum dram_preset)p->preset);
+    struct dram_config c = {
+        .t = preset.t,
+        .nchannels = (uint32_t)p->channels,
+        .nranks = given_or(p->ranks, preset.nranks),
+        .ngroups = given_or(p->groups, preset.ngroups),
+        .nbanks = given_or(p->banks, preset.nbanks),
+        .ncolumns = given_or(p->row_bytes, preset.row_bytes) >> LINE_SHIFT,
+        .read_window = (uint32_t)p->read_window,
+        .write_window = (uint32_t)p->write_window,
+        .write_high = (uint32_t)p->write_high,
+        .write_low = (uint32_t)p->write_low,
+        .hit_cap = (uint32_t)p->hit_cap,
+        .nrequests_max = nrequests_max,
+        .mapping = (enum dram_mapping)p->mapping,
+        .xor_hash = p->xor_hash,
+        .refresh = p->refresh,
+        .controller_fs = p->controller_fs,
+    };
+#define X(name, a, b, cc, doc)             \
+    if (p->timing.name##_fs != 0)          \
+        c.t.name##_fs = p->timing.name##_fs;
+    DRAM_TIMING_LIST(X)
+#undef X
+    if (!is_pow2(c.ngroups) || !is_pow2(c.nbanks) || !is_pow2(c.ncolumns))
+        return err_log(ERR_USAGE,
+                       "dram: groups (%u), banks (%u) and lines of a row (%u) must be powers of two",
+                       c.ngroups, c.nbanks, c.ncolumns);
+    if (c.nranks * c.ngroups > DRAM_MAX_GROUPS || c.nranks * c.ngroups * c.nbanks > DRAM_MAX_BANKS)
+        return err_log(ERR_USAGE,
+                       "dram: %u ranks of %u groups of %u banks are more than %u groups or %u banks "
+                       "in a channel",
+                       c.nranks, c.ngroups, c.nbanks, DRAM_MAX_GROUPS, DRAM_MAX_BANKS);
+    if (c.write_low >= c.write_high)
+        return err_log(ERR_USAGE, "dram.write_low (%u) must be below dram.write_high (%u)",
+                       c.write_low, c.write_high);
+    if (c.refresh && c.t.trfc_fs + c.t.tras_fs >= c.t.trefi_fs)
+        return err_log(ERR_USAGE, "dram.trfc leaves no time for accesses within dram.trefi");
+    *out = c;
+    return ERR_OK;
+}
+
+/* ---- addresses ------------------------------------------------------------------------------ */
+
+/* XOR of all pieces of `x`, so that any stride changes the low bits. */
+static uint32_t fold(uint64_t x)
+{
+    x ^= x >> 32;
+    x ^= x >> 16;
+    x ^= x >> 5;
+    return (uint32_t)(x & 0xffff);
+}
+
+/*
+ * Line number = local * nchannels + remainder. The remainder is rotated by a fold of the local
+ * number, so every group of nchannels neighbours still touches each channel once, and (channel,
+ * local) names a line.
+ */
+uint32_t dram_channel_of(const struct dram_config *c, paddr_t line)
+{
+    uint64_t number = line.v >> LINE_SHIFT;
+    uint64_t rotate = c->xor_hash ? fold(number / c->nchannels) : 0;
+    return (uint32_t)((number % c->nchannels + rotate) % c->nchannels);
+}
+
+static uint32_t take(uint64_t *x, uint32_t n)
+{
+    uint32_t digit = (uint32_t)(*x % n);
+    *x /= n;
+    return digit;
+}
+
+struct dram_place dram_place_of(const struct dram_config *c, paddr_t line)
+{
+    uint64_t rest = (line.v >> LINE_SHIFT) / c->nchannels;
+    struct dram_place p = {0};
+    if (c->mapping == DRAM_MAP_GROUP_LOW)
+        p.group = take(&rest, c->ngroups);
+    p.column = take(&rest, c->ncolumns);
+    if (c->mapping == DRAM_MAP_COLUMN_LOW)
+        p.group = take(&rest, c->ngroups);
+    p.bank = take(&rest, c->nbanks);
+    p.rank = take(&rest, c->nranks);
+    p.row = rest;
+    if (c->xor_hash) {
+        /* Permutation-based page interleaving (Zhang, Zhu, Zhang, MICRO 2000). */
+        p.bank ^= (uint32_t)(p.row & (c->nbanks - 1));
+        p.group ^= (uint32_t)(p.row / c->nbanks & (c->ngroups - 1));
+    }
+    return p;
+}

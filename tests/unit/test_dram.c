@@ -1,0 +1,407 @@
+/* The DRAM channel against hand-computed command sequences; times in nanoseconds. */
+#include "tests/unit/unit.h"
+
+#include "memsys/dram.h"
+#include "pdes/rng.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PS(x) ((simtime_t)(x)*1000) /* picoseconds */
+#define CONTROLLER PS(10000)
+
+struct fixture {
+    struct dram_config c;
+    struct dram *d;
+    struct dram_done done[4096];
+    unsigned ndone;
+};
+
+static struct fixture fx;
+
+static struct dram_params params_of(enum dram_preset preset)
+{
+    return (struct dram_params){
+        .preset = (uint64_t)preset,
+        .channels = 1,
+        .ranks = 1,
+        .mapping = DRAM_MAP_COLUMN_LOW,
+        .controller_fs = CONTROLLER,
+        .read_window = 32,
+        .write_window = 32,
+        .write_high = 24,
+        .write_low = 8,
+        .hit_cap = 16,
+    };
+}
+
+static void open_channel(const struct dram_params *p)
+{
+    free(fx.d);
+    memset(&fx, 0, sizeof fx);
+    CU_ASSERT_EQUAL_FATAL(dram_configure(p, 4096, &fx.c), ERR_OK);
+    fx.d = calloc(1, dram_state_bytes(&fx.c));
+    if (fx.d == NULL)
+        abort();
+    dram_init(fx.d, &fx.c);
+}
+
+static void open_preset(enum dram_preset preset)
+{
+    struct dram_params p = params_of(preset);
+    open_channel(&p);
+}
+
+/* The address of a place, without hashing, in the column-low order. */
+static paddr_t at(uint64_t row, uint32_t group, uint32_t bank, uint32_t column)
+{
+    uint64_t line = row * fx.c.nranks * fx.c.nbanks + bank;
+    line = (line * fx.c.ngroups + group) * fx.c.ncolumns + column;
+    return (paddr_t){line << LINE_SHIFT};
+}
+
+static void run_until(simtime_t until)
+{
+    while (dram_next_time(fx.d, &fx.c) < until)
+        fx.ndone += dram_step(fx.d, &fx.c, &fx.done[fx.ndone]);
+}
+
+/* A request with the token `token`; what is due before it is done first. */
+static void arrive(simtime_t now, paddr_t line, bool is_write, uint32_t token)
+{
+    run_until(now);
+    dram_enqueue(fx.d, &fx.c, now, line, LINE_DATA, is_write, token, 0);
+}
+
+static void drain(void) { run_until(SIM_NEVER); }
+
+/* When the data of the request with this token ended. */
+static simtime_t data_end(uint32_t token)
+{
+    for (unsigned i = 0; i < fx.ndone; i++)
+        if (fx.done[i].token == token)
+            return fx.done[i].answer - CONTROLLER;
+    return SIM_NEVER;
+}
+
+static void check_unloaded(enum dram_preset preset, simtime_t hit, simtime_t closed,
+                           simtime_t conflict)
+{
+    open_preset(preset);
+    /* Far apart, on clock edges. */
+    simtime_t step = fx.c.t.tck_fs * 4000;
+    arrive(0, at(5, 0, 0, 0), false, 0);
+    arrive(step, at(5, 0, 0, 1), false, 1);
+    arrive(2 * step, at(6, 0, 0, 0), false, 2);
+    drain();
+    CU_ASSERT_EQUAL(data_end(0), closed);
+    CU_ASSERT_EQUAL(data_end(1) - step, hit);
+    CU_ASSERT_EQUAL(data_end(2) - 2 * step, conflict);
+    CU_ASSERT_EQUAL(fx.d->stats.row_closed[LINE_DATA], 1);
+    CU_ASSERT_EQUAL(fx.d->stats.row_hits[LINE_DATA], 1);
+    CU_ASSERT_EQUAL(fx.d->stats.row_conflicts[LINE_DATA], 1);
+    CU_ASSERT_EQUAL(fx.d->stats.read_wait[LINE_DATA], 0);
+    CU_ASSERT_EQUAL(fx.d->stats.read_latency[LINE_DATA], hit + closed + conflict + 3 * CONTROLLER);
+}
+
+static void unloaded_latencies_of_ddr4_3200_are_exact(void)
+{
+    check_unloaded(DRAM_DDR4_3200, PS(16250), PS(30000), PS(43750));
+}
+
+static void unloaded_latencies_of_ddr5_4800_are_exact(void)
+{
+    check_unloaded(DRAM_DDR5_4800, PS(20000), PS(36250), PS(52500));
+}
+
+static void an_arrival_is_rounded_up_to_the_clock(void)
+{
+    open_preset(DRAM_DDR4_3200);
+    arrive(1, at(5, 0, 0, 0), false, 0);
+    drain();
+    CU_ASSERT_EQUAL(data_end(0), PS(625 + 30000));
+}
+
+static void hits_to_one_bank_group_are_tccd_l_apart_and_to_two_a_burst(void)
+{
+    open_preset(DRAM_DDR4_3200);
+    arrive(0, at(5, 0, 0, 0), false, 0);
+    arrive(0, at(5, 1, 0, 0), false, 1);
+    drain();
+    arrive(PS(1000000), at(5, 0, 0, 1), false, 2);
+    arrive(PS(1000000), at(5, 0, 0, 2), false, 3);
+    drain();
+    CU_ASSERT_EQUAL(data_end(2), PS(1016250));
+    CU_ASSERT_EQUAL(data_end(3), PS(1021250));
+    arrive(PS(2000000), at(5, 0, 0, 1), false, 4);
+    arrive(PS(2000000), at(5, 1, 0, 2), false, 5);
+    drain();
+    CU_ASSERT_EQUAL(data_end(4), PS(2016250));
+    CU_ASSERT_EQUAL(data_end(5), PS(2018750));
+}
+
+static void activations_of_two_banks_overlap(void)
+{
+    /* ACT at 0 and at tRRD_S 2.5 (tRRD_L 5 in one group); RD 13.75 later; data 16.25 after RD. */
+    open_preset(DRAM_DDR4_3200);
+    arrive(0, at(5, 0, 0, 0), false, 0);
+    arrive(0, at(5, 1, 0, 0), false, 1);
+    drain();
+    CU_ASSERT_EQUAL(data_end(0), PS(30000));
+    CU_ASSERT_EQUAL(data_end(1), PS(32500));
+    open_preset(DRAM_DDR4_3200);
+    arrive(0, at(5, 0, 0, 0), false, 0);
+    arrive(0, at(5, 0, 1, 0), false, 1);
+    drain();
+    CU_ASSERT_EQUAL(data_end(1), PS(35000));
+}
+
+static void one_bank_takes_a_whole_row_cycle_between_rows(void)
+{
+    /* ACT 0, PRE at tRAS 32, ACT 45.75, RD 59.5, data to 75.75. */
+    open_preset(DRAM_DDR4_3200);
+    arrive(0, at(5, 0, 0, 0), false, 0);
+    arrive(0, at(6, 0, 0, 0), false, 1);
+    drain();
+    CU_ASSERT_EQUAL(data_end(1), PS(75750));
+    /* Unloaded conflict is 43.75: 32 ns were waiting. */
+    CU_ASSERT_EQUAL(fx.d->stats.read_wait[LINE_DATA], PS(32000));
+}
+
+static void the_fifth_activate_waits_for_tfaw(void)
+{
+    /*
+     * ACT at 0, 2.5, 5, 7.5; the fifth not at 10 but at 21.25, when the command bus carries the
+     * fourth RD (7.5 + 13.75): so at 21.875, RD 35.625, data to 51.875.
+     */
+    open_preset(DRAM_DDR4_3200);
+    for (uint32_t i = 0; i < 5; i++)
+        arrive(0, at(5, i % 4, i / 4, 0), false, i);
+    drain();
+    CU_ASSERT_EQUAL(data_end(3), PS(37500));
+    CU_ASSERT_EQUAL(data_end(4), PS(51875));
+}
+
+static void a_read_after_a_write_waits_for_the_turnaround(void)
+{
+    /* ACT 0, WR 13.75, data 23.75 to 26.25; tWTR_L 7.5: RD 33.75, data to 50. */
+    open_preset(DRAM_DDR4_3200);
+    arrive(0, at(5, 0, 0, 0), true, 0);
+    arrive(PS(14375), at(5, 0, 0, 1), false, 1);
+    drain();
+    CU_ASSERT_EQUAL(data_end(1), PS(50000));
+    CU_ASSERT_EQUAL(fx.d->stats.turnarounds, 1);
+    /* Another group with an open row: tWTR_S 2.5: RD 28.75, data to 45. */
+    open_preset(DRAM_DDR4_3200);
+    arrive(0, at(5, 1, 0, 0), false, 9);
+    drain();
+    arrive(PS(1000000), at(5, 0, 0, 0), true, 0);
+    arrive(PS(1014375), at(5, 1, 0, 1), false, 1);
+    drain();
+    CU_ASSERT_EQUAL(data_end(1), PS(1045000));
+}
+
+static void a_write_after_a_read_leaves_a_gap_on_the_bus(void)
+{
+    /* RD 13.75, data to 30; gap 1.25; write data 31.25 to 33.75; next RD >= 33.75 + 7.5. */
+    open_preset(DRAM_DDR4_3200);
+    arrive(0, at(5, 0, 0, 0), false, 0);
+    arrive(0, at(5, 0, 0, 1), true, 1);
+    arrive(PS(30000), at(5, 0, 0, 2), false, 2);
+    drain();
+    CU_ASSERT_EQUAL(data_end(2), PS(33750 + 7500 + 16250));
+}
+
+static void a_row_hit_overtakes_an_older_conflict(void)
+{
+    /* Conflict at 14.375, hit at 15: RD of the hit 18.75; PRE 32, ACT 45.75, RD 59.5. */
+    open_preset(DRAM_DDR4_3200);
+    arrive(0, at(5, 0, 0, 0), false, 0);
+    arrive(PS(14375), at(6, 0, 0, 0), false, 1);
+    arrive(PS(15000), at(5, 0, 0, 1), false, 2);
+    drain();
+    CU_ASSERT_EQUAL(data_end(2), PS(35000));
+    CU_ASSERT_EQUAL(data_end(1), PS(75750));
+    CU_ASSERT_EQUAL(fx.done[1].token, 2);
+}
+
+static void hits_stop_overtaking_at_the_cap(void)
+{
+    struct dram_params p = params_of(DRAM_DDR4_3200);
+    p.hit_cap = 2;
+    open_channel(&p);
+    arrive(0, at(5, 0, 0, 0), false, 0);
+    arrive(PS(14375), at(6, 0, 0, 0), false, 1);
+    for (uint32_t i = 2; i < 6; i++)
+        arrive(PS(14375), at(5, 0, 0, i), false, i);
+    drain();
+    static const uint32_t order[] = {0, 2, 3, 1, 4, 5};
+    for (unsigned i = 0; i < 6; i++)
+        CU_ASSERT_EQUAL(fx.done[i].token, order[i]);
+}
+
+static void a_read_within_a_refresh_waits_for_the_exact_remainder(void)
+{
+    struct dram_params p = params_of(DRAM_DDR4_3200);
+    p.refresh = 1;
+    open_channel(&p);
+    /* Refresh from 7800 to 8150; the row opened before it is closed by it. */
+    arrive(0, at(5, 0, 0, 0), false, 0);
+    arrive(PS(7900000), at(5, 0, 0, 1), false, 1);
+    drain();
+    CU_ASSERT_EQUAL(data_end(1), PS(8150000 + 30000));
+    CU_ASSERT_EQUAL(fx.d->stats.refresh_delays, 1);
+    /* After it the row is closed; between two refreshes nothing waits. */
+    arrive(PS(15600000 + 400000), at(5, 0, 0, 2), false, 2);
+    drain();
+    CU_ASSERT_EQUAL(data_end(2), PS(16000000 + 30000));
+    CU_ASSERT_EQUAL(fx.d->stats.refresh_delays, 1);
+}
+
+static void a_refresh_takes_back_a_row_opened_for_a_read_it_overtakes(void)
+{
+    struct dram_params p = params_of(DRAM_DDR4_3200);
+    p.refresh = 1;
+    open_channel(&p);
+    /* ACT at 7790, RD would be at 7803.75 > 7800. */
+    arrive(PS(7790000), at(5, 0, 0, 0), false, 0);
+    drain();
+    CU_ASSERT_EQUAL(data_end(0), PS(8150000 + 30000));
+    CU_ASSERT_EQUAL(fx.d->stats.refresh_delays, 1);
+}
+
+static void writes_wait_for_reads_until_the_high_watermark_and_drain_to_the_low_one(void)
+{
+    struct dram_params p = params_of(DRAM_DDR4_3200);
+    p.write_high = 6;
+    p.write_low = 2;
+    open_channel(&p);
+    /* Reads all the time; six writes at once: four go first, two only when no read is left. */
+    for (uint32_t i = 0; i < 6; i++)
+        dram_enqueue(fx.d, &fx.c, 0, at(5, 0, 0, i), LINE_DATA, true, i, 0);
+    for (uint32_t i = 0; i < 8; i++)
+        dram_enqueue(fx.d, &fx.c, 0, at(5, 1, 0, i), LINE_DATA, false, 10 + i, 0);
+    drain();
+    CU_ASSERT_EQUAL(fx.ndone, 14);
+    for (unsigned i = 0; i < 14; i++)
+        CU_ASSERT_EQUAL(fx.done[i].is_write, i < 4 || i >= 12);
+}
+
+static void a_stream_over_all_groups_fills_the_data_bus(void)
+{
+    struct dram_params p = params_of(DRAM_DDR4_3200);
+    p.mapping = DRAM_MAP_GROUP_LOW;
+    p.read_window = 64;
+    open_channel(&p);
+    for (uint32_t i = 0; i < 256; i++)
+        arrive(0, (paddr_t){(uint64_t)i << LINE_SHIFT}, false, i);
+    drain();
+    CU_ASSERT_EQUAL(fx.ndone, 256);
+    /* 256 bursts of 2.5 after the first row is open; nothing but bursts on the bus. */
+    CU_ASSERT_EQUAL(data_end(255), PS(13750 + 13750 + 256 * 2500));
+    CU_ASSERT_EQUAL(fx.d->stats.bus_busy, PS(256 * 2500));
+}
+
+static void every_line_of_the_channels_has_its_own_place(void)
+{
+    for (uint64_t mapping = 0; mapping < 2; mapping++)
+        for (uint64_t hash = 0; hash < 2; hash++)
+            for (uint64_t nchannels = 1; nchannels <= 5; nchannels++) {
+                enum { NLINES = 1 << 15, NKEYS = 1 << 18 };
+                static uint8_t seen[NKEYS];
+                struct dram_params p = params_of(DRAM_DDR4_3200);
+                p.channels = nchannels;
+                p.mapping = mapping;
+                p.xor_hash = hash;
+                p.ranks = 2;
+                p.row_bytes = 1024;
+                open_channel(&p);
+                memset(seen, 0, sizeof seen);
+                unsigned ntwice = 0, per_channel[5] = {0};
+                for (uint64_t n = 0; n < NLINES; n++) {
+                    paddr_t line = {n << LINE_SHIFT};
+                    uint32_t ch = dram_channel_of(&fx.c, line);
+                    struct dram_place q = dram_place_of(&fx.c, line);
+                    uint64_t key = q.row;
+                    key = key * 2 + q.rank;
+                    key = key * 4 + q.group;
+                    key = key * 4 + q.bank;
+                    key = key * 16 + q.column;
+                    key = key * nchannels + ch;
+                    CU_ASSERT_TRUE_FATAL(key < NKEYS && ch < nchannels);
+                    ntwice += seen[key]++;
+                    per_channel[ch]++;
+                }
+                CU_ASSERT_EQUAL(ntwice, 0);
+                for (uint64_t ch = 0; ch < nchannels; ch++)
+                    CU_ASSERT_TRUE(per_channel[ch] >= NLINES / nchannels - 1 &&
+                                   per_channel[ch] <= NLINES / nchannels + 1);
+            }
+}
+
+static void random_traffic_is_answered_once_each_and_never_too_early(void)
+{
+    struct dram_params p = params_of(DRAM_DDR5_4800);
+    p.refresh = 1;
+    p.ranks = 2;
+    p.xor_hash = 1;
+    p.mapping = DRAM_MAP_GROUP_LOW;
+    open_channel(&p);
+    static simtime_t sent[4000];
+    static uint8_t answered[4000];
+    simtime_t now = 0;
+    for (uint32_t i = 0; i < 4000; i++) {
+        uint64_t r = rng_draw(1, 2, 3, 4, i);
+        /* Bursts and pauses, so that all queue lengths occur. */
+        now += i % 500 == 0 ? 2 * FS_PER_US : r % 6000000;
+        sent[i] = now;
+        arrive(now, (paddr_t){(r >> 20) % (1u << 20) << LINE_SHIFT}, r % 3 == 0, i);
+    }
+    drain();
+    CU_ASSERT_EQUAL(fx.ndone, 4000);
+    CU_ASSERT_EQUAL(dram_nwaiting(fx.d), 0);
+    unsigned nwrong = 0;
+    simtime_t floor = dram_min_answer_fs(&fx.c);
+    for (unsigned i = 0; i < fx.ndone; i++) {
+        nwrong += answered[fx.done[i].token]++ != 0;
+        nwrong += fx.done[i].answer < sent[fx.done[i].token] + floor;
+    }
+    CU_ASSERT_EQUAL(nwrong, 0);
+    uint64_t nreads = fx.d->stats.reads[LINE_DATA], nwrites = fx.d->stats.writes[LINE_DATA];
+    CU_ASSERT_EQUAL(nreads + nwrites, 4000);
+    CU_ASSERT_EQUAL(fx.d->stats.bus_busy, 4000 * fx.c.t.tburst_fs);
+}
+
+static void a_configuration_that_does_not_fit_is_refused(void)
+{
+    struct dram_config c;
+    struct dram_params p = params_of(DRAM_DDR4_3200);
+    p.groups = 3;
+    CU_ASSERT_EQUAL(dram_configure(&p, 10, &c), ERR_USAGE);
+    p = params_of(DRAM_DDR4_3200);
+    p.write_low = p.write_high;
+    CU_ASSERT_EQUAL(dram_configure(&p, 10, &c), ERR_USAGE);
+    p = params_of(DRAM_DDR4_3200);
+    p.timing.tcl_fs = PS(20000);
+    CU_ASSERT_EQUAL(dram_configure(&p, 10, &c), ERR_OK);
+    CU_ASSERT_EQUAL(c.t.tcl_fs, PS(20000));
+    CU_ASSERT_EQUAL(c.t.trcd_fs, PS(13750));
+}
+
+UNIT_MAIN("memsys/dram", UNIT(unloaded_latencies_of_ddr4_3200_are_exact),
+          UNIT(unloaded_latencies_of_ddr5_4800_are_exact),
+          UNIT(an_arrival_is_rounded_up_to_the_clock),
+          UNIT(hits_to_one_bank_group_are_tccd_l_apart_and_to_two_a_burst),
+          UNIT(activations_of_two_banks_overlap),
+          UNIT(one_bank_takes_a_whole_row_cycle_between_rows),
+          UNIT(the_fifth_activate_waits_for_tfaw),
+          UNIT(a_read_after_a_write_waits_for_the_turnaround),
+          UNIT(a_write_after_a_read_leaves_a_gap_on_the_bus),
+          UNIT(a_row_hit_overtakes_an_older_conflict), UNIT(hits_stop_overtaking_at_the_cap),
+          UNIT(a_read_within_a_refresh_waits_for_the_exact_remainder),
+          UNIT(a_refresh_takes_back_a_row_opened_for_a_read_it_overtakes),
+          UNIT(writes_wait_for_reads_until_the_high_watermark_and_drain_to_the_low_one),
+          UNIT(a_stream_over_all_groups_fills_the_data_bus),
+          UNIT(every_line_of_the_channels_has_its_own_place),
+          UNIT(random_traffic_is_answered_once_each_and_never_too_early),
+          UNIT(a_configuration_that_does_not_fit_is_refused))
