@@ -5,7 +5,7 @@
  */
 #include "output/recorder.h"
 
-#include "output/hdf5_file.h"
+#include "output/hdf5_write.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -1,455 +1,652 @@
 /*
- * The layout of the statistics file. Rows are buffered as they come, and turned into one slab per
- * dataset when a block is full: appending epoch by epoch would compress each chunk dozens of times.
+ * The door to HDF5. Handles are closed in every path but after a failed write, when HDF5 would try
+ * to write its cache again and could not: then they are given up, and the exit handler is off.
  */
 #include "output/hdf5_write.h"
 
-#include "output/hdf5_file.h"
-#include "output/record.h"
-
-#include <inttypes.h>
+#include <errno.h>
+#include <hdf5.h>
+#include <hdf5_hl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define CHUNK_BYTES (UINT64_C(32) << 10)
-#define CHUNK_BYTES_MAX (UINT64_C(1) << 20)
-#define BLOCK_BYTES_MAX (UINT64_C(64) << 20)
-#define SCALE_LINKS_MAX 2000u /* the list of users is an attribute of the scale: at most 64 KiB */
-#define NAME_BYTES 512u
+#define ATTR_TEXT_BYTES_MAX 60000u /* an attribute must fit an object header message of 64 KiB */
+#define PATH_BYTES 512u
 
-/* One row of a component's table, open for appending. */
-struct series {
-    h5set_t set;
-    size_t first;       /* index of instance 0's value in a row of the block */
-    uint32_t nbins;     /* values side by side */
-    uint32_t ninstances;
-    uint32_t stride;    /* values from one instance to the next */
+struct h5file {
+    hid_t id;
 };
 
-struct stats_writer {
-    char *path;
-    struct h5file *file;
-    const struct recorder_info *info;
-    size_t nvalues, nhost;
-
-    struct series *series;
-    size_t nseries;
-    h5set_t *host_sets;
-    h5set_t end_set, end_fs_set, epoch_set, marks_set;
-    uint64_t nmarks;
-
-    uint64_t block_rows; /* how many fit */
-    uint64_t nbuffered, nwritten;
-    uint64_t *ends;
-    uint64_t *block;     /* [block_rows][nvalues] */
-    double *host_block;  /* [block_rows][nhost] */
-    uint64_t *slab;      /* of one dataset */
-    double flushed_s;
+struct mark_row {
+    char name[H5_MARK_NAME_BYTES];
+    uint64_t epoch;
 };
 
-static double now_s(void)
+static char problem_text[512];
+
+const char *h5_problem(void) { return problem_text; }
+
+const char *h5_version(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+    static char text[32];
+    unsigned major, minor, release;
+    H5get_libversion(&major, &minor, &release);
+    snprintf(text, sizeof text, "%u.%u.%u", major, minor, release);
+    return text;
 }
 
-static enum err write_failed(struct stats_writer *w)
+/* ---- errors -------------------------------------------------------------------------------- */
+
+/* The innermost message says most; of a failed system call only the kernel's words are kept. */
+static herr_t take_innermost(unsigned n, const H5E_error2_t *e, void *ctx)
 {
-    err_log(ERR_OUTPUT, "cannot write '%s': %s", w->path, h5_problem());
-    return ERR_OUTPUT;
+    (void)ctx;
+    if (n != 0)
+        return 0;
+    const char *desc = e->desc ? e->desc : "unknown error";
+    const char *words = strstr(desc, "error message = '");
+    if (words != NULL) {
+        words += strlen("error message = '");
+        snprintf(problem_text, sizeof problem_text, "%.*s", (int)strcspn(words, "'"), words);
+    } else {
+        snprintf(problem_text, sizeof problem_text, "HDF5: %s", desc);
+    }
+    return 0;
 }
 
-/* ---- creating ------------------------------------------------------------------------------ */
-
-static const char *kind_word(enum stat_kind kind)
+static bool failed(void)
 {
-    return kind == STAT_DELTA ? "delta" : kind == STAT_GAUGE ? "gauge" : "hist";
+    snprintf(problem_text, sizeof problem_text, "HDF5: unknown error");
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, NULL);
+    H5Eclear2(H5E_DEFAULT);
+    return false;
 }
 
-static const char *stamp_word(enum stat_stamp stamp)
+static void start_library(void)
 {
-    return stamp == STAMP_TOUCH ? "touch" : stamp == STAMP_COMPLETION ? "completion" : "arrival";
+    static bool started;
+    if (!started) {
+        H5dont_atexit();
+        H5open();
+        H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+        started = true;
+    }
 }
 
-static bool describe(struct h5file *f, const char *path, const char *unit, const char *doc,
-                     const char *kind, const char *stamp)
+/* ---- files and groups ---------------------------------------------------------------------- */
+
+static hid_t make_plist(hid_t class)
 {
-    return h5_attr_text(f, path, "units", unit) && h5_attr_text(f, path, "description", doc) &&
-           h5_attr_text(f, path, "kind", kind) &&
-           (stamp == NULL || h5_attr_text(f, path, "stamp", stamp));
+    hid_t p = H5Pcreate(class);
+    if (p >= 0)
+        H5Pset_obj_track_times(p, false);
+    return p;
 }
 
-/* Rows of a chunk: 32 KiB, but a power of two between 16 and 64, so that blocks are whole chunks. */
-static void choose_chunk(uint64_t ninstances, uint64_t nbins, uint64_t chunk[H5_RANK_MAX])
+static hid_t make_access(void)
 {
-    uint64_t rows = STATS_BLOCK_EPOCHS;
-    while (rows > STATS_BLOCK_EPOCHS_MIN && rows * ninstances * nbins * 8 > CHUNK_BYTES)
-        rows /= 2;
-    chunk[0] = rows;
-    chunk[1] = u64_max(1, u64_min(ninstances, CHUNK_BYTES_MAX / (rows * nbins * 8)));
-    chunk[2] = nbins;
+    hid_t p = H5Pcreate(H5P_FILE_ACCESS);
+    if (p < 0)
+        return p;
+    H5Pset_fclose_degree(p, H5F_CLOSE_STRONG);
+#if H5_VERSION_GE(1, 10, 7)
+    /* A reader may look at a file that is being written, on any file system. */
+    H5Pset_file_locking(p, false, true);
+#endif
+    return p;
 }
 
-static bool add_bins(struct stats_writer *w, const char *path, const struct stat_desc *d)
+static struct h5file *wrap_file(hid_t id)
 {
-    char name[NAME_BYTES + 8];
-    snprintf(name, sizeof name, "%s_bins", path);
-    uint64_t *edges = calloc(d->nbins + 1u, sizeof *edges);
-    if (edges == NULL)
-        return false;
-    for (uint32_t i = 1; i <= d->nbins; i++)
-        edges[i] = i - 1 < 64 ? UINT64_C(1) << (i - 1) : UINT64_MAX;
-    h5set_t set = h5_array(w->file, name, edges, d->nbins + 1u);
-    free(edges);
-    bool ok = set >= 0 && describe(w->file, name, d->unit,
-                                   "bin edges: bin i holds values from edge i to below edge i+1, "
-                                   "the last bin also all above",
-                                   "edges", NULL);
-    h5_set_close(set);
+    struct h5file *f = id < 0 ? NULL : malloc(sizeof *f);
+    if (f == NULL) {
+        failed();
+        if (id >= 0)
+            H5Fclose(id);
+        return NULL;
+    }
+    f->id = id;
+    return f;
+}
+
+struct h5file *h5_create(const char *path)
+{
+    start_library();
+    hid_t create = make_plist(H5P_FILE_CREATE), access = make_access();
+    struct h5file *f = wrap_file(H5Fcreate(path, H5F_ACC_TRUNC, create, access));
+    H5Pclose(create);
+    H5Pclose(access);
+    return f;
+}
+
+struct h5file *h5_open(const char *path)
+{
+    start_library();
+    hid_t access = make_access();
+    struct h5file *f = wrap_file(H5Fopen(path, H5F_ACC_RDONLY, access));
+    H5Pclose(access);
+    return f;
+}
+
+bool h5_flush(struct h5file *f) { return H5Fflush(f->id, H5F_SCOPE_LOCAL) >= 0 || failed(); }
+
+bool h5_close(struct h5file *f)
+{
+    bool ok = H5Fclose(f->id) >= 0 || failed();
+    free(f);
     return ok;
 }
 
-static bool add_series(struct stats_writer *w, const struct stat_component *c,
-                       const struct stat_desc *d, size_t first, h5set_t id_set)
-{
-    char path[NAME_BYTES];
-    struct series *s = &w->series[w->nseries];
-    uint64_t inner[2] = {c->ninstances, d->nbins}, chunk[H5_RANK_MAX];
-    bool is_hist = d->kind == STAT_HIST;
-    choose_chunk(c->ninstances, d->nbins, chunk);
-    snprintf(path, sizeof path, "/stats/%s/%s", c->name, d->name);
-    *s = (struct series){-1, first, d->nbins, c->ninstances, c->nvalues};
-    s->set = h5_series(w->file, path, H5_KIND_U64, is_hist || d->nbins > 1 ? 2 : 1, inner, chunk);
-    if (s->set < 0)
-        return false;
-    w->nseries++;
-    if (!describe(w->file, path, d->unit, d->doc, kind_word(d->kind), stamp_word(d->stamp)))
-        return false;
-    if (is_hist && !add_bins(w, path, d))
-        return false;
-    return w->nseries > SCALE_LINKS_MAX || (h5_attach_scale(w->file, s->set, w->end_set, 0) &&
-                                            h5_attach_scale(w->file, s->set, id_set, 1));
-}
+void h5_abandon(struct h5file *f) { free(f); }
 
-static bool add_component(struct stats_writer *w, const struct stat_component *c, size_t first)
-{
-    char path[NAME_BYTES];
-    uint64_t *ids = calloc(c->ninstances + 1u, sizeof *ids);
-    if (ids == NULL)
-        return false;
-    for (uint32_t i = 0; i < c->ninstances; i++)
-        ids[i] = i;
-    snprintf(path, sizeof path, "/stats/%s/id", c->name);
-    h5set_t id_set = h5_array(w->file, path, ids, c->ninstances);
-    free(ids);
-    bool ok = id_set >= 0 && describe(w->file, path, "1", c->instance_axis, "index", NULL) &&
-              h5_make_scale(w->file, id_set, c->instance_axis);
-    for (uint32_t r = 0; r < c->nrows && ok; r++) {
-        ok = add_series(w, c, &c->rows[r], first, id_set);
-        first += c->rows[r].nbins;
-    }
-    h5_set_close(id_set);
-    return ok;
-}
 
-static h5set_t add_time(struct stats_writer *w, const char *path, const char *unit, const char *doc)
+/* Groups one by one, since those that HDF5 makes by itself would not have our properties. */
+static bool make_groups_above(struct h5file *f, const char *path)
 {
-    static const uint64_t chunk[H5_RANK_MAX] = {1024, 0, 0};
-    h5set_t set = h5_series(w->file, path, H5_KIND_U64, 0, NULL, chunk);
-    return set >= 0 && describe(w->file, path, unit, doc, "axis", NULL) ? set : -1;
-}
-
-static bool add_stats(struct stats_writer *w)
-{
-    size_t first = 0, nrows = 0;
-    w->epoch_set = add_time(w, "/stats/time/epoch", "1", "index of the epoch, from 0");
-    w->end_set = add_time(w, "/stats/time/end", "ns", "simulated time at the end of the epoch");
-    w->end_fs_set = add_time(w, "/stats/time/end_fs", "fs", "the same, exactly");
-    w->marks_set = h5_marks(w->file, "/stats/time/marks");
-    if (w->epoch_set < 0 || w->end_set < 0 || w->end_fs_set < 0 || w->marks_set < 0 ||
-        !h5_make_scale(w->file, w->end_set, "time"))
-        return false;
-    for (size_t i = 0; i < w->info->ncomponents; i++)
-        nrows += w->info->components[i].nrows;
-    if ((w->series = calloc(nrows + 1, sizeof *w->series)) == NULL)
-        return false;
-    for (size_t i = 0; i < w->info->ncomponents; i++) {
-        const struct stat_component *c = &w->info->components[i];
-        if (!add_component(w, c, first))
-            return false;
-        first += (size_t)c->ninstances * c->nvalues;
-    }
-    return h5_group(w->file, "/stats/summary/run") && h5_group(w->file, "/stats/summary/roi") &&
-           h5_group(w->file, "/stats/summary/checks");
-}
-
-static bool add_config(struct stats_writer *w)
-{
-    const struct recorder_info *info = w->info;
-    /* A dataset, since an attribute ends at 64 KiB. */
-    bool ok = h5_group(w->file, "/config") &&
-              h5_text(w->file, "/config/text", info->config_text ? info->config_text : "");
-    for (size_t i = 0; i < info->nkeys && ok; i++) {
-        const struct recorder_key *k = &info->keys[i];
-        if (k->type == PARAM_ENUM || k->type == PARAM_TEXT)
-            ok = h5_attr_text(w->file, "/config", k->name, k->text ? k->text : "");
-        else if (k->type == PARAM_BOOL)
-            ok = h5_attr_bool(w->file, "/config", k->name, k->value != 0);
-        else
-            ok = h5_attr_u64(w->file, "/config", k->name, k->value);
-    }
-    return ok;
-}
-
-static bool add_facts(struct stats_writer *w, const struct recorder_fact *facts, size_t n)
-{
-    bool ok = true;
-    for (size_t i = 0; i < n && ok; i++)
-        ok = facts[i].text ? h5_attr_text(w->file, "/provenance", facts[i].name, facts[i].text)
-                           : h5_attr_u64(w->file, "/provenance", facts[i].name, facts[i].value);
-    return ok;
-}
-
-static bool add_host(struct stats_writer *w)
-{
-    const struct recorder_info *info = w->info;
-    char path[NAME_BYTES];
-    uint64_t inner[1] = {info->nranks}, chunk[H5_RANK_MAX];
-    choose_chunk(info->nranks, 1, chunk);
-    bool ok = h5_group(w->file, "/host") && h5_attr_u64(w->file, "/host", "nranks", info->nranks);
-    if (ok && info->host_names != NULL)
-        ok = h5_names(w->file, "/host/rank_names", info->host_names, info->nranks);
-    w->host_sets = calloc(info->nhost_columns + 1, sizeof *w->host_sets);
-    for (size_t i = 0; ok && w->host_sets != NULL && i < info->nhost_columns; i++) {
-        const struct recorder_host_column *c = &info->host_columns[i];
-        snprintf(path, sizeof path, "/host/%s", c->name);
-        w->host_sets[i] = h5_series(w->file, path, H5_KIND_F64, 1, inner, chunk);
-        ok = w->host_sets[i] >= 0 && describe(w->file, path, c->unit ? c->unit : "1",
-                                              c->doc ? c->doc : "", "delta", NULL);
-    }
-    return ok && w->host_sets != NULL;
-}
-
-static bool take_memory(struct stats_writer *w)
-{
-    uint64_t row_bytes = (w->nvalues + w->nhost + 1) * 8, widest = 1;
-    w->block_rows = STATS_BLOCK_EPOCHS;
-    while (w->block_rows > STATS_BLOCK_EPOCHS_MIN && w->block_rows * row_bytes > BLOCK_BYTES_MAX)
-        w->block_rows /= 2;
-    for (size_t i = 0; i < w->nseries; i++)
-        widest = u64_max(widest, (uint64_t)w->series[i].ninstances * w->series[i].nbins);
-    widest = u64_max(widest, w->info->nranks);
-    w->ends = calloc(w->block_rows, sizeof *w->ends);
-    w->block = calloc(w->block_rows * w->nvalues + 1, sizeof *w->block);
-    w->host_block = calloc(w->block_rows * w->nhost + 1, sizeof *w->host_block);
-    w->slab = calloc(w->block_rows * widest, sizeof *w->slab);
-    return w->ends != NULL && w->block != NULL && w->host_block != NULL && w->slab != NULL;
-}
-
-enum err stats_writer_create(const char *path, const struct recorder_info *info,
-                             struct stats_writer **out)
-{
-    struct stats_writer *w = calloc(1, sizeof *w);
-    if (w == NULL || (w->path = strdup(path)) == NULL) {
-        free(w);
-        return err_log(ERR_MEMORY, "no memory for the recorder");
-    }
-    w->info = info;
-    w->nvalues = record_nvalues(info);
-    w->nhost = record_nhost(info);
-    w->flushed_s = now_s();
-    enum err e = ERR_OK;
-    w->file = h5_create(path);
-    bool ok = w->file != NULL && h5_attr_text(w->file, "/", "format", STATS_FORMAT) &&
-              h5_attr_text(w->file, "/", "format_version", STATS_FORMAT_VERSION) &&
-              h5_attr_u64(w->file, "/", "complete", 0) && h5_attr_u64(w->file, "/", "epochs", 0) &&
-              add_stats(w) && add_config(w) && h5_group(w->file, "/provenance") &&
-              add_facts(w, info->provenance, info->nprovenance) &&
-              h5_attr_text(w->file, "/provenance", "hdf5_version", h5_version()) && add_host(w) &&
-              h5_flush(w->file);
+    char part[PATH_BYTES];
+    bool ok = strlen(path) < sizeof part;
     if (!ok)
-        e = write_failed(w);
-    else if (!take_memory(w))
-        e = err_log(ERR_MEMORY, "no memory for the recorder's buffers");
-    if (e != ERR_OK) {
-        stats_writer_abandon(w);
-        return e;
+        snprintf(problem_text, sizeof problem_text, "name too long: %.64s...", path);
+    for (const char *slash = strchr(path + 1, '/'); ok && slash != NULL;
+         slash = strchr(slash + 1, '/')) {
+        snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+        ok = h5_group(f, part);
     }
-    *out = w;
-    return ERR_OK;
+    return ok;
 }
 
-/* ---- rows ---------------------------------------------------------------------------------- */
-
-static bool write_series(struct stats_writer *w, const struct series *s)
+bool h5_exists(struct h5file *f, const char *path)
 {
-    uint64_t *to = w->slab;
-    for (uint64_t row = 0; row < w->nbuffered; row++) {
-        const uint64_t *from = w->block + row * w->nvalues + s->first;
-        for (uint32_t i = 0; i < s->ninstances; i++, from += s->stride, to += s->nbins)
-            memcpy(to, from, s->nbins * sizeof *to);
-    }
-    return h5_append(w->file, s->set, w->nwritten, w->nbuffered, w->slab);
-}
-
-static bool write_host(struct stats_writer *w, size_t column)
-{
-    double *to = (double *)w->slab;
-    size_t ncolumns = w->info->nhost_columns;
-    for (uint64_t row = 0; row < w->nbuffered; row++)
-        for (uint64_t rank = 0; rank < w->info->nranks; rank++)
-            *to++ = w->host_block[row * w->nhost + rank * ncolumns + column];
-    return h5_append(w->file, w->host_sets[column], w->nwritten, w->nbuffered, w->slab);
-}
-
-static bool write_times(struct stats_writer *w)
-{
-    uint64_t buf[STATS_BLOCK_EPOCHS];
-    bool ok = h5_append(w->file, w->end_fs_set, w->nwritten, w->nbuffered, w->ends);
-    for (uint64_t i = 0; i < w->nbuffered; i++)
-        buf[i] = w->ends[i] / FS_PER_NS;
-    ok = ok && h5_append(w->file, w->end_set, w->nwritten, w->nbuffered, buf);
-    for (uint64_t i = 0; i < w->nbuffered; i++)
-        buf[i] = w->nwritten + i;
-    return ok && h5_append(w->file, w->epoch_set, w->nwritten, w->nbuffered, buf);
-}
-
-static bool write_block(struct stats_writer *w)
-{
-    bool ok = true;
-    w->flushed_s = now_s();
-    if (w->nbuffered == 0)
+    char part[PATH_BYTES];
+    if (strcmp(path, "/") == 0)
         return true;
-    for (size_t i = 0; i < w->nseries && ok; i++)
-        ok = write_series(w, &w->series[i]);
-    for (size_t i = 0; i < w->info->nhost_columns && ok; i++)
-        ok = write_host(w, i);
-    ok = ok && write_times(w);
-    w->nwritten += w->nbuffered;
-    w->nbuffered = 0;
-    return ok && h5_attr_u64(w->file, "/", "epochs", w->nwritten) && h5_flush(w->file);
-}
-
-enum err stats_writer_epoch(struct stats_writer *w, simtime_t end_time, const uint64_t *values,
-                            const double *host)
-{
-    uint64_t row = w->nbuffered++;
-    w->ends[row] = end_time;
-    memcpy(w->block + row * w->nvalues, values, w->nvalues * sizeof *values);
-    memcpy(w->host_block + row * w->nhost, host, w->nhost * sizeof *host);
-    /* After a flush in the middle the next block ends where a chunk does. */
-    bool is_full = (w->nwritten + w->nbuffered) % w->block_rows == 0;
-    if ((is_full || now_s() - w->flushed_s > STATS_BLOCK_SECONDS) && !write_block(w))
-        return write_failed(w);
-    return ERR_OK;
-}
-
-enum err stats_writer_mark(struct stats_writer *w, const char *name, uint64_t epoch)
-{
-    if (!h5_append_mark(w->file, w->marks_set, w->nmarks++, name, epoch))
-        return write_failed(w);
-    return ERR_OK;
-}
-
-/* ---- the end ------------------------------------------------------------------------------- */
-
-/* One attribute per row: the sum over instances, of a histogram its bins. */
-static bool write_totals(struct stats_writer *w, const char *group, const uint64_t *values)
-{
-    for (size_t i = 0; i < w->info->ncomponents; i++) {
-        const struct stat_component *c = &w->info->components[i];
-        size_t at = 0;
-        for (uint32_t r = 0; r < c->nrows; at += c->rows[r++].nbins) {
-            uint32_t nbins = c->rows[r].nbins;
-            char name[NAME_BYTES];
-            snprintf(name, sizeof name, "%s/%s", c->name, c->rows[r].name);
-            memset(w->slab, 0, nbins * sizeof *w->slab);
-            for (uint32_t inst = 0; inst < c->ninstances; inst++)
-                for (uint32_t b = 0; b < nbins; b++)
-                    w->slab[b] += values[(size_t)inst * c->nvalues + at + b];
-            bool ok = c->rows[r].kind == STAT_HIST || nbins > 1
-                          ? h5_attr_u64s(w->file, group, name, w->slab, nbins)
-                          : h5_attr_u64(w->file, group, name, w->slab[0]);
-            if (!ok)
-                return false;
-        }
-        values += (size_t)c->ninstances * c->nvalues;
+    for (const char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+        if (H5Lexists(f->id, part, H5P_DEFAULT) <= 0)
+            return false;
     }
-    return true;
+    return H5Lexists(f->id, path, H5P_DEFAULT) > 0;
 }
 
-static bool write_lines(struct stats_writer *w, const char *name, const char *const *lines,
-                        size_t n)
+bool h5_group(struct h5file *f, const char *path)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (f == NULL)
+    if (strcmp(path, "/") == 0 || H5Lexists(f->id, path, H5P_DEFAULT) > 0)
+        return true;
+    if (!make_groups_above(f, path))
         return false;
-    for (size_t i = 0; i < n; i++)
-        fprintf(f, "%s%s", i ? "\n" : "", lines[i]);
-    bool ok = fclose(f) == 0 && h5_attr_text(w->file, "/provenance", name, text);
-    free(text);
+    hid_t plist = make_plist(H5P_GROUP_CREATE);
+    hid_t g = H5Gcreate2(f->id, path, H5P_DEFAULT, plist, H5P_DEFAULT);
+    H5Pclose(plist);
+    return g >= 0 ? H5Gclose(g) >= 0 : failed();
+}
+
+/* ---- datasets ------------------------------------------------------------------------------ */
+
+static hid_t type_of(enum h5_kind kind)
+{
+    return kind == H5_KIND_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_UINT64;
+}
+
+static hid_t make_text_type(size_t n)
+{
+    hid_t t = H5Tcopy(H5T_C_S1);
+    H5Tset_size(t, n > 0 ? n : 1);
+    H5Tset_strpad(t, H5T_STR_NULLPAD);
+    H5Tset_cset(t, H5T_CSET_UTF8);
+    return t;
+}
+
+/* `chunk` NULL: contiguous. */
+static hid_t create_dataset(struct h5file *f, const char *path, hid_t type, unsigned rank,
+                            const hsize_t *dims, const hsize_t *max, const hsize_t *chunk)
+{
+    if (!make_groups_above(f, path))
+        return -1;
+    hid_t space = rank ? H5Screate_simple((int)rank, dims, max) : H5Screate(H5S_SCALAR);
+    hid_t plist = make_plist(H5P_DATASET_CREATE);
+    if (chunk != NULL) {
+        H5Pset_chunk(plist, (int)rank, chunk);
+        H5Pset_shuffle(plist);
+        H5Pset_deflate(plist, 1);
+    }
+    hid_t set = H5Dcreate2(f->id, path, type, space, H5P_DEFAULT, plist, H5P_DEFAULT);
+    H5Pclose(plist);
+    H5Sclose(space);
+    if (set < 0)
+        failed();
+    return set;
+}
+
+h5set_t h5_series(struct h5file *f, const char *path, enum h5_kind kind, unsigned ninner,
+                  const uint64_t *inner, const uint64_t *chunk)
+{
+    hsize_t dims[H5_RANK_MAX] = {0}, max[H5_RANK_MAX] = {H5S_UNLIMITED}, chunks[H5_RANK_MAX];
+    for (unsigned i = 0; i < ninner; i++)
+        dims[i + 1] = max[i + 1] = inner[i];
+    for (unsigned i = 0; i <= ninner; i++)
+        chunks[i] = chunk[i];
+    return create_dataset(f, path, type_of(kind), ninner + 1, dims, max, chunks);
+}
+
+static bool write_rows(hid_t set, hid_t type, uint64_t row, uint64_t nrows, const void *data)
+{
+    hsize_t dims[H5_RANK_MAX], start[H5_RANK_MAX] = {row}, count[H5_RANK_MAX];
+    hid_t space = H5Dget_space(set);
+    int rank = H5Sget_simple_extent_dims(space, dims, NULL);
+    H5Sclose(space);
+    if (rank < 1)
+        return failed();
+    memcpy(count, dims, sizeof count);
+    count[0] = nrows;
+    dims[0] = row + nrows;
+    if (H5Dset_extent(set, dims) < 0)
+        return failed();
+    space = H5Dget_space(set);
+    hid_t memory = H5Screate_simple(rank, count, NULL);
+    bool ok = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
+              H5Dwrite(set, type, memory, space, H5P_DEFAULT, data) >= 0;
+    if (!ok)
+        failed();
+    H5Sclose(memory);
+    H5Sclose(space);
     return ok;
 }
 
-static bool write_end(struct stats_writer *w, const struct recorder_end *end)
+bool h5_append(struct h5file *f, h5set_t set, uint64_t row, uint64_t nrows, const void *data)
 {
-    bool ok = add_facts(w, end->provenance, end->nprovenance) &&
-              write_lines(w, "warnings", end->warnings, end->nwarnings) &&
-              write_lines(w, "not_modelled", end->not_modelled, end->nnot_modelled) &&
-              h5_attr_f64(w->file, "/host", "seconds", end->host_seconds);
-    for (size_t i = 0; i < end->nitems && ok; i++) {
-        const struct summary_item *item = &end->items[i];
-        char name[NAME_BYTES];
-        snprintf(name, sizeof name, "%s.units", item->name);
-        ok = h5_attr_u64(w->file, "/stats/summary", item->name, item->value) &&
-             h5_attr_text(w->file, "/stats/summary", name, item->unit ? item->unit : "1");
+    (void)f;
+    hid_t type = H5Dget_type(set);
+    bool is_f64 = H5Tget_class(type) == H5T_FLOAT;
+    H5Tclose(type);
+    return write_rows(set, type_of(is_f64 ? H5_KIND_F64 : H5_KIND_U64), row, nrows, data);
+}
+
+h5set_t h5_array(struct h5file *f, const char *path, const uint64_t *values, uint64_t n)
+{
+    hsize_t dims[1] = {n};
+    hid_t set = create_dataset(f, path, H5T_NATIVE_UINT64, 1, dims, NULL, NULL);
+    if (set >= 0 && n > 0 &&
+        H5Dwrite(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
+        failed();
+        return -1;
     }
-    for (size_t i = 0; i < end->nchecks && ok; i++) {
-        uint64_t pair[2] = {end->checks[i].left, end->checks[i].right};
-        ok = h5_attr_u64s(w->file, "/stats/summary/checks", end->checks[i].name, pair, 2);
-    }
+    return set;
+}
+
+bool h5_names(struct h5file *f, const char *path, const char *const *names, uint64_t n)
+{
+    size_t width = 1;
+    for (uint64_t i = 0; i < n; i++)
+        width = u64_max(width, strlen(names[i]));
+    char *packed = calloc(n + 1, width);
+    if (packed == NULL)
+        return failed();
+    for (uint64_t i = 0; i < n; i++)
+        memcpy(packed + i * width, names[i], strlen(names[i]));
+    hid_t type = make_text_type(width);
+    hsize_t dims[1] = {n};
+    hid_t set = create_dataset(f, path, type, 1, dims, NULL, NULL);
+    bool ok = set >= 0 && (n == 0 || H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, packed) >= 0 ||
+                           failed());
+    h5_set_close(set);
+    H5Tclose(type);
+    free(packed);
     return ok;
 }
 
-enum err stats_writer_finish(struct stats_writer *w, const struct stats_totals *totals,
-                             const struct recorder_end *end)
+bool h5_text(struct h5file *f, const char *path, const char *text)
 {
-    static const char summary[] = "/stats/summary";
-    bool ok = write_block(w) && write_totals(w, "/stats/summary/run", totals->run) &&
-              write_totals(w, "/stats/summary/roi", totals->roi) &&
-              h5_attr_u64(w->file, summary, "simulated_fs", totals->end_fs) &&
-              h5_attr_u64(w->file, summary, "roi_fs", totals->roi_fs) &&
-              h5_attr_u64(w->file, summary, "roi_epochs", totals->roi_nepochs) &&
-              h5_attr_u64(w->file, summary, "has_roi", totals->has_roi) &&
-              (end == NULL || write_end(w, end));
-    for (size_t i = 0; i < w->nseries; i++)
-        h5_set_close(w->series[i].set);
-    w->nseries = 0;
-    ok = ok && h5_attr_u64(w->file, "/", "complete", end != NULL && end->complete) &&
-         h5_flush(w->file);
+    hid_t type = make_text_type(strlen(text));
+    hid_t set = create_dataset(f, path, type, 0, NULL, NULL, NULL);
+    bool ok = set >= 0 &&
+              (H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) >= 0 || failed());
+    h5_set_close(set);
+    H5Tclose(type);
+    return ok;
+}
+
+static hid_t make_mark_type(void)
+{
+    hid_t name = make_text_type(H5_MARK_NAME_BYTES);
+    hid_t type = H5Tcreate(H5T_COMPOUND, sizeof(struct mark_row));
+    H5Tinsert(type, "name", HOFFSET(struct mark_row, name), name);
+    H5Tinsert(type, "epoch", HOFFSET(struct mark_row, epoch), H5T_NATIVE_UINT64);
+    H5Tclose(name);
+    return type;
+}
+
+h5set_t h5_marks(struct h5file *f, const char *path)
+{
+    static const hsize_t dims[1] = {0}, max[1] = {H5S_UNLIMITED}, chunk[1] = {64};
+    hid_t type = make_mark_type();
+    hid_t set = create_dataset(f, path, type, 1, dims, max, chunk);
+    H5Tclose(type);
+    return set;
+}
+
+bool h5_append_mark(struct h5file *f, h5set_t set, uint64_t row, const char *name, uint64_t epoch)
+{
+    (void)f;
+    struct mark_row m = {.epoch = epoch};
+    memcpy(m.name, name, u64_min(strlen(name), sizeof m.name - 1));
+    hid_t type = make_mark_type();
+    bool ok = write_rows(set, type, row, 1, &m);
+    H5Tclose(type);
+    return ok;
+}
+
+bool h5_make_scale(struct h5file *f, h5set_t set, const char *name)
+{
+    (void)f;
+    return H5DSset_scale(set, name) >= 0 || failed();
+}
+
+bool h5_attach_scale(struct h5file *f, h5set_t set, h5set_t scale, unsigned dim)
+{
+    (void)f;
+    return H5DSattach_scale(set, scale, dim) >= 0 || failed();
+}
+
+void h5_set_close(h5set_t set)
+{
+    if (set >= 0)
+        H5Dclose(set);
+}
+
+/* ---- attributes ---------------------------------------------------------------------------- */
+
+static bool write_attr(struct h5file *f, const char *path, const char *name, hid_t type,
+                       hid_t memory_type, hid_t space, const void *data)
+{
+    hid_t object = H5Oopen(f->id, path, H5P_DEFAULT);
+    if (object < 0)
+        return failed();
+    if (H5Aexists(object, name) > 0)
+        H5Adelete(object, name);
+    hid_t a = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    bool ok = (a >= 0 && H5Awrite(a, memory_type, data) >= 0) || failed();
+    if (a >= 0)
+        H5Aclose(a);
+    H5Oclose(object);
+    return ok;
+}
+
+static bool write_single(struct h5file *f, const char *path, const char *name, hid_t type,
+                         const void *data)
+{
+    hid_t space = H5Screate(H5S_SCALAR);
+    bool ok = write_attr(f, path, name, type, type, space, data);
+    H5Sclose(space);
+    return ok;
+}
+
+bool h5_attr_u64(struct h5file *f, const char *path, const char *name, uint64_t value)
+{
+    return write_single(f, path, name, H5T_NATIVE_UINT64, &value);
+}
+
+bool h5_attr_f64(struct h5file *f, const char *path, const char *name, double value)
+{
+    return write_single(f, path, name, H5T_NATIVE_DOUBLE, &value);
+}
+
+bool h5_attr_u64s(struct h5file *f, const char *path, const char *name, const uint64_t *values,
+                  uint64_t n)
+{
+    hsize_t dims[1] = {n};
+    hid_t space = H5Screate_simple(1, dims, NULL);
+    bool ok = write_attr(f, path, name, H5T_NATIVE_UINT64, H5T_NATIVE_UINT64, space, values);
+    H5Sclose(space);
+    return ok;
+}
+
+/* The two-valued enumeration that h5py takes for a bool. */
+bool h5_attr_bool(struct h5file *f, const char *path, const char *name, bool value)
+{
+    static const int8_t no = 0, yes = 1;
+    hid_t type = H5Tenum_create(H5T_NATIVE_INT8);
+    H5Tenum_insert(type, "FALSE", &no);
+    H5Tenum_insert(type, "TRUE", &yes);
+    bool ok = write_single(f, path, name, type, value ? &yes : &no);
+    H5Tclose(type);
+    return ok;
+}
+
+bool h5_attr_text(struct h5file *f, const char *path, const char *name, const char *text)
+{
+    size_t n = u64_min(strlen(text), ATTR_TEXT_BYTES_MAX);
+    hid_t type = make_text_type(n);
+    bool ok = write_single(f, path, name, type, text);
+    H5Tclose(type);
+    return ok;
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+struct walk {
+    struct h5file *f;
+    H5O_type_t wanted;
+    bool (*each)(void *ctx, const char *path);
+    void *ctx;
+    const char *group;
+};
+
+static herr_t visit_object(hid_t id, const char *name, const H5O_info_t *info, void *ctx)
+{
+    (void)id;
+    struct walk *w = ctx;
+    char path[2 * PATH_BYTES];
+    bool is_top = strcmp(name, ".") == 0;
+    bool is_root = strcmp(w->group, "/") == 0;
+    snprintf(path, sizeof path, "%s%s%s", is_root && !is_top ? "" : w->group, is_top ? "" : "/",
+             is_top ? "" : name);
+    if (info->type != w->wanted)
+        return 0;
+    return w->each(w->ctx, path) ? 0 : 1;
+}
+
+static bool walk_objects(struct walk *w)
+{
+    hid_t g = H5Gopen2(w->f->id, w->group, H5P_DEFAULT);
+    if (g < 0)
+        return failed();
+    bool ok = H5Ovisit(g, H5_INDEX_NAME, H5_ITER_INC, visit_object, w) >= 0 || failed();
+    H5Gclose(g);
+    return ok;
+}
+
+bool h5_each_dataset(struct h5file *f, const char *group, bool (*each)(void *ctx, const char *path),
+                     void *ctx)
+{
+    struct walk w = {f, H5O_TYPE_DATASET, each, ctx, group};
+    return walk_objects(&w);
+}
+
+bool h5_each_group(struct h5file *f, const char *group, bool (*each)(void *ctx, const char *path),
+                   void *ctx)
+{
+    struct walk w = {f, H5O_TYPE_GROUP, each, ctx, group};
+    return walk_objects(&w);
+}
+
+static enum h5_kind kind_of(hid_t type)
+{
+    switch (H5Tget_class(type)) {
+    case H5T_INTEGER:
+        return H5_KIND_U64;
+    case H5T_FLOAT:
+        return H5_KIND_F64;
+    case H5T_STRING:
+        return H5Tis_variable_str(type) > 0 ? H5_KIND_OTHER : H5_KIND_TEXT;
+    default:
+        return H5_KIND_OTHER;
+    }
+}
+
+/* The type in which values are read: plain numbers natively, the rest as stored. */
+static hid_t memory_type_of(hid_t type)
+{
+    enum h5_kind kind = kind_of(type);
+    return kind == H5_KIND_U64 || kind == H5_KIND_F64 ? H5Tcopy(type_of(kind)) : H5Tcopy(type);
+}
+
+static bool get_shape(hid_t set, struct h5_shape *out)
+{
+    hid_t type = H5Dget_type(set), space = H5Dget_space(set), memory = memory_type_of(type);
+    hsize_t dims[H5S_MAX_RANK];
+    int rank = H5Sget_simple_extent_dims(space, dims, NULL);
+    bool ok = rank >= 0 && rank <= (int)H5_RANK_MAX;
     if (ok) {
-        ok = h5_close(w->file);
-        w->file = NULL;
+        *out = (struct h5_shape){kind_of(type), (unsigned)rank, {0}, H5Tget_size(memory)};
+        for (int i = 0; i < rank; i++)
+            out->dims[i] = dims[i];
+    } else {
+        snprintf(problem_text, sizeof problem_text, "a dataset of %d dimensions", rank);
     }
-    enum err e = ok ? ERR_OK : write_failed(w);
-    stats_writer_abandon(w);
-    return e;
+    H5Tclose(memory);
+    H5Tclose(type);
+    H5Sclose(space);
+    return ok;
 }
 
-void stats_writer_abandon(struct stats_writer *w)
+bool h5_get_shape(struct h5file *f, const char *path, struct h5_shape *shape_out)
 {
-    if (w->file != NULL)
-        h5_abandon(w->file);
-    free(w->path);
-    free(w->series);
-    free(w->host_sets);
-    free(w->ends);
-    free(w->block);
-    free(w->host_block);
-    free(w->slab);
-    free(w);
+    hid_t set = H5Dopen2(f->id, path, H5P_DEFAULT);
+    if (set < 0)
+        return failed();
+    bool ok = get_shape(set, shape_out);
+    H5Dclose(set);
+    return ok;
+}
+
+bool h5_read_rows(struct h5file *f, const char *path, uint64_t row, uint64_t nrows, void *data)
+{
+    struct h5_shape shape;
+    hsize_t start[H5_RANK_MAX] = {row}, count[H5_RANK_MAX];
+    hid_t set = H5Dopen2(f->id, path, H5P_DEFAULT);
+    if (set < 0)
+        return failed();
+    bool ok = get_shape(set, &shape);
+    hid_t type = H5Dget_type(set), memory_type = memory_type_of(type);
+    hid_t space = H5Dget_space(set), memory = H5S_ALL;
+    if (ok && shape.rank > 0) {
+        for (unsigned i = 0; i < shape.rank; i++)
+            count[i] = i == 0 ? nrows : shape.dims[i];
+        memory = H5Screate_simple((int)shape.rank, count, NULL);
+        ok = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 || failed();
+    }
+    ok = ok && (H5Dread(set, memory_type, memory, memory == H5S_ALL ? H5S_ALL : space, H5P_DEFAULT,
+                        data) >= 0 ||
+                failed());
+    if (memory != H5S_ALL)
+        H5Sclose(memory);
+    H5Sclose(space);
+    H5Tclose(memory_type);
+    H5Tclose(type);
+    H5Dclose(set);
+    return ok;
+}
+
+struct attr_walk {
+    bool (*each)(void *ctx, const struct h5_attr *attr);
+    void *ctx;
+};
+
+static void set_attr_values(struct h5_attr *out, hid_t type, size_t npoints, const void *data)
+{
+    out->kind = kind_of(type);
+    out->n = out->kind == H5_KIND_OTHER ? npoints * H5Tget_size(type) : npoints;
+    out->raw = data;
+    if (out->kind == H5_KIND_U64)
+        out->u64s = data;
+    else if (out->kind == H5_KIND_F64)
+        out->f64s = data;
+    else if (out->kind == H5_KIND_TEXT)
+        out->text = data;
+}
+
+static herr_t visit_attr(hid_t object, const char *name, const H5A_info_t *info, void *ctx)
+{
+    (void)info;
+    struct attr_walk *w = ctx;
+    hid_t a = H5Aopen(object, name, H5P_DEFAULT);
+    if (a < 0)
+        return -1;
+    hid_t type = H5Aget_type(a), space = H5Aget_space(a), memory = memory_type_of(type);
+    hssize_t npoints = H5Sget_simple_extent_npoints(space);
+    bool is_link = strcmp(name, "REFERENCE_LIST") == 0 || strcmp(name, "DIMENSION_LIST") == 0;
+    size_t bytes = npoints > 0 ? (size_t)npoints * H5Tget_size(memory) : 0;
+    void *data = calloc(1, bytes + 1);
+    herr_t result = -1;
+    if (is_link || H5Tis_variable_str(type) > 0) {
+        result = 0;
+    } else if (data != NULL && H5Aread(a, memory, data) >= 0) {
+        struct h5_attr attr = {.name = name};
+        set_attr_values(&attr, type, (size_t)npoints, data);
+        result = w->each(w->ctx, &attr) ? 0 : 1;
+    }
+    free(data);
+    H5Tclose(memory);
+    H5Tclose(type);
+    H5Sclose(space);
+    H5Aclose(a);
+    return result;
+}
+
+bool h5_each_attr(struct h5file *f, const char *path,
+                  bool (*each)(void *ctx, const struct h5_attr *attr), void *ctx)
+{
+    struct attr_walk w = {each, ctx};
+    hsize_t at = 0;
+    hid_t object = H5Oopen(f->id, path, H5P_DEFAULT);
+    if (object < 0)
+        return failed();
+    bool ok = H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, &at, visit_attr, &w) >= 0 || failed();
+    H5Oclose(object);
+    return ok;
+}
+
+bool h5_get_u64(struct h5file *f, const char *path, const char *name, uint64_t *value_out)
+{
+    bool ok = false;
+    if (!h5_exists(f, path) || H5Aexists_by_name(f->id, path, name, H5P_DEFAULT) <= 0)
+        return false;
+    hid_t a = H5Aopen_by_name(f->id, path, name, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t type = H5Aget_type(a), space = H5Aget_space(a);
+    if (kind_of(type) == H5_KIND_U64 && H5Sget_simple_extent_npoints(space) == 1)
+        ok = H5Aread(a, H5T_NATIVE_UINT64, value_out) >= 0;
+    H5Sclose(space);
+    H5Tclose(type);
+    H5Aclose(a);
+    return ok;
+}
+
+bool h5_get_text(struct h5file *f, const char *path, const char *name, char **text_out)
+{
+    if (!h5_exists(f, path))
+        return false;
+    if (name != NULL && H5Aexists_by_name(f->id, path, name, H5P_DEFAULT) <= 0)
+        return false;
+    hid_t id = name ? H5Aopen_by_name(f->id, path, name, H5P_DEFAULT, H5P_DEFAULT)
+                    : H5Dopen2(f->id, path, H5P_DEFAULT);
+    if (id < 0)
+        return failed();
+    hid_t type = name ? H5Aget_type(id) : H5Dget_type(id);
+    char *text = NULL;
+    bool ok = kind_of(type) == H5_KIND_TEXT && (text = calloc(1, H5Tget_size(type) + 1)) != NULL;
+    if (ok)
+        ok = (name ? H5Aread(id, type, text)
+                   : H5Dread(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text)) >= 0;
+    H5Tclose(type);
+    if (name)
+        H5Aclose(id);
+    else
+        H5Dclose(id);
+    if (!ok) {
+        free(text);
+        return false;
+    }
+    *text_out = text;
+    return true;
 }

@@ -69,11 +69,25 @@ static enum err keep_old_journal(struct recorder *r)
     return e;
 }
 
+/* One path must not be a dataset and a group at once. */
+static bool exclude_each_other(const char *a, const char *b)
+{
+    size_t n = strlen(a), m = strlen(b);
+    return n == m ? strcmp(a, b) == 0 : n < m ? memcmp(a, b, n) == 0 && b[n] == '/'
+                                              : memcmp(a, b, m) == 0 && a[m] == '/';
+}
+
 static enum err check_tables(const struct recorder_info *info)
 {
     for (size_t i = 0; i < info->ncomponents; i++) {
         const struct stat_component *c = &info->components[i];
         uint64_t n = 0;
+        if (strcmp(c->name, "time") == 0 || strcmp(c->name, "summary") == 0)
+            return err_log(ERR_RUNTIME, "statistics table: the name '%s' is taken", c->name);
+        for (size_t k = 0; k < i; k++)
+            if (exclude_each_other(info->components[k].name, c->name))
+                return err_log(ERR_RUNTIME, "statistics tables '%s' and '%s' exclude each other",
+                               info->components[k].name, c->name);
         for (uint32_t row = 0; row < c->nrows; row++) {
             const struct stat_desc *d = &c->rows[row];
             n += d->nbins;
@@ -81,9 +95,9 @@ static enum err check_tables(const struct recorder_info *info)
                 return err_log(ERR_RUNTIME, "statistics table: '%s/%s' has %u bins", c->name,
                                d->name, d->nbins);
             for (uint32_t k = 0; k < row; k++)
-                if (strcmp(c->rows[k].name, d->name) == 0)
-                    return err_log(ERR_RUNTIME, "statistics table: two rows '%s/%s'", c->name,
-                                   d->name);
+                if (exclude_each_other(c->rows[k].name, d->name))
+                    return err_log(ERR_RUNTIME, "statistics table '%s': '%s' and '%s' exclude "
+                                   "each other", c->name, c->rows[k].name, d->name);
         }
         if (n != c->nvalues || c->ninstances == 0)
             return err_log(ERR_RUNTIME,

@@ -5,7 +5,7 @@
 #ifndef OUTPUT_REPLAY_H
 #define OUTPUT_REPLAY_H
 
-#include "output/hdf5_write.h"
+#include "output/stats_file.h"
 #include "output/journal.h"
 #include "output/record.h"
 
