@@ -126,8 +126,8 @@ struct dram_place {
     uint32_t rank, group, bank, column; /* group of the rank, bank of the group */
 };
 
-/* The channel that owns a line; the same for all who ask. Any number of channels. */
-uint32_t dram_channel_of(const struct dram_config *c, paddr_t line);
+/* The channel that owns a line. Any number of channels; `hash` is dram.xor_hash. */
+uint32_t dram_channel_of(uint32_t nchannels, bool hash, paddr_t line);
 /* Where in its channel a line lies. No two lines of a channel share a place. */
 struct dram_place dram_place_of(const struct dram_config *c, paddr_t line);
 

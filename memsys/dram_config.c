@@ -167,11 +167,11 @@ static uint32_t fold(uint64_t x)
  * number, so every group of nchannels neighbours still touches each channel once, and (channel,
  * local) names a line.
  */
-uint32_t dram_channel_of(const struct dram_config *c, paddr_t line)
+uint32_t dram_channel_of(uint32_t nchannels, bool hash, paddr_t line)
 {
     uint64_t number = line.v >> LINE_SHIFT;
-    uint64_t rotate = c->xor_hash ? fold(number / c->nchannels) : 0;
-    return (uint32_t)((number % c->nchannels + rotate) % c->nchannels);
+    uint64_t rotate = hash ? fold(number / nchannels) : 0;
+    return (uint32_t)((number % nchannels + rotate) % nchannels);
 }
 
 static uint32_t take(uint64_t *x, uint32_t n)

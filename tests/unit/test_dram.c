@@ -320,7 +320,7 @@ static void every_line_of_the_channels_has_its_own_place(void)
                 unsigned ntwice = 0, per_channel[5] = {0};
                 for (uint64_t n = 0; n < NLINES; n++) {
                     paddr_t line = {n << LINE_SHIFT};
-                    uint32_t ch = dram_channel_of(&fx.c, line);
+                    uint32_t ch = dram_channel_of(fx.c.nchannels, hash, line);
                     struct dram_place q = dram_place_of(&fx.c, line);
                     uint64_t key = q.row;
                     key = key * 2 + q.rank;

@@ -1,0 +1,69 @@
+/* See dram_lp.h. */
+#include "memsys/dram_lp.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void channel_start(struct lp *lp)
+{
+    const struct dram_lp_cfg *c = lp->cfg;
+    dram_init(lp->state, &c->dram);
+}
+
+static void channel_handle(struct lp *lp, const struct msg *m)
+{
+    const struct dram_lp_cfg *c = lp->cfg;
+    SIM_ASSERT(m->type == DRAM_READ || m->type == DRAM_WRITE, "message %u to a channel", m->type);
+    dram_enqueue(lp->state, &c->dram, m->time, (paddr_t){m->a[0]}, MEM_KIND(m->flags),
+                 m->type == DRAM_WRITE, m->arg, m->src);
+}
+
+static void send_answer(struct lp *lp, const struct dram_lp_cfg *c, const struct dram_done *done)
+{
+    simtime_t way_fs = noc_slice_channel_fs(c->noc, done->src - c->slice0, lp->instance);
+    uint16_t type = MSG_TYPE(done->is_write ? DRAM_WRITE_ACK : DRAM_DATA, done->kind);
+    lp_send(lp, done->src, done->answer + way_fs, type, done->token, done->line.v, 0, 0, 0);
+}
+
+static simtime_t channel_advance(struct lp *lp, simtime_t until)
+{
+    const struct dram_lp_cfg *c = lp->cfg;
+    struct dram *d = lp->state;
+    simtime_t next;
+    while ((next = dram_next_time(d, &c->dram)) < until) {
+        struct dram_done done;
+        lp->now = next;
+        if (dram_step(d, &c->dram, &done))
+            send_answer(lp, c, &done);
+    }
+    return next;
+}
+
+static void channel_stats(struct lp *lp, uint64_t *row_out)
+{
+    const struct dram *d = lp->state;
+    memcpy(row_out, &d->stats, sizeof d->stats);
+}
+
+static void channel_check(struct lp *lp)
+{
+    const struct dram *d = lp->state;
+    SIM_ASSERT(dram_nwaiting(d) == 0, "%u requests wait at channel %u", dram_nwaiting(d),
+               lp->instance);
+}
+
+static void channel_describe(struct lp *lp, char *buf, size_t size)
+{
+    const struct dram *d = lp->state;
+    snprintf(buf, size, "%u reads and %u writes wait", d->lists[0].n, d->lists[1].n);
+}
+
+const struct lp_ops dram_lp_ops = {
+    .name = "dram",
+    .start = channel_start,
+    .handle = channel_handle,
+    .advance = channel_advance,
+    .stats = channel_stats,
+    .check = channel_check,
+    .describe = channel_describe,
+};

@@ -1,0 +1,481 @@
+/* See llc.h. Layout: head | array | channels | buckets | misses | requests | writes. */
+#include "memsys/llc.h"
+
+#include "memsys/clock.h"
+#include "memsys/dram.h"
+
+static struct sarray *array_of(struct llc *l) { return (void *)((char *)l + l->array_at); }
+static struct llc_channel *channel_at(struct llc *l, uint32_t i)
+{
+    return (struct llc_channel *)(void *)((char *)l + l->channels_at) + i;
+}
+static uint32_t *bucket_at(struct llc *l, uint32_t i)
+{
+    return (uint32_t *)(void *)((char *)l + l->buckets_at) + i;
+}
+static struct llc_miss *miss_at(struct llc *l, uint32_t i)
+{
+    return (struct llc_miss *)(void *)((char *)l + l->misses_at) + i;
+}
+static struct llc_request *request_at(struct llc *l, uint32_t i)
+{
+    return (struct llc_request *)(void *)((char *)l + l->requests_at) + i;
+}
+static struct llc_write *write_at(struct llc *l, uint32_t i)
+{
+    return (struct llc_write *)(void *)((char *)l + l->writes_at) + i;
+}
+
+/* ---- sizes ---------------------------------------------------------------------------------- */
+
+/* Misses and requests: each is paid for by a core's credit. */
+static uint32_t nbuckets_of(const struct llc_config *c)
+{
+    uint32_t n = 16;
+    while (n < c->nrequests_max && n < 4096)
+        n *= 2;
+    return n;
+}
+
+/*
+ * Writes: one per write-back credit, and those of fills: no read departs while `victims` of them
+ * are held, so at most the reads then under way can add to them.
+ */
+static uint32_t nwrites_of(const struct llc_config *c)
+{
+    uint64_t reads = u64_min((uint64_t)c->nchannels * c->dram_reads, c->nrequests_max);
+    return (uint32_t)(c->nrequests_max + c->victims + reads);
+}
+
+static size_t round8(size_t n) { return (n + 7) & ~(size_t)7; }
+
+/* Offsets of the parts into `l` (which is only a head); returns the size of all. */
+static size_t lay_out(struct llc *l, const struct llc_config *c)
+{
+    size_t at = round8(sizeof *l);
+    l->array_at = at;
+    at += round8(sarray_bytes(&c->array));
+    l->channels_at = at;
+    at += round8(c->nchannels * sizeof(struct llc_channel));
+    l->buckets_at = at;
+    at += round8(nbuckets_of(c) * sizeof(uint32_t));
+    l->misses_at = at;
+    at += round8(c->nrequests_max * sizeof(struct llc_miss));
+    l->requests_at = at;
+    at += round8(c->nrequests_max * sizeof(struct llc_request));
+    l->writes_at = at;
+    at += round8(nwrites_of(c) * sizeof(struct llc_write));
+    return at;
+}
+
+size_t llc_state_bytes(const struct llc_config *c)
+{
+    struct llc head;
+    return lay_out(&head, c);
+}
+
+void llc_init(struct llc *l, const struct llc_config *c, uint32_t slice)
+{
+    lay_out(l, c);
+    struct sarray_cfg array = c->array;
+    array.seed += slice;
+    sarray_init(array_of(l), &array);
+    for (uint32_t i = 0; i < c->nchannels; i++)
+        *channel_at(l, i) = (struct llc_channel){
+            .read_credits = c->dram_reads,
+            .write_credits = c->dram_writes,
+            .reads = {LLC_NIL, LLC_NIL},
+            .writes = {LLC_NIL, LLC_NIL},
+        };
+    l->bucket_shift = 64 - log2_floor(nbuckets_of(c));
+    for (uint32_t i = 0; i < nbuckets_of(c); i++)
+        *bucket_at(l, i) = LLC_NIL;
+    l->miss_free = l->request_free = l->write_free = LLC_NIL;
+    for (uint32_t i = c->nrequests_max; i-- > 0;) {
+        miss_at(l, i)->hash_next = l->miss_free;
+        l->miss_free = i;
+        request_at(l, i)->next = l->request_free;
+        l->request_free = i;
+    }
+    for (uint32_t i = nwrites_of(c); i-- > 0;) {
+        write_at(l, i)->next = l->write_free;
+        l->write_free = i;
+    }
+}
+
+/* ---- places and banks ----------------------------------------------------------------------- */
+
+static uint64_t number_of(paddr_t line) { return line.v >> LINE_SHIFT; }
+
+/* The slice takes one line of each group of nslices, so the group's number indexes its sets. */
+static uint32_t set_of(const struct llc_config *c, paddr_t line)
+{
+    return (uint32_t)(number_of(line) / c->nslices % c->array.nsets);
+}
+
+/* When the access that arrives at `now` gets its bank, which it then keeps busy. */
+static simtime_t take_bank(struct llc *l, const struct llc_config *c, uint32_t set, simtime_t now)
+{
+    simtime_t *bank_free = &l->bank_free[set % c->nbanks];
+    simtime_t edge = clock_edge(now, c->period_fs);
+    simtime_t start = u64_max(edge, *bank_free);
+    l->stats.bank_wait += (start - edge) / c->period_fs;
+    *bank_free = start + c->busy_fs;
+    return start;
+}
+
+/* ---- what a line remembers ------------------------------------------------------------------ */
+
+static enum line_kind kind_of(uint64_t data) { return (enum line_kind)(data & LLC_KIND_MASK); }
+
+static uint64_t new_line(enum line_kind kind, uint32_t core)
+{
+    return (uint64_t)kind | (uint64_t)core << LLC_CORE_SHIFT;
+}
+
+/* Notes a use by `core`, and counts it if several cores use the line and one of them wrote. */
+static uint64_t use_line(struct llc *l, uint64_t data, enum line_kind kind, uint32_t core,
+                         bool is_write)
+{
+    if (kind_of(data) != kind) { /* the frame has changed its purpose */
+        l->stats.lines[kind_of(data)]--;
+        l->stats.lines[kind]++;
+        data = (data & ~LLC_KIND_MASK) | (uint64_t)kind;
+    }
+    if ((data & LLC_CORE_MASK) >> LLC_CORE_SHIFT != core)
+        data |= LLC_MANY;
+    if (is_write)
+        data |= LLC_WRITTEN;
+    l->stats.write_shared[kind] += (data & LLC_MANY) && (data & LLC_WRITTEN);
+    return data;
+}
+
+/* ---- held requests to memory ---------------------------------------------------------------- */
+
+static void hold_read(struct llc *l, uint32_t idx)
+{
+    struct llc_miss *m = miss_at(l, idx);
+    struct llc_queue *q = &channel_at(l, m->channel)->reads;
+    m->held_next = LLC_NIL;
+    if (q->first == LLC_NIL)
+        q->first = idx;
+    else
+        miss_at(l, q->last)->held_next = idx;
+    q->last = idx;
+    l->nheld++;
+}
+
+/* `ack_core` LLC_NIL: the victim of a fill. */
+static void hold_write(struct llc *l, const struct llc_config *c, struct llc_write w)
+{
+    SIM_ASSERT(l->write_free != LLC_NIL, "more than %u dirty lines leave a slice at once",
+               nwrites_of(c));
+    uint32_t idx = l->write_free;
+    uint32_t channel = dram_channel_of(c->nchannels, c->channel_hash, w.line);
+    struct llc_queue *q = &channel_at(l, channel)->writes;
+    l->write_free = write_at(l, idx)->next;
+    w.next = LLC_NIL;
+    *write_at(l, idx) = w;
+    if (q->first == LLC_NIL)
+        q->first = idx;
+    else
+        write_at(l, q->last)->next = idx;
+    q->last = idx;
+    l->nheld++;
+    l->nvictims_held += w.ack_core == LLC_NIL;
+}
+
+static bool write_departs(struct llc *l, const struct llc_config *c, uint32_t channel,
+                          simtime_t now, struct llc_departure *out)
+{
+    struct llc_channel *ch = channel_at(l, channel);
+    uint32_t idx = ch->writes.first;
+    if (idx == LLC_NIL || ch->write_credits == 0)
+        return false;
+    struct llc_write *w = write_at(l, idx);
+    simtime_t edge = clock_edge(now, c->period_fs);
+    *out = (struct llc_departure){
+        .line = w->line,
+        .time = u64_max(w->ready, edge + c->tag_fs),
+        .channel = channel,
+        .kind = (enum line_kind)w->kind,
+        .is_write = true,
+        .ack_core = w->ack_core,
+        .ack_line = w->ack_line,
+        .ack_time = u64_max(w->ack_ready, edge + c->data_fs),
+    };
+    ch->write_credits--;
+    ch->writes.first = w->next;
+    l->nvictims_held -= w->ack_core == LLC_NIL;
+    l->nacks += w->ack_core != LLC_NIL;
+    w->next = l->write_free;
+    l->write_free = idx;
+    l->stats.dram_writes[out->kind]++;
+    return true;
+}
+
+static bool read_departs(struct llc *l, const struct llc_config *c, uint32_t channel,
+                         simtime_t now, struct llc_departure *out)
+{
+    struct llc_channel *ch = channel_at(l, channel);
+    uint32_t idx = ch->reads.first;
+    if (idx == LLC_NIL || ch->read_credits == 0 || l->nvictims_held >= c->victims)
+        return false;
+    struct llc_miss *m = miss_at(l, idx);
+    *out = (struct llc_departure){
+        .line = m->line,
+        .time = u64_max(m->ready, clock_edge(now, c->period_fs) + c->tag_fs),
+        .channel = channel,
+        .token = idx,
+        .kind = (enum line_kind)m->kind,
+        .ack_core = LLC_NIL,
+    };
+    ch->read_credits--;
+    ch->reads.first = m->held_next;
+    l->stats.dram_reads[out->kind]++;
+    return true;
+}
+
+bool llc_next_departure(struct llc *l, const struct llc_config *c, simtime_t now,
+                        struct llc_departure *out)
+{
+    if (l->nheld == 0)
+        return false;
+    /* Writes first: they may be what reads are held for. */
+    for (uint32_t i = 0; i < c->nchannels; i++)
+        if (write_departs(l, c, i, now, out) || read_departs(l, c, i, now, out)) {
+            l->nheld--;
+            return true;
+        }
+    return false;
+}
+
+void llc_credit_back(struct llc *l, const struct llc_config *c, uint32_t channel, bool is_write)
+{
+    struct llc_channel *ch = channel_at(l, channel);
+    uint32_t *credits = is_write ? &ch->write_credits : &ch->read_credits;
+    ++*credits;
+    SIM_ASSERT(*credits <= (is_write ? c->dram_writes : c->dram_reads),
+               "channel %u answered more than it was asked", channel);
+}
+
+/* ---- the array ------------------------------------------------------------------------------ */
+
+/*
+ * Puts a line in. A dirty line that has to leave is held for memory, with the write-back that
+ * `leaving` names. Returns whether one was.
+ */
+static bool insert(struct llc *l, const struct llc_config *c, uint32_t set, paddr_t line,
+                   uint64_t data, struct llc_write leaving)
+{
+    struct sarray *a = array_of(l);
+    uint32_t way = sarray_victim(a, set);
+    bool dirty = false;
+    if (sarray_valid(a, set, way)) {
+        uint64_t old = *sarray_data(a, set, way);
+        l->stats.lines[kind_of(old)]--;
+        l->stats.evictions[kind_of(old)]++;
+        dirty = old & LLC_DIRTY;
+        if (dirty) {
+            leaving.line = (paddr_t){sarray_tag(a, set, way) << LINE_SHIFT};
+            leaving.kind = kind_of(old);
+            hold_write(l, c, leaving);
+            const struct llc_channel *ch =
+                channel_at(l, dram_channel_of(c->nchannels, c->channel_hash, leaving.line));
+            l->stats.dram_held += ch->write_credits == 0;
+        }
+    }
+    sarray_fill(a, set, way, number_of(line), data);
+    l->stats.lines[kind_of(data)]++;
+    return dirty;
+}
+
+/* ---- misses --------------------------------------------------------------------------------- */
+
+static uint32_t *bucket_of(struct llc *l, paddr_t line)
+{
+    uint64_t hash = number_of(line) * UINT64_C(0x9e3779b97f4a7c15);
+    return bucket_at(l, (uint32_t)(hash >> l->bucket_shift));
+}
+
+static uint32_t find_miss(struct llc *l, paddr_t line)
+{
+    uint32_t idx = *bucket_of(l, line);
+    while (idx != LLC_NIL && miss_at(l, idx)->line.v != line.v)
+        idx = miss_at(l, idx)->hash_next;
+    return idx;
+}
+
+static uint32_t new_miss(struct llc *l, const struct llc_config *c, paddr_t line,
+                         enum line_kind kind, simtime_t ready)
+{
+    uint32_t idx = l->miss_free;
+    struct llc_miss *m = miss_at(l, idx);
+    uint32_t *bucket = bucket_of(l, line);
+    l->miss_free = m->hash_next;
+    *m = (struct llc_miss){
+        .line = line,
+        .ready = ready,
+        .channel = dram_channel_of(c->nchannels, c->channel_hash, line),
+        .kind = kind,
+        .hash_next = *bucket,
+        .held_next = LLC_NIL,
+        .first = LLC_NIL,
+        .last = LLC_NIL,
+    };
+    *bucket = idx;
+    l->nmisses++;
+    l->stats.misses_peak = u64_max(l->stats.misses_peak, l->nmisses);
+    l->stats.dram_held +=
+        channel_at(l, m->channel)->read_credits == 0 || l->nvictims_held >= c->victims;
+    hold_read(l, idx);
+    return idx;
+}
+
+static void unlink_miss(struct llc *l, uint32_t idx)
+{
+    uint32_t *at = bucket_of(l, miss_at(l, idx)->line);
+    while (*at != idx)
+        at = &miss_at(l, *at)->hash_next;
+    *at = miss_at(l, idx)->hash_next;
+    l->nmisses--;
+}
+
+static void join_miss(struct llc *l, uint32_t idx, struct llc_request request)
+{
+    struct llc_miss *m = miss_at(l, idx);
+    uint32_t r = l->request_free;
+    l->request_free = request_at(l, r)->next;
+    request.next = LLC_NIL;
+    *request_at(l, r) = request;
+    if (m->first == LLC_NIL)
+        m->first = r;
+    else
+        request_at(l, m->last)->next = r;
+    m->last = r;
+}
+
+/* ---- the calls ------------------------------------------------------------------------------ */
+
+bool llc_read(struct llc *l, const struct llc_config *c, simtime_t now, paddr_t line,
+              enum line_kind kind, bool for_write, uint32_t core, uint32_t token,
+              simtime_t *answer_out)
+{
+    struct sarray *a = array_of(l);
+    uint32_t set = set_of(c, line);
+    simtime_t start = take_bank(l, c, set, now);
+    l->nrequests++;
+    l->stats.accesses[kind]++;
+    int way = sarray_find(a, set, number_of(line));
+    if (way >= 0) {
+        sarray_hit(a, set, (uint32_t)way);
+        uint64_t *data = sarray_data(a, set, (uint32_t)way);
+        *data = use_line(l, *data, kind, core, for_write);
+        l->stats.hits[kind]++;
+        l->nanswers++;
+        *answer_out = start + c->tag_fs + c->data_fs;
+        return true;
+    }
+    SIM_ASSERT(l->request_free != LLC_NIL, "more than %u requests wait at a slice",
+               c->nrequests_max);
+    uint32_t miss = find_miss(l, line);
+    if (miss == LLC_NIL) {
+        miss = new_miss(l, c, line, kind, start + c->tag_fs);
+        l->stats.misses[kind]++;
+    } else {
+        l->stats.merged[kind]++;
+    }
+    join_miss(l, miss,
+              (struct llc_request){.core = core, .token = token, .kind = (uint16_t)kind,
+                                   .for_write = for_write});
+    return false;
+}
+
+bool llc_writeback(struct llc *l, const struct llc_config *c, simtime_t now, paddr_t line,
+                   enum line_kind kind, uint32_t core, simtime_t *ack_out)
+{
+    struct sarray *a = array_of(l);
+    uint32_t set = set_of(c, line);
+    simtime_t start = take_bank(l, c, set, now);
+    l->nwritebacks++;
+    l->stats.writebacks[kind]++;
+    *ack_out = start + c->tag_fs + c->data_fs;
+    int way = sarray_find(a, set, number_of(line));
+    if (way >= 0) {
+        uint64_t *data = sarray_data(a, set, (uint32_t)way);
+        *data = use_line(l, *data, kind, core, true) | LLC_DIRTY;
+        l->nacks++;
+        return true;
+    }
+    l->stats.wb_allocs[kind]++;
+    struct llc_write leaving = {
+        .ready = start + c->tag_fs, .ack_core = core, .ack_line = line, .ack_ready = *ack_out};
+    uint64_t data = new_line(kind, core) | LLC_WRITTEN | LLC_DIRTY;
+    if (insert(l, c, set, line, data, leaving))
+        return false;
+    l->nacks++;
+    return true;
+}
+
+simtime_t llc_fill(struct llc *l, const struct llc_config *c, simtime_t now, uint32_t token)
+{
+    struct sarray *a = array_of(l);
+    struct llc_miss *m = miss_at(l, token);
+    uint32_t set = set_of(c, m->line);
+    simtime_t start = take_bank(l, c, set, now);
+    unlink_miss(l, token);
+    int way = sarray_find(a, set, number_of(m->line));
+    if (way < 0) { /* else a write-back has brought it meanwhile, newer than memory's */
+        enum line_kind kind = (enum line_kind)m->kind;
+        struct llc_write leaving = {.ready = start + c->tag_fs, .ack_core = LLC_NIL};
+        l->stats.fills[kind]++;
+        insert(l, c, set, m->line, new_line(kind, request_at(l, m->first)->core), leaving);
+        way = sarray_find(a, set, number_of(m->line));
+    }
+    uint64_t *data = sarray_data(a, set, (uint32_t)way);
+    for (uint32_t r = m->first; r != LLC_NIL; r = request_at(l, r)->next) {
+        const struct llc_request *q = request_at(l, r);
+        *data = use_line(l, *data, (enum line_kind)q->kind, q->core, q->for_write);
+    }
+    return start + c->data_fs;
+}
+
+bool llc_next_answer(struct llc *l, uint32_t token, struct llc_request *out)
+{
+    struct llc_miss *m = miss_at(l, token);
+    uint32_t r = m->first;
+    if (r == LLC_NIL) {
+        m->hash_next = l->miss_free;
+        l->miss_free = token;
+        return false;
+    }
+    *out = *request_at(l, r);
+    m->first = out->next;
+    request_at(l, r)->next = l->request_free;
+    l->request_free = r;
+    l->nanswers++;
+    return true;
+}
+
+const struct llc_stats *llc_stats_now(struct llc *l)
+{
+    l->stats.ways_used = sarray_used(array_of(l));
+    return &l->stats;
+}
+
+void llc_check(const struct llc *l, const struct llc_config *c)
+{
+    SIM_ASSERT(l->nrequests == l->nanswers && l->nwritebacks == l->nacks,
+               "%llu reads, %llu answers, %llu write-backs, %llu acknowledgements",
+               (unsigned long long)l->nrequests, (unsigned long long)l->nanswers,
+               (unsigned long long)l->nwritebacks, (unsigned long long)l->nacks);
+    SIM_ASSERT(l->nmisses == 0 && l->nheld == 0 && l->nvictims_held == 0,
+               "%u misses and %u held requests are left", l->nmisses, l->nheld);
+    const struct llc_channel *channels = (const void *)((const char *)l + l->channels_at);
+    for (uint32_t i = 0; i < c->nchannels; i++)
+        SIM_ASSERT(channels[i].read_credits == c->dram_reads &&
+                       channels[i].write_credits == c->dram_writes,
+                   "channel %u keeps credits: %u of %u reads, %u of %u writes are here", i,
+                   channels[i].read_credits, c->dram_reads, channels[i].write_credits,
+                   c->dram_writes);
+}

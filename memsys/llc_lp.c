@@ -1,0 +1,119 @@
+/* See llc_lp.h. */
+#include "memsys/llc_lp.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void slice_start(struct lp *lp)
+{
+    const struct llc_lp_cfg *c = lp->cfg;
+    llc_init(lp->state, &c->llc, lp->instance);
+}
+
+static simtime_t way_to_core_fs(const struct lp *lp, uint32_t core)
+{
+    const struct llc_lp_cfg *c = lp->cfg;
+    return noc_core_slice_fs(c->noc, core, lp->instance);
+}
+
+static void send_data(struct lp *lp, uint32_t core, simtime_t leaves, enum line_kind kind,
+                      uint32_t token, uint64_t line, enum served_by by)
+{
+    const struct llc_lp_cfg *c = lp->cfg;
+    lp_send(lp, c->core0 + core, leaves + way_to_core_fs(lp, core), MSG_TYPE(MEM_DATA, kind), token,
+            line, by, 0, 0);
+}
+
+static void send_wb_ack(struct lp *lp, uint32_t core, simtime_t leaves, uint64_t line)
+{
+    const struct llc_lp_cfg *c = lp->cfg;
+    lp_send(lp, c->core0 + core, leaves + way_to_core_fs(lp, core), MEM_WB_ACK, 0, line, 0, 0, 0);
+}
+
+static void handle_read(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
+{
+    simtime_t leaves;
+    uint32_t core = m->src - c->core0;
+    if (llc_read(lp->state, &c->llc, m->time, (paddr_t){m->a[0]}, MEM_KIND(m->flags),
+                 m->flags & MEM_FOR_WRITE, core, m->arg, &leaves))
+        send_data(lp, core, leaves, MEM_KIND(m->flags), m->arg, m->a[0], SERVED_LLC);
+}
+
+static void handle_writeback(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
+{
+    simtime_t leaves;
+    uint32_t core = m->src - c->core0;
+    if (llc_writeback(lp->state, &c->llc, m->time, (paddr_t){m->a[0]}, MEM_KIND(m->flags), core,
+                      &leaves))
+        send_wb_ack(lp, core, leaves, m->a[0]);
+}
+
+static void handle_data(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
+{
+    struct llc_request q;
+    llc_credit_back(lp->state, &c->llc, m->src - c->channel0, false);
+    simtime_t leaves = llc_fill(lp->state, &c->llc, m->time, m->arg);
+    while (llc_next_answer(lp->state, m->arg, &q))
+        send_data(lp, q.core, leaves, (enum line_kind)q.kind, q.token, m->a[0], SERVED_DRAM);
+}
+
+static void send_departures(struct lp *lp, const struct llc_lp_cfg *c)
+{
+    struct llc_departure d;
+    while (llc_next_departure(lp->state, &c->llc, lp->now, &d)) {
+        simtime_t way_fs = noc_slice_channel_fs(c->noc, lp->instance, d.channel);
+        uint16_t type = MSG_TYPE(d.is_write ? DRAM_WRITE : DRAM_READ, d.kind);
+        lp_send(lp, c->channel0 + d.channel, d.time + way_fs, type, d.token, d.line.v, 0, 0, 0);
+        if (d.ack_core != LLC_NIL)
+            send_wb_ack(lp, d.ack_core, d.ack_time, d.ack_line.v);
+    }
+}
+
+static void slice_handle(struct lp *lp, const struct msg *m)
+{
+    const struct llc_lp_cfg *c = lp->cfg;
+    switch (m->type) {
+    case MEM_READ:
+        handle_read(lp, c, m);
+        break;
+    case MEM_WRITEBACK:
+        handle_writeback(lp, c, m);
+        break;
+    case DRAM_DATA:
+        handle_data(lp, c, m);
+        break;
+    case DRAM_WRITE_ACK:
+        llc_credit_back(lp->state, &c->llc, m->src - c->channel0, true);
+        break;
+    default:
+        SIM_ASSERT(false, "message %u to slice %u", m->type, lp->instance);
+    }
+    send_departures(lp, c);
+}
+
+static void slice_stats(struct lp *lp, uint64_t *row_out)
+{
+    memcpy(row_out, llc_stats_now(lp->state), sizeof(struct llc_stats));
+}
+
+static void slice_check(struct lp *lp)
+{
+    const struct llc_lp_cfg *c = lp->cfg;
+    llc_check(lp->state, &c->llc);
+}
+
+static void slice_describe(struct lp *lp, char *buf, size_t size)
+{
+    const struct llc *l = lp->state;
+    snprintf(buf, size, "%u misses are under way, %u requests to memory are held", l->nmisses,
+             l->nheld);
+}
+
+const struct lp_ops llc_lp_ops = {
+    .name = "llc",
+    .start = slice_start,
+    .handle = slice_handle,
+    .stats = slice_stats,
+    .check = slice_check,
+    .describe = slice_describe,
+};
