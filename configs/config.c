@@ -169,7 +169,8 @@ static bool parse_value(const struct param_desc *d, const char *text, uint64_t *
     }
     enum units_result r = units_parse(d->type, text, value_out);
     if (r != UNITS_OK) {
-        snprintf(why, why_size, "'%.64s' %s, expected %s", text, units_result_text(r),
+        snprintf(why, why_size, "'%.64s' %s, expected %s", text,
+                 d->type == PARAM_BOOL ? "is no truth value" : units_result_text(r),
                  units_expected(d->type));
         return false;
     }

@@ -18,6 +18,7 @@
 #define FILE_BYTES_MAX ((size_t)1 << 20)
 #define WHERE_BYTES (PATH_MAX + 64)
 #define SUGGESTIONS_MAX 256u
+#define LOADS_MAX 1000u /* files that include each other twice would double at each level */
 
 /* A text that is being applied. */
 struct layer {
@@ -152,8 +153,8 @@ static void report_missing(struct config *c, const char *path, const char *dir, 
             closedir(d);
     }
     const char *near = err_nearest(base, (const char *const *)names, n);
-    char full[PATH_MAX];
-    if (near == NULL && strlen(base) < sizeof full - 6) {
+    char full[PATH_MAX + 8];
+    if (near == NULL) {
         snprintf(full, sizeof full, "%s.yaml", base);
         near = err_nearest(full, (const char *const *)names, n);
     }
@@ -214,6 +215,8 @@ static enum err load_path(struct config *c, const char *path, const char *dir, c
         report_missing(c, path, dir, where);
     else if (realpath(found, real) == NULL)
         config_add_error(c, where, "cannot read '%.512s': %s", found, strerror(errno));
+    else if (c->nloads >= LOADS_MAX)
+        config_add_error(c, where, "more than %u files are included", LOADS_MAX);
     else if (c->nopen == INCLUDE_DEPTH_MAX)
         config_add_error(c, where, "includes are nested more than %u deep", INCLUDE_DEPTH_MAX);
     else {

@@ -11,7 +11,7 @@
 /* clang-format off */
 #define UNITS_RESULT_LIST(X)                                   \
     X(OK,       "fine")                                        \
-    X(SYNTAX,   "is not a number with a unit")                 \
+    X(SYNTAX,   "is not a number")                             \
     X(NEGATIVE, "is negative")                                 \
     X(NO_UNIT,  "has no unit")                                 \
     X(BAD_UNIT, "has an unknown unit")                         \
