@@ -1,0 +1,349 @@
+/*
+ * One simulated core: its flat state, and what the files that make it up offer each other.
+ *
+ *   core_lp.c     messages in, ops table, layout
+ *   dispatch.c    the front end: trace records and events in, dispatch times out
+ *   window.c      accesses in flight: producers, parking, completion, precise faults
+ *   translate.c   TLBs -> walk caches -> walker -> walk -> (fault) -> fill, for every MMU design
+ *   tlb.c pwc.c   the translation arrays
+ *   priv_cache.c  L1I, L1D, L2, MSHRs, write-backs
+ *   kernel_side.c faults, system calls, shootdowns, thread switches as a core sees them
+ *
+ * Time inside a core is in cycles of its own clock. The touch clock (`touch`) never goes back:
+ * every access reads and changes private state at its dispatch, in program order, or, when its
+ * address waits for an unanswered miss, at that answer's time in (time, program order). Issue and
+ * completion times decide latencies and what is sent, never which state is seen.
+ *
+ * Not modelled here: wrong-path execution, functional-unit contention, partial store forwarding.
+ */
+#ifndef CORES_CORE_H
+#define CORES_CORE_H
+
+#include "cores/core_params.h"
+#include "cores/core_stats.h"
+#include "cores/frontend.h"
+#include "cores/mmu.h"
+#include "memsys/mem_msg.h"
+#include "memsys/noc.h"
+#include "memsys/sarray.h"
+#include "mimicos/kernel_msg.h"
+#include "mimicos/ptmem.h"
+#include "pdes/lp.h"
+
+#define CYCLE_UNKNOWN UINT64_MAX
+#define NO_INDEX UINT32_MAX
+
+/* What everything about a core depends on but its own past; shared, read-only but for `host`. */
+struct core_cfg {
+    const struct core_params *params;
+    const struct mmu_ops *mmu;
+    const struct noc *noc;
+    struct ptmem *ptmem;      /* this rank's replica of page-table memory */
+    struct core_host *host;   /* this core's decoded block; a cache, not state */
+    simtime_t period_fs;
+    simtime_t kernel_entry_fs; /* least latency of the edge core -> kernel */
+    lpid_t kernel_lp, control_lp, first_slice_lp;
+    uint32_t nslices;
+    simtime_t control_latency_fs;
+    uint64_t instruction_limit; /* per thread; 0: none */
+    uint64_t warmup;            /* per thread; 0: none */
+};
+
+/* Host-side cache of the thread's current block: rebuilt from the position at any time. */
+struct core_host {
+    struct frontend *fe;
+    struct fe_block block;
+    uint32_t thread;
+    uint64_t block_no;
+    bool loaded;
+};
+
+/* Position of a thread in its stream: all that a thread is, besides its address space. */
+struct position {
+    uint64_t block, ninstr;
+    uint32_t acc, ev, br;
+    uint32_t gap_done; /* instructions of the current gap already dispatched */
+};
+
+enum phase {
+    PH_FREE,
+    PH_PARKED, /* an address producer is unanswered */
+    PH_XLATE,  /* waits for a walk */
+    PH_MEM,    /* waits for a line */
+    PH_DATA,   /* waits for a store's data */
+    PH_FAULT,  /* its walk found no translation */
+    PH_DONE
+};
+
+/* References to things that wait for a line or a walk; chained through `next_waiter`. */
+enum waiter_kind { WAIT_NONE, WAIT_LOAD, WAIT_STORE, WAIT_WALK, WAIT_IFETCH, WAIT_NOBODY };
+typedef uint32_t waiter_t;
+static inline waiter_t waiter_make(enum waiter_kind k, uint32_t idx) { return (uint32_t)k << 16 | idx; }
+static inline enum waiter_kind waiter_kind(waiter_t w) { return (enum waiter_kind)(w >> 16); }
+static inline uint32_t waiter_idx(waiter_t w) { return w & 0xffffu; }
+
+enum { SLOT_ADDR0, SLOT_ADDR1, SLOT_DATA, NSLOTS };
+
+/* An access between dispatch and retirement. */
+struct inflight {
+    uint64_t instr;      /* ordinal of its instruction in the thread, from 1 */
+    uint64_t done;       /* cycle it can retire: data back (load), address and data known (store) */
+    uint64_t ready;      /* cycle its address is known, as far as producers have answered */
+    uint64_t data_ready; /* the same for a store's data or a forwarded load */
+    uint64_t vaddr;
+    uint64_t fault_at; /* cycle its walk ended without a translation */
+    uint64_t paddr;    /* once translated */
+    uint32_t load_no;  /* ordinal among loads */
+    uint32_t sq_idx;
+    waiter_t next_waiter;         /* next one that waits for the same line or walk */
+    uint16_t dependents;          /* head of the list of accesses that wait for this one: 1 + idx*4+slot */
+    uint16_t next_dependent[NSLOTS];
+    uint8_t slot_ops[NSLOTS];
+    uint8_t nwait_addr, nwait_data;
+    uint8_t phase, flags, kernel, xlated;
+};
+
+/* A store between dispatch and its write to L1D; outlives its inflight entry. */
+struct store_entry {
+    uint64_t retired; /* cycle; CYCLE_UNKNOWN before */
+    uint64_t fill;    /* cycle the line is there to write; CYCLE_UNKNOWN before */
+    uint64_t no;      /* ordinal among stores */
+    waiter_t next_waiter;
+};
+
+/* A line asked for: an MSHR, or a place in the queue for one. */
+enum miss_state { MISS_FREE, MISS_QUEUED, MISS_SENT };
+struct miss {
+    uint64_t line; /* physical address of the line */
+    uint64_t start; /* cycle the access began */
+    uint64_t sent_at;
+    waiter_t waiters;
+    uint8_t state, kind, for_write, store_waits;
+};
+
+enum walk_state { WALK_IDLE, WALK_ACTIVE };
+enum walk_result { WALK_OK, WALK_FAULT };
+struct walk {
+    uint64_t vaddr;
+    uint64_t asked;  /* cycle of the STLB miss */
+    uint64_t start;  /* cycle it got the walker */
+    uint64_t time;   /* cycle up to which it is known; when idle: free from then on */
+    uint64_t table;  /* physical address of the node being read */
+    uint64_t entry;  /* physical address of the entry being read */
+    uint64_t page_base, pte_flags; /* result */
+    waiter_t waiters;     /* accesses that wait for this walk */
+    waiter_t next_waiter; /* next one that waits for the same line */
+    uint32_t asid;
+    uint8_t level, state, write, exec, result, page_shift, stale;
+};
+
+/* A walk that waits for a walker. */
+struct walk_request {
+    uint64_t vaddr, asked;
+    waiter_t waiters;
+    uint32_t asid;
+    uint8_t write, exec;
+};
+
+enum run_state {
+    RUN_IDLE,     /* no thread */
+    RUN_USER,     /* dispatching */
+    RUN_KERNEL,   /* waiting for the kernel's K_RESUME or K_SWITCH */
+    RUN_ENDING,   /* thread over, waiting for its accesses to complete */
+};
+
+#define LOAD_RING 1024u
+#define FORWARD_SLOTS 256u
+#define FILL_RING 32u
+#define MAX_WALKERS 64u
+#define NPWC 4u
+
+struct tlb; /* tlb.h lays one out over an sarray */
+
+struct core {
+    struct core_stats stats;
+
+    /* layout: byte offsets from the start of this struct */
+    struct {
+        uint64_t l1i4k, l1i2m, l1d4k, l1d2m, l1d1g, stlb, stlb1g, pwc[NPWC], l1i, l1d, l2;
+        uint64_t window, wake, sq, misses, miss_free, miss_queue, walk_queue, wb_queue;
+    } at;
+
+    /* the thread */
+    uint32_t run, thread, asid, levels;
+    uint64_t root; /* physical address of the top table */
+    struct position pos;
+    struct position next_thread_pos; /* from K_SWITCH_POS */
+    uint64_t map_order;              /* map events known to be executed */
+    uint32_t limit_hit;
+
+    /* front end */
+    uint64_t slot_cycle; /* next dispatch slot */
+    uint64_t last_cycle; /* slot of the latest instruction */
+    uint64_t ordinal;    /* instructions dispatched, kernel-mode ones included */
+    uint32_t slot_k;
+    waiter_t ifetch_next_waiter;
+    uint32_t ifetch_wait; /* 1: dispatch waits for an instruction translation; 2: for a code line */
+    uint64_t touch;
+    uint64_t code_page, code_line;
+    uint64_t loads_dispatched;
+    uint64_t idle_since, run_since; /* cycle, for idle and running time */
+    uint64_t kernel_since;
+    uint32_t in_fault, warm_told;
+    struct {
+        uint32_t n, gap_done;
+        struct {
+            uint64_t vaddr, end;
+            uint64_t store;
+        } part[2];
+    } inject; /* user buffers that a system call copies */
+    uint64_t later_at; /* cycle of the step that was not yet allowed */
+    uint32_t resume_run, ifetch_fault;
+    uint64_t code_frame; /* physical address of the code page */
+
+    /* window */
+    uint64_t head, tail; /* entries [head, tail), modulo window_size */
+    uint32_t window_size, window_loads;
+    uint64_t retire_cycle; /* retirement of the youngest retired instruction */
+    uint64_t sq_head, sq_tail;
+    uint32_t sq_size;
+    uint64_t sq_drained; /* cycle the youngest drained store was written */
+    uint64_t load_done[LOAD_RING];
+    uint64_t load_entry[LOAD_RING]; /* window entry of the load, for waiting on it */
+    struct {
+        uint64_t key, window_no, sq_no; /* 8-byte granule, and the latest store to it */
+    } forward[FORWARD_SLOTS];
+    uint32_t nwakes, nwake_words;
+    uint64_t fault_at; /* cycle to raise the oldest fault; CYCLE_UNKNOWN: none ready */
+    uint64_t fault_no; /* its entry */
+    uint32_t nfaulted;
+
+    /* translation */
+    uint64_t last_page, last_page_base, last_page_shift, last_page_flags;
+    struct {
+        uint64_t page, ready;
+        uint32_t shift, asid;
+    } walked[FILL_RING]; /* latest TLB fills by walks, and when each walk ends */
+    uint32_t nwalked;
+    uint64_t walked_until;
+    struct walk walks[MAX_WALKERS];
+    uint32_t walk_queue_head, walk_queue_n, walk_queue_size;
+
+    /* caches */
+    uint64_t last_line;
+    uint64_t last_line_word; /* byte offset of its payload */
+    struct {
+        uint64_t line, ready;
+    } fills[FILL_RING];
+    uint32_t nfills;
+    uint64_t fill_ready_max;
+    uint32_t nmisses, miss_size, nsent_data, nmiss_free, miss_queue_head, miss_queue_n;
+    uint32_t wbs_out, wb_queue_head, wb_queue_n, wb_queue_size;
+    uint64_t mirror_cursor;
+    uint64_t requests_sent, writebacks_sent;
+};
+
+static inline void *core_at(struct core *c, uint64_t offset) { return (char *)c + offset; }
+static inline struct inflight *core_window(struct core *c, uint64_t no)
+{
+    return (struct inflight *)core_at(c, c->at.window) + (no & (c->window_size - 1));
+}
+static inline struct store_entry *core_sq(struct core *c, uint64_t i)
+{
+    return (struct store_entry *)core_at(c, c->at.sq) + (i & (c->sq_size - 1));
+}
+static inline struct miss *core_miss(struct core *c, uint32_t i)
+{
+    return (struct miss *)core_at(c, c->at.misses) + i;
+}
+
+/* One core in the hands of a function: state, configuration and LP. */
+struct core_ctx {
+    struct core *c;
+    const struct core_cfg *cfg;
+    const struct core_params *p;
+    struct lp *lp;
+};
+
+static inline struct core_ctx core_ctx_of(struct lp *lp)
+{
+    const struct core_cfg *cfg = lp->cfg;
+    return (struct core_ctx){lp->state, cfg, cfg->params, lp};
+}
+
+static inline uint64_t cycle_of(const struct core_cfg *cfg, simtime_t t)
+{
+    return (t + cfg->period_fs - 1) / cfg->period_fs;
+}
+static inline simtime_t time_of(const struct core_cfg *cfg, uint64_t cycle)
+{
+    return cycle * cfg->period_fs;
+}
+
+/* ---- core_lp.c */
+size_t core_state_bytes(const struct core_params *p);
+extern const struct lp_ops core_lp_ops;
+/* Least cycles between a touch and the earliest request to a slice that follows from it. */
+uint64_t core_min_request_cycles(const struct core_params *p);
+
+/* ---- tlb.c: see tlb.h ---- pwc.c: see pwc.h */
+
+/* ---- translate.c */
+enum xlate_status { XLATE_OK, XLATE_WAIT, XLATE_FAULT };
+struct xlate {
+    enum xlate_status status;
+    uint64_t time;  /* cycle the translation (or the fault) is known */
+    uint64_t paddr;
+};
+struct xlate core_translate(struct core_ctx x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
+                            waiter_t who);
+/* A walk's reference came back at cycle `at`. */
+void core_walk_data(struct core_ctx x, uint32_t walk_idx, uint64_t at, enum served_by served);
+/* Drops the translations of one address from the TLBs, as a page fault does. */
+void core_drop_page(struct core_ctx x, uint64_t vaddr);
+/* Drops the translations of [vaddr, vaddr + bytes) of `asid`; bytes 0: all of the asid. */
+void core_flush(struct core_ctx x, uint64_t vaddr, uint64_t bytes, uint32_t asid);
+
+/* ---- priv_cache.c */
+#define LATENCY_WAIT UINT64_MAX
+/*
+ * Access to a physical line that begins at cycle `start` (>= touch). Returns its latency and the
+ * level, or LATENCY_WAIT: `who` is told when the line arrives.
+ */
+uint64_t core_cache_access(struct core_ctx x, uint64_t paddr, enum line_kind kind, bool write,
+                           uint64_t start, waiter_t who, enum served_by *served_out);
+void core_line_arrived(struct core_ctx x, const struct msg *m);
+void core_line_invalidate(struct core_ctx x, uint64_t line, bool write_back);
+void core_wb_acked(struct core_ctx x);
+/* A kernel handler's store: the line becomes dirty here; nobody waits for it. */
+void core_kernel_store(struct core_ctx x, uint64_t paddr);
+
+/* ---- window.c */
+void core_access_dispatch(struct core_ctx x, const struct access_rec *r, bool kernel, uint64_t at);
+void core_load_arrived(struct core_ctx x, uint32_t idx, uint64_t at);
+void core_store_arrived(struct core_ctx x, uint32_t sq_idx, uint64_t at);
+void core_walk_released(struct core_ctx x, waiter_t who, struct xlate r);
+void core_run_wakes(struct core_ctx x);
+/* Retires the oldest access if its completion is known; false: unknown. */
+bool core_retire_oldest(struct core_ctx x);
+bool core_drain_oldest_store(struct core_ctx x);
+void core_find_fault(struct core_ctx x);
+void core_window_reset(struct core_ctx x);
+void core_retry_faulted(struct core_ctx x);
+
+/* ---- dispatch.c */
+/* Dispatches everything before cycle `until`; returns the next cycle it acts at, or CYCLE_UNKNOWN. */
+uint64_t core_dispatch(struct core_ctx x, uint64_t until);
+void core_ifetch_released(struct core_ctx x, struct xlate r);
+
+/* ---- kernel_side.c */
+void core_raise_fault(struct core_ctx x, uint64_t vaddr, unsigned flags, uint64_t at);
+void core_call_kernel(struct core_ctx x, const struct fe_event *ev, uint64_t at);
+void core_thread_exit(struct core_ctx x, uint64_t wake_id, uint64_t at);
+void core_handle_kernel(struct core_ctx x, const struct msg *m);
+void core_passed_mark(struct core_ctx x, uint64_t order, uint64_t at);
+void core_report_ad(struct core_ctx x, uint64_t entry_paddr, uint64_t bits);
+/* Messages to the control LP (see pdes/control.h). */
+void core_tell_control(struct core_ctx x, uint16_t type, uint64_t a0, uint64_t at);
+
+#endif

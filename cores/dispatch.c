@@ -1,0 +1,478 @@
+/*
+ * The front end: turns a thread's records and events into dispatch times.
+ *
+ * Instructions dispatch `width` a cycle in program order. Instruction i waits until instruction
+ * i - rob has retired; a load or store waits for its queue entry; a locked access, a fence and a
+ * system call wait until everything older has completed and the store queue is written. Instructions
+ * between accesses touch no state, so a gap is dispatched at once as far as the window allows.
+ * Retirement is as wide as dispatch, so it is never the limit by itself.
+ */
+#include "cores/core.h"
+#include "pdes/control.h"
+
+/* Moves the touch clock to cycle `at` if that is below `until`; false: later, and when is noted. */
+static bool act_at(struct core_ctx x, uint64_t at, uint64_t until)
+{
+    x.c->later_at = at;
+    if (at >= until)
+        return false;
+    x.c->touch = at;
+    x.lp->now = time_of(x.cfg, at);
+    return true;
+}
+
+/* ---- slots ------------------------------------------------------------------------------------ */
+
+/* Nothing dispatches before cycle `at`; the time lost goes to `*stall`. */
+static void stall_until(struct core *c, uint64_t at, uint64_t *stall)
+{
+    c->last_cycle = u64_max(c->last_cycle, at);
+    if (at <= c->slot_cycle)
+        return;
+    if (stall != NULL)
+        *stall += at - c->slot_cycle;
+    c->slot_cycle = at;
+    c->slot_k = 0;
+}
+
+static inline void take_slots(struct core_ctx x, uint64_t n)
+{
+    struct core *c = x.c;
+    uint32_t width = (uint32_t)x.p->core.width;
+    c->ordinal += n;
+    uint64_t k = c->slot_k + n - 1; /* the last of the n instructions */
+    if (k < width) {
+        c->last_cycle = c->slot_cycle;
+    } else if (k < UINT32_MAX) {
+        uint32_t k32 = (uint32_t)k;
+        c->slot_cycle += k32 / width;
+        c->last_cycle = c->slot_cycle;
+        k = k32 % width;
+    } else {
+        c->slot_cycle += k / width;
+        c->last_cycle = c->slot_cycle;
+        k %= width;
+    }
+    c->slot_k = (uint32_t)k + 1;
+    if (c->slot_k == width) {
+        c->slot_cycle++;
+        c->slot_k = 0;
+    }
+}
+
+/*
+ * Dispatches up to `n` instructions as far as the reorder buffer allows; returns how many are left
+ * (0: all are dispatched), because the oldest access is unanswered.
+ */
+static uint64_t dispatch_instructions(struct core_ctx x, uint64_t n)
+{
+    struct core *c = x.c;
+    uint64_t rob = x.p->core.rob;
+    while (n > 0) {
+        if (c->head != c->tail) {
+            struct inflight *oldest = core_window(c, c->head);
+            uint64_t last_allowed = oldest->instr + rob - 1;
+            if (c->ordinal + n > last_allowed) {
+                uint64_t now = last_allowed > c->ordinal ? last_allowed - c->ordinal : 0;
+                if (now > 0) {
+                    take_slots(x, now);
+                    n -= now;
+                }
+                if (!core_retire_oldest(x))
+                    return n;
+                stall_until(c, c->retire_cycle, &c->stats.stall_rob);
+                continue;
+            }
+        }
+        take_slots(x, n);
+        return 0;
+    }
+    return 0;
+}
+
+/* ---- conditions of single items --------------------------------------------------------------- */
+
+/* All older accesses complete and stores written; false: some are unanswered. */
+static bool drain(struct core_ctx x)
+{
+    struct core *c = x.c;
+    while (c->head != c->tail)
+        if (!core_retire_oldest(x))
+            return false;
+    while (c->sq_head != c->sq_tail)
+        if (!core_drain_oldest_store(x))
+            return false;
+    uint64_t at = u64_max(c->retire_cycle, c->sq_drained);
+    stall_until(c, at, &c->stats.stall_drain);
+    return true;
+}
+
+/* A place in the load or store queue; false: the entry in the way is unanswered. */
+static bool make_room(struct core_ctx x, bool store)
+{
+    struct core *c = x.c;
+    if (store) {
+        while (c->sq_tail - c->sq_head >= x.p->core.store_queue) {
+            if (!core_drain_oldest_store(x))
+                return false;
+            stall_until(c, c->sq_drained, &c->stats.stall_sq);
+        }
+        return true;
+    }
+    while (c->window_loads >= x.p->core.load_queue) {
+        if (!core_retire_oldest(x))
+            return false;
+        stall_until(c, c->retire_cycle, &c->stats.stall_lq);
+    }
+    return true;
+}
+
+/* ---- instruction side ------------------------------------------------------------------------- */
+
+void core_ifetch_released(struct core_ctx x, struct xlate r)
+{
+    struct core *c = x.c;
+    if (c->ifetch_wait == 0)
+        return;
+    c->ifetch_wait = 0;
+    if (r.status == XLATE_FAULT) {
+        c->ifetch_fault = 1;
+        stall_until(c, r.time, &c->stats.stall_ifetch);
+        return;
+    }
+    stall_until(c, u64_max(r.time, c->touch), &c->stats.stall_ifetch);
+}
+
+/* The thread's next instructions are on another page; false: dispatch waits for a walk. */
+static bool fetch_page(struct core_ctx x, uint64_t vaddr)
+{
+    struct core *c = x.c;
+    struct xlate r = core_translate(x, vaddr, false, true, u64_max(c->slot_cycle, c->touch),
+                                    waiter_make(WAIT_IFETCH, 0));
+    c->code_page = vaddr >> PAGE_SHIFT;
+    if (r.status == XLATE_WAIT) {
+        c->ifetch_wait = 1;
+        return false;
+    }
+    if (r.status == XLATE_FAULT)
+        c->ifetch_fault = 1;
+    else
+        c->code_frame = r.paddr & ~(PAGE_BYTES - 1);
+    stall_until(c, r.time, &c->stats.stall_ifetch);
+    return true;
+}
+
+/* The line of an access's instruction, when it is another one; false: dispatch waits for it. */
+static bool fetch_line(struct core_ctx x, uint64_t pc)
+{
+    struct core *c = x.c;
+    if (!x.p->l1i.enabled || pc >> LINE_SHIFT == c->code_line || pc >> PAGE_SHIFT != c->code_page)
+        return true;
+    c->code_line = pc >> LINE_SHIFT;
+    enum served_by served;
+    uint64_t start = u64_max(c->slot_cycle, c->touch);
+    uint64_t cycles = core_cache_access(x, c->code_frame + (pc & (PAGE_BYTES - 1)), LINE_CODE, false,
+                                        start, waiter_make(WAIT_IFETCH, 0), &served);
+    if (cycles == LATENCY_WAIT) {
+        c->ifetch_wait = 2;
+        return false;
+    }
+    stall_until(c, start + cycles, &c->stats.stall_ifetch);
+    return true;
+}
+
+/* ---- kernel-mode streams ---------------------------------------------------------------------- */
+
+/* The copies of user buffers that a system call makes: one access per line, two instructions each. */
+static bool injecting(const struct core *c) { return c->inject.n != 0; }
+
+static struct access_rec next_injected(const struct core *c)
+{
+    return (struct access_rec){.vaddr = c->inject.part[0].vaddr, .gap = 2, .size = 64,
+                               .flags = c->inject.part[0].store ? ACC_STORE : 0};
+}
+
+static void pass_injected(struct core *c)
+{
+    uint64_t next = (c->inject.part[0].vaddr & ~(LINE_BYTES - 1)) + LINE_BYTES;
+    c->inject.part[0].vaddr = next;
+    if (next < c->inject.part[0].end)
+        return;
+    c->inject.part[0] = c->inject.part[1];
+    c->inject.n--;
+}
+
+static void inject(struct core *c, uint64_t vaddr, uint64_t bytes, bool store)
+{
+    const uint64_t most = UINT64_C(1) << 20; /* a longer copy is one of a megabyte: bounded work */
+    if (vaddr == 0 || bytes == 0)
+        return;
+    uint32_t i = c->inject.n++;
+    c->inject.part[i].vaddr = vaddr;
+    c->inject.part[i].end = vaddr + u64_min(bytes, most);
+    c->inject.part[i].store = store;
+}
+
+/* ---- events ----------------------------------------------------------------------------------- */
+
+enum item { ITEM_PASSED, ITEM_BLOCKED, ITEM_LATER };
+
+/* A call that MimicOS does not model: a fixed cost here, and the copies of its buffers. */
+static void local_syscall(struct core_ctx x, const struct fe_event *ev)
+{
+    struct core *c = x.c;
+    c->stats.syscalls++;
+    c->stats.syscalls_local++;
+    c->stats.kernel_cycles += x.p->core.syscall_cycles;
+    stall_until(c, c->slot_cycle + x.p->core.syscall_cycles + x.p->core.refill_cycles, NULL);
+    inject(c, ev->a[2], ev->a[3], false);
+    inject(c, ev->a[4], ev->a[5], true);
+}
+
+static bool is_kernel_call(const struct core *c, const struct fe_event *ev)
+{
+    switch (ev->type) {
+    case FE_MMAP:
+    case FE_MUNMAP:
+    case FE_MPROTECT:
+    case FE_MREMAP:
+    case FE_BRK:
+    case FE_MADVISE:
+    case FE_FUTEX_WAIT:
+    case FE_FUTEX_WAKE:
+    case FE_THREAD_CREATE:
+        return true;
+    case FE_MAP_MARK:
+        return ev->a[0] > c->map_order;
+    default:
+        return false;
+    }
+}
+
+/* The event at the thread's position, all instructions before it dispatched. */
+static enum item take_event(struct core_ctx x, const struct fe_event *ev, uint64_t until)
+{
+    struct core *c = x.c;
+    bool drained = is_kernel_call(c, ev) || ev->type == FE_SYSCALL || ev->type == FE_THREAD_EXIT;
+    if (drained && !drain(x))
+        return ITEM_BLOCKED;
+    uint64_t at = u64_max(c->slot_cycle, c->touch);
+    if (!act_at(x, at, until))
+        return ITEM_LATER;
+    if (ev->type == FE_THREAD_EXIT) {
+        c->pos.ev++;
+        core_thread_exit(x, ev->a[0], at);
+        return ITEM_BLOCKED;
+    }
+    c->pos.ev++;
+    c->pos.gap_done = ev->instr_off;
+    if (is_kernel_call(c, ev)) {
+        core_call_kernel(x, ev, at);
+        return ITEM_BLOCKED;
+    }
+    switch (ev->type) {
+    case FE_IFETCH_PAGE:
+        return fetch_page(x, ev->a[0] << PAGE_SHIFT) ? ITEM_PASSED : ITEM_BLOCKED;
+    case FE_SYSCALL:
+        local_syscall(x, ev);
+        break;
+    case FE_MAP_MARK:
+        core_passed_mark(x, ev->a[0], at);
+        break;
+    case FE_ROI_BEGIN:
+        core_tell_control(x, CTRL_ROI_BEGIN, ev->a[0], at);
+        break;
+    case FE_ROI_END:
+        core_tell_control(x, CTRL_ROI_END, ev->a[0], at);
+        break;
+    case FE_SAMPLE_GAP:
+    case FE_FORK:
+    case FE_EXEC:
+        break;
+    default:
+        c->stats.unknown_events++;
+        break;
+    }
+    return ITEM_PASSED;
+}
+
+/* ---- accesses --------------------------------------------------------------------------------- */
+
+static enum item take_access(struct core_ctx x, const struct access_rec *r, bool kernel, uint64_t until)
+{
+    struct core *c = x.c;
+    if ((r->flags & (ACC_LOCK | ACC_FENCE)) && r->gap != 0 && !drain(x))
+        return ITEM_BLOCKED;
+    if (!make_room(x, r->flags & ACC_STORE))
+        return ITEM_BLOCKED;
+    uint64_t at = u64_max(c->last_cycle, c->touch);
+    if (!act_at(x, at, u64_min(until, c->fault_at)))
+        return ITEM_LATER;
+    core_access_dispatch(x, r, kernel, at);
+    if (c->nwakes > 0 || c->nfaulted > 0)
+        core_run_wakes(x);
+    return ITEM_PASSED;
+}
+
+/* ---- the stream ------------------------------------------------------------------------------- */
+
+static const struct fe_block *block_of(struct core_ctx x)
+{
+    struct core_host *h = x.cfg->host;
+    struct core *c = x.c;
+    if (h->loaded && h->thread == c->thread && h->block_no == c->pos.block)
+        return &h->block;
+    enum err e = h->fe->ops->load(h->fe, c->thread, c->pos.block, &h->block);
+    if (e != ERR_OK)
+        err_fatal(e, "thread %u cannot continue at block %llu of its trace", c->thread,
+                  (unsigned long long)c->pos.block);
+    h->loaded = true;
+    h->thread = c->thread;
+    h->block_no = c->pos.block;
+    return &h->block;
+}
+
+/* Dispatches user instructions up to `offset` after the last access; true: all. */
+static bool reach(struct core_ctx x, uint64_t offset)
+{
+    struct core *c = x.c;
+    if (offset <= c->pos.gap_done)
+        return true;
+    uint64_t n = offset - c->pos.gap_done;
+    if (x.cfg->instruction_limit != 0) {
+        uint64_t left = x.cfg->instruction_limit - c->pos.ninstr;
+        if (n > left)
+            n = left;
+    }
+    uint64_t left = dispatch_instructions(x, n);
+    c->stats.instructions += n - left;
+    c->pos.ninstr += n - left;
+    c->pos.gap_done += (uint32_t)(n - left);
+    return left == 0;
+}
+
+static void tell_warm(struct core_ctx x)
+{
+    struct core *c = x.c;
+    c->warm_told = 1;
+    core_tell_control(x, CTRL_WARM, c->pos.ninstr, u64_max(c->slot_cycle, c->touch));
+}
+
+/* One step of the thread. */
+static enum item step(struct core_ctx x, uint64_t until)
+{
+    struct core *c = x.c;
+    if (injecting(c)) {
+        struct access_rec r = next_injected(c);
+        if (c->inject.gap_done < r.gap) {
+            uint64_t left = dispatch_instructions(x, r.gap - c->inject.gap_done);
+            c->stats.kernel_instructions += r.gap - c->inject.gap_done - left;
+            c->inject.gap_done = (uint32_t)(r.gap - left);
+            if (left != 0)
+                return ITEM_BLOCKED;
+        }
+        enum item i = take_access(x, &r, true, until);
+        if (i == ITEM_PASSED) {
+            pass_injected(c);
+            c->inject.gap_done = 0;
+        }
+        return i;
+    }
+    const struct fe_block *b = block_of(x);
+    bool event = c->pos.ev < b->nev && b->ev[c->pos.ev].pos <= c->pos.acc;
+    bool access = !event && c->pos.acc < b->nacc;
+    uint64_t goal = event ? b->ev[c->pos.ev].instr_off : access ? b->acc[c->pos.acc].gap : b->tail_gap;
+    if (!reach(x, goal))
+        return ITEM_BLOCKED;
+    if (x.cfg->instruction_limit != 0 && c->pos.ninstr >= x.cfg->instruction_limit) {
+        c->limit_hit = 1;
+        c->run = RUN_ENDING;
+        return ITEM_PASSED;
+    }
+    if (x.cfg->warmup != 0 && !c->warm_told && c->pos.ninstr >= x.cfg->warmup) {
+        if (!act_at(x, u64_max(c->slot_cycle, c->touch), until))
+            return ITEM_LATER;
+        tell_warm(x);
+    }
+    if (event)
+        return take_event(x, &b->ev[c->pos.ev], until);
+    if (access) {
+        const struct access_rec *r = &b->acc[c->pos.acc];
+        if (r->gap != 0 && x.p->l1i.enabled) {
+            if (!act_at(x, u64_max(c->last_cycle, c->touch), u64_min(until, c->fault_at)))
+                return ITEM_LATER;
+            if (!fetch_line(x, b->pcs[r->pc_id]))
+                return ITEM_BLOCKED;
+        }
+        enum item i = take_access(x, r, false, until);
+        if (i == ITEM_PASSED) {
+            c->pos.acc++;
+            c->pos.gap_done = 0;
+        }
+        return i;
+    }
+    if (b->last) {
+        c->run = RUN_ENDING;
+        return ITEM_PASSED;
+    }
+    c->pos.block++;
+    c->pos.acc = c->pos.ev = c->pos.br = 0;
+    c->pos.gap_done = 0;
+    return ITEM_PASSED;
+}
+
+/* The thread's stream is over: everything older completes, then the kernel hears of it. */
+static enum item end_thread(struct core_ctx x, uint64_t until)
+{
+    struct core *c = x.c;
+    if (!drain(x))
+        return ITEM_BLOCKED;
+    uint64_t at = u64_max(c->slot_cycle, c->touch);
+    if (!act_at(x, at, until))
+        return ITEM_LATER;
+    core_thread_exit(x, 0, at);
+    return ITEM_BLOCKED;
+}
+
+/* The page of the next instruction has no translation: precise, like any fault. */
+static enum item raise_ifetch_fault(struct core_ctx x, uint64_t until)
+{
+    struct core *c = x.c;
+    if (!drain(x))
+        return ITEM_BLOCKED;
+    uint64_t at = u64_max(c->slot_cycle, c->touch);
+    if (!act_at(x, at, until))
+        return ITEM_LATER;
+    c->ifetch_fault = 0;
+    core_raise_fault(x, c->code_page << PAGE_SHIFT, KF_EXEC, at);
+    return ITEM_BLOCKED;
+}
+
+static void raise_oldest_fault(struct core_ctx x)
+{
+    struct core *c = x.c;
+    const struct inflight *e = core_window(c, c->fault_no);
+    uint64_t at = u64_max(c->fault_at, c->touch);
+    act_at(x, at, CYCLE_UNKNOWN);
+    core_raise_fault(x, e->vaddr, e->flags & ACC_STORE ? KF_WRITE : 0, at);
+}
+
+uint64_t core_dispatch(struct core_ctx x, uint64_t until)
+{
+    struct core *c = x.c;
+    while (c->run == RUN_USER || c->run == RUN_ENDING) {
+        enum item i = c->ifetch_fault       ? raise_ifetch_fault(x, until)
+                      : c->ifetch_wait != 0 ? ITEM_BLOCKED
+                      : c->run == RUN_USER  ? step(x, until)
+                                            : end_thread(x, until);
+        if (i == ITEM_PASSED)
+            continue;
+        if (c->run != RUN_USER && c->run != RUN_ENDING)
+            break;
+        uint64_t next = i == ITEM_LATER ? c->later_at : CYCLE_UNKNOWN;
+        if (c->fault_at > next || c->fault_at >= until)
+            return u64_min(next, c->fault_at);
+        raise_oldest_fault(x);
+    }
+    return CYCLE_UNKNOWN;
+}

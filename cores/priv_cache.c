@@ -1,0 +1,447 @@
+/*
+ * Private caches of a core: L1I (optional), L1D, L2, the miss file and the write-back buffer.
+ *
+ * L1D and L2 are write-back and allocate on stores; L2 neither includes L1D nor excludes it: a line
+ * is filled into both, a dirty L1D victim goes to L2 (allocated if L2 lost it meanwhile), a dirty L2
+ * victim to its LLC slice. Walk references are 8-byte reads through L1D like any load. Lines carry
+ * what they hold (data, code, page table), and statistics keep these apart.
+ *
+ * A miss takes an MSHR until its answer; without a free one (or while write-backs wait for their
+ * credit) it queues and repeats its lookup time when its turn comes. Requests to one line merge.
+ *
+ * Not modelled: L1-to-L2 bandwidth, MSHR occupancy of L1D misses that hit L2, coherence between
+ * cores (a later directory sends MEM_INVALIDATE, which is handled).
+ */
+#include "cores/core.h"
+#include "memsys/llc.h"
+
+#define LINE_KIND_MASK UINT64_C(3)
+#define LINE_DIRTY UINT64_C(4)
+
+static struct sarray *l1d(struct core *c) { return core_at(c, c->at.l1d); }
+static struct sarray *l1i(struct core *c) { return core_at(c, c->at.l1i); }
+static struct sarray *l2(struct core *c) { return core_at(c, c->at.l2); }
+
+static inline uint32_t set_of(const struct sarray *a, uint64_t line)
+{
+    uint64_t n = line >> LINE_SHIFT;
+    return (uint32_t)((a->nsets & (a->nsets - 1)) == 0 ? n & (a->nsets - 1) : n % a->nsets);
+}
+
+/* Payload of the line, counted as a use; NULL: miss. */
+static inline uint64_t *lookup(struct sarray *a, uint64_t line)
+{
+    if (a->nways == 0)
+        return NULL;
+    uint32_t set = set_of(a, line);
+    int way = sarray_find(a, set, line);
+    if (way < 0)
+        return NULL;
+    sarray_hit(a, set, (uint32_t)way);
+    return sarray_data(a, set, (uint32_t)way);
+}
+
+/* ---- write-backs ------------------------------------------------------------------------------ */
+
+static uint64_t *wb_slot(struct core *c, uint32_t i)
+{
+    return (uint64_t *)core_at(c, c->at.wb_queue) + (c->wb_queue_head + i) % c->wb_queue_size;
+}
+
+static void send_writeback(struct core_ctx x, uint64_t line_and_kind)
+{
+    struct core *c = x.c;
+    uint64_t line = line_and_kind & ~(LINE_BYTES - 1);
+    uint32_t slice = llc_slice_of((paddr_t){line}, x.cfg->nslices);
+    simtime_t t = time_of(x.cfg, c->touch + core_min_request_cycles(x.p)) +
+                  noc_core_slice_fs(x.cfg->noc, x.lp->instance, slice);
+    lp_send(x.lp, x.cfg->first_slice_lp + slice, t,
+            MSG_TYPE(MEM_WRITEBACK, line_and_kind & LINE_KIND_MASK), 0, line, 0, 0, 0);
+    c->wbs_out++;
+    c->writebacks_sent++;
+    c->stats.l2_writebacks++;
+}
+
+static void write_back(struct core_ctx x, uint64_t line, uint64_t data)
+{
+    struct core *c = x.c;
+    uint64_t entry = line | (data & LINE_KIND_MASK);
+    if (c->wb_queue_n == 0 && c->wbs_out < x.p->l2.wb_buffers) {
+        send_writeback(x, entry);
+        return;
+    }
+    SIM_ASSERT(c->wb_queue_n < c->wb_queue_size, "core %u: %u write-backs wait; raise l2.wb_buffers",
+               x.lp->instance, c->wb_queue_n);
+    *wb_slot(c, c->wb_queue_n++) = entry;
+}
+
+/* ---- fills ------------------------------------------------------------------------------------ */
+
+static void count_kind(struct core *c, uint64_t data, int n)
+{
+    if ((data & LINE_KIND_MASK) == LINE_PT)
+        c->stats.l2_pt_lines += (uint64_t)(int64_t)n;
+}
+
+static void fill_l2(struct core_ctx x, uint64_t line, uint64_t data)
+{
+    struct core *c = x.c;
+    struct sarray *a = l2(c);
+    if (a->nways == 0) {
+        if (data & LINE_DIRTY)
+            write_back(x, line, data);
+        return;
+    }
+    uint64_t *held = lookup(a, line);
+    if (held != NULL) {
+        *held |= data & LINE_DIRTY;
+        return;
+    }
+    uint32_t set = set_of(a, line), way = sarray_victim(a, set);
+    if (sarray_valid(a, set, way)) {
+        uint64_t old = *sarray_data(a, set, way);
+        count_kind(c, old, -1);
+        if (old & LINE_DIRTY)
+            write_back(x, sarray_tag(a, set, way), old);
+    }
+    sarray_fill(a, set, way, line, data);
+    count_kind(c, data, 1);
+}
+
+static void fill_l1d(struct core_ctx x, uint64_t line, uint64_t data)
+{
+    struct core *c = x.c;
+    struct sarray *a = l1d(c);
+    c->last_line = UINT64_MAX;
+    if (a->nways == 0) {
+        if (data & LINE_DIRTY)
+            fill_l2(x, line, data);
+        return;
+    }
+    uint32_t set = set_of(a, line), way = sarray_victim(a, set);
+    if (sarray_valid(a, set, way)) {
+        uint64_t old = *sarray_data(a, set, way);
+        if (old & LINE_DIRTY) {
+            c->stats.l1d_writebacks++;
+            fill_l2(x, sarray_tag(a, set, way), old);
+        }
+    }
+    sarray_fill(a, set, way, line, data);
+}
+
+static void fill_l1i(struct core_ctx x, uint64_t line)
+{
+    struct sarray *a = l1i(x.c);
+    if (a->nways == 0)
+        return;
+    uint32_t set = set_of(a, line);
+    if (sarray_find(a, set, line) < 0)
+        sarray_fill(a, set, sarray_victim(a, set), line, LINE_CODE);
+}
+
+/* Remembers that an L1D line was moved in by an L2 hit and its data is there only at `ready`. */
+static void note_fill(struct core *c, uint64_t line, uint64_t ready)
+{
+    uint32_t i = c->nfills++ % FILL_RING;
+    c->fills[i].line = line;
+    c->fills[i].ready = ready;
+    c->fill_ready_max = u64_max(c->fill_ready_max, ready);
+}
+
+static uint64_t fill_ready(const struct core *c, uint64_t line)
+{
+    for (uint32_t i = 0; i < FILL_RING; i++)
+        if (c->fills[i].line == line)
+            return c->fills[i].ready;
+    return 0;
+}
+
+/* ---- misses ----------------------------------------------------------------------------------- */
+
+static uint32_t *miss_queue_slot(struct core *c, uint32_t i)
+{
+    return (uint32_t *)core_at(c, c->at.miss_queue) + (c->miss_queue_head + i) % c->miss_size;
+}
+
+static struct miss *find_miss(struct core *c, uint64_t line, bool code, uint32_t *idx_out)
+{
+    struct miss *m = core_miss(c, 0);
+    for (uint32_t i = 0, left = c->nmisses; left > 0; i++) {
+        if (m[i].state == MISS_FREE)
+            continue;
+        left--;
+        if (m[i].line == line && (m[i].kind == LINE_CODE) == code) {
+            *idx_out = i;
+            return &m[i];
+        }
+    }
+    return NULL;
+}
+
+static bool may_send(const struct core_ctx x)
+{
+    return x.c->nsent_data < x.p->l1d.mshrs && x.c->wb_queue_n == 0;
+}
+
+static void send_miss(struct core_ctx x, uint32_t idx, uint64_t start)
+{
+    struct core *c = x.c;
+    struct miss *m = core_miss(c, idx);
+    uint32_t slice = llc_slice_of((paddr_t){m->line}, x.cfg->nslices);
+    simtime_t t = time_of(x.cfg, start + core_min_request_cycles(x.p)) +
+                  noc_core_slice_fs(x.cfg->noc, x.lp->instance, slice);
+    m->state = MISS_SENT;
+    m->sent_at = start;
+    c->nsent_data++;
+    c->requests_sent++;
+    lp_send(x.lp, x.cfg->first_slice_lp + slice, t,
+            MSG_TYPE(MEM_READ, m->kind | (m->for_write ? MEM_FOR_WRITE : 0u)), idx, m->line, 0, 0, 0);
+}
+
+static void push_waiter(struct core_ctx x, struct miss *m, waiter_t who)
+{
+    struct core *c = x.c;
+    switch (waiter_kind(who)) {
+    case WAIT_LOAD:
+        core_window(c, waiter_idx(who))->next_waiter = m->waiters;
+        break;
+    case WAIT_STORE:
+        core_sq(c, waiter_idx(who))->next_waiter = m->waiters;
+        m->store_waits = 1;
+        break;
+    case WAIT_WALK:
+        c->walks[waiter_idx(who)].next_waiter = m->waiters;
+        break;
+    case WAIT_IFETCH:
+        c->ifetch_next_waiter = m->waiters;
+        break;
+    default: /* a kernel store: nobody waits, the line only becomes dirty */
+        m->store_waits = 1;
+        return;
+    }
+    m->waiters = who;
+}
+
+static void start_miss(struct core_ctx x, uint64_t line, enum line_kind kind, bool write,
+                       uint64_t start, waiter_t who)
+{
+    struct core *c = x.c;
+    SIM_ASSERT(c->nmiss_free > 0, "core %u: no place for a miss of line %llx", x.lp->instance,
+               (unsigned long long)line);
+    uint32_t idx = ((uint32_t *)core_at(c, c->at.miss_free))[--c->nmiss_free];
+    struct miss *m = core_miss(c, idx);
+    *m = (struct miss){.line = line, .start = start, .state = MISS_QUEUED, .kind = (uint8_t)kind,
+                       .for_write = write};
+    c->nmisses++;
+    push_waiter(x, m, who);
+    if (c->miss_queue_n == 0 && may_send(x)) {
+        send_miss(x, idx, start);
+        return;
+    }
+    c->stats.l1d_mshr_waits++;
+    *miss_queue_slot(c, c->miss_queue_n++) = idx;
+}
+
+static void send_queued(struct core_ctx x)
+{
+    struct core *c = x.c;
+    while (c->miss_queue_n > 0 && may_send(x)) {
+        uint32_t idx = *miss_queue_slot(c, 0);
+        c->miss_queue_head = (c->miss_queue_head + 1) % c->miss_size;
+        c->miss_queue_n--;
+        send_miss(x, idx, u64_max(core_miss(c, idx)->start, c->touch));
+    }
+}
+
+/* ---- the access ------------------------------------------------------------------------------- */
+
+static uint64_t access_l2(struct core_ctx x, uint64_t line, enum line_kind kind, bool write,
+                          uint64_t start, waiter_t who, enum served_by *served_out)
+{
+    struct core *c = x.c;
+    uint32_t idx;
+    struct miss *m = c->nmisses ? find_miss(c, line, kind == LINE_CODE, &idx) : NULL;
+    if (m != NULL) {
+        c->stats.l1d_merged++;
+        m->for_write |= write && m->state == MISS_QUEUED;
+        push_waiter(x, m, who);
+        return LATENCY_WAIT;
+    }
+    uint64_t *held = lookup(l2(c), line);
+    if (held == NULL) {
+        if (kind == LINE_PT)
+            c->stats.l2_pt_misses++;
+        else if (kind == LINE_CODE)
+            c->stats.l2_code_misses++;
+        else
+            c->stats.l2_misses++;
+        start_miss(x, line, kind, write, start, who);
+        return LATENCY_WAIT;
+    }
+    if (kind == LINE_PT)
+        c->stats.l2_pt_hits++;
+    else if (kind == LINE_CODE)
+        c->stats.l2_code_hits++;
+    else
+        c->stats.l2_hits++;
+    if (kind == LINE_CODE) {
+        fill_l1i(x, line);
+    } else {
+        uint64_t data = (*held & LINE_KIND_MASK) | (write ? LINE_DIRTY : 0);
+        fill_l1d(x, line, data);
+        note_fill(c, line, start + x.p->l2.latency_cycles);
+    }
+    *served_out = SERVED_L2;
+    return x.p->l2.latency_cycles;
+}
+
+uint64_t core_cache_access(struct core_ctx x, uint64_t paddr, enum line_kind kind, bool write,
+                           uint64_t start, waiter_t who, enum served_by *served_out)
+{
+    struct core *c = x.c;
+    uint64_t line = paddr & ~(LINE_BYTES - 1);
+    if (kind == LINE_CODE) {
+        if (lookup(l1i(c), line) != NULL) {
+            c->stats.l1i_hits++;
+            *served_out = SERVED_L1;
+            return 0; /* the pipeline fetches ahead of a hit */
+        }
+        c->stats.l1i_misses++;
+        return access_l2(x, line, kind, write, start, who, served_out);
+    }
+    uint64_t *held;
+    if (line == c->last_line) { /* still the most recent of its set: nothing to update */
+        held = core_at(c, c->last_line_word);
+    } else {
+        held = lookup(l1d(c), line);
+        if (held != NULL) {
+            c->last_line = line;
+            c->last_line_word = (uint64_t)((char *)held - (char *)c);
+        }
+    }
+    if (held != NULL) {
+        if (kind == LINE_PT)
+            c->stats.l1d_pt_hits++;
+        else
+            c->stats.l1d_hits++;
+        if (write)
+            *held |= LINE_DIRTY;
+        *served_out = SERVED_L1;
+        uint64_t latency = x.p->l1d.latency_cycles;
+        if (start + latency < c->fill_ready_max) {
+            uint64_t ready = fill_ready(c, line);
+            if (ready > start + latency)
+                return ready - start;
+        }
+        return latency;
+    }
+    if (kind == LINE_PT)
+        c->stats.l1d_pt_misses++;
+    else
+        c->stats.l1d_misses++;
+    return access_l2(x, line, kind, write, start, who, served_out);
+}
+
+void core_line_arrived(struct core_ctx x, const struct msg *msg)
+{
+    struct core *c = x.c;
+    uint32_t idx = msg->arg;
+    struct miss *m = core_miss(c, idx);
+    SIM_ASSERT(idx < c->miss_size && m->state == MISS_SENT && m->line == msg->a[0],
+               "core %u: answer for line %llx, miss %u holds %llx", x.lp->instance,
+               (unsigned long long)msg->a[0], idx, (unsigned long long)m->line);
+    c->stats.answers++;
+    c->stats.miss_cycles += c->touch - m->sent_at;
+    struct miss done = *m;
+    m->state = MISS_FREE;
+    ((uint32_t *)core_at(c, c->at.miss_free))[c->nmiss_free++] = idx;
+    c->nmisses--;
+    c->nsent_data--;
+
+    uint64_t data = done.kind | (done.store_waits ? LINE_DIRTY : 0);
+    fill_l2(x, done.line, done.kind);
+    if (done.kind == LINE_CODE)
+        fill_l1i(x, done.line);
+    else
+        fill_l1d(x, done.line, data);
+
+    waiter_t who = done.waiters;
+    while (who != 0) {
+        uint32_t i = waiter_idx(who);
+        waiter_t next = 0;
+        switch (waiter_kind(who)) {
+        case WAIT_LOAD:
+            next = core_window(c, i)->next_waiter;
+            core_load_arrived(x, i, c->touch);
+            break;
+        case WAIT_STORE:
+            next = core_sq(c, i)->next_waiter;
+            core_store_arrived(x, i, c->touch);
+            break;
+        case WAIT_WALK:
+            next = c->walks[i].next_waiter;
+            core_walk_data(x, i, c->touch, (enum served_by)msg->a[1]);
+            break;
+        case WAIT_IFETCH:
+            next = c->ifetch_next_waiter;
+            core_ifetch_released(x, (struct xlate){XLATE_OK, c->touch, 0});
+            break;
+        default:
+            break;
+        }
+        who = next;
+    }
+    send_queued(x);
+}
+
+void core_wb_acked(struct core_ctx x)
+{
+    struct core *c = x.c;
+    SIM_ASSERT(c->wbs_out > 0, "core %u: acknowledgement without a write-back", x.lp->instance);
+    c->wbs_out--;
+    c->stats.wb_acks++;
+    while (c->wb_queue_n > 0 && c->wbs_out < x.p->l2.wb_buffers) {
+        uint64_t entry = *wb_slot(c, 0);
+        c->wb_queue_head = (c->wb_queue_head + 1) % c->wb_queue_size;
+        c->wb_queue_n--;
+        send_writeback(x, entry);
+    }
+    send_queued(x);
+}
+
+static uint64_t drop(struct sarray *a, uint64_t line, bool *found)
+{
+    if (a->nways == 0)
+        return 0;
+    uint32_t set = set_of(a, line);
+    int way = sarray_find(a, set, line);
+    if (way < 0)
+        return 0;
+    *found = true;
+    uint64_t data = *sarray_data(a, set, (uint32_t)way);
+    sarray_invalidate(a, set, (uint32_t)way);
+    return data;
+}
+
+void core_line_invalidate(struct core_ctx x, uint64_t line, bool keep_dirty)
+{
+    struct core *c = x.c;
+    bool found = false, in_l2 = false;
+    uint64_t data = drop(l1d(c), line, &found);
+    uint64_t l2_data = drop(l2(c), line, &in_l2);
+    drop(l1i(c), line, &found);
+    if (in_l2)
+        count_kind(c, l2_data, -1);
+    c->stats.invalidated += found || in_l2;
+    c->last_line = UINT64_MAX;
+    data |= l2_data;
+    if (keep_dirty && (data & LINE_DIRTY))
+        write_back(x, line, data);
+}
+
+void core_kernel_store(struct core_ctx x, uint64_t paddr)
+{
+    enum served_by served;
+    x.c->stats.kernel_accesses++;
+    core_cache_access(x, paddr, LINE_PT, true, x.c->touch, waiter_make(WAIT_NOBODY, 0), &served);
+}

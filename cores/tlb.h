@@ -1,0 +1,79 @@
+/*
+ * A TLB over one set-associative array. An entry maps one page of one size for one address space;
+ * arrays that hold several sizes index each by that size's page number.
+ *
+ * Tag: asid << 48 | page number << 2 | size code. Payload: page base | TLB_W | TLB_D.
+ */
+#ifndef CORES_TLB_H
+#define CORES_TLB_H
+
+#include "memsys/sarray.h"
+
+#define TLB_W UINT64_C(1) /* writable */
+#define TLB_D UINT64_C(2) /* dirty bit known to be set */
+#define TLB_X UINT64_C(4) /* executable */
+#define TLB_FLAGS UINT64_C(7)
+
+static inline struct sarray_cfg tlb_geometry(uint64_t entries, uint64_t ways, uint64_t repl,
+                                             uint64_t seed)
+{
+    uint64_t w = ways == 0 ? entries : ways;
+    return (struct sarray_cfg){.nsets = (uint32_t)(w ? entries / w : 0), .nways = (uint32_t)w,
+                               .repl = (enum repl_kind)repl, .seed = seed};
+}
+
+static inline uint64_t tlb_tag(uint32_t asid, uint64_t vaddr, unsigned shift)
+{
+    unsigned size_code = shift == PAGE_SHIFT ? 0 : shift == PAGE_SHIFT_2M ? 1 : 2;
+    return (uint64_t)asid << 48 | (vaddr >> shift) << 2 | size_code;
+}
+
+static inline uint32_t tlb_set(const struct sarray *a, uint64_t vaddr, unsigned shift)
+{
+    uint64_t page = vaddr >> shift;
+    return (uint32_t)((a->nsets & (a->nsets - 1)) == 0 ? page & (a->nsets - 1) : page % a->nsets);
+}
+
+/* Payload of the entry for `vaddr`, or NULL; a hit counts as a use. */
+static inline uint64_t *tlb_lookup(struct sarray *a, uint32_t asid, uint64_t vaddr, unsigned shift)
+{
+    if (a->nways == 0)
+        return NULL;
+    uint32_t set = tlb_set(a, vaddr, shift);
+    int way = sarray_find(a, set, tlb_tag(asid, vaddr, shift));
+    if (way < 0)
+        return NULL;
+    sarray_hit(a, set, (uint32_t)way);
+    return sarray_data(a, set, (uint32_t)way);
+}
+
+static inline void tlb_fill(struct sarray *a, uint32_t asid, uint64_t vaddr, unsigned shift,
+                            uint64_t payload)
+{
+    if (a->nways == 0)
+        return;
+    uint32_t set = tlb_set(a, vaddr, shift);
+    uint64_t tag = tlb_tag(asid, vaddr, shift);
+    int way = sarray_find(a, set, tag);
+    if (way >= 0) {
+        *sarray_data(a, set, (uint32_t)way) = payload;
+        sarray_hit(a, set, (uint32_t)way);
+        return;
+    }
+    sarray_fill(a, set, sarray_victim(a, set), tag, payload);
+}
+
+static inline void tlb_drop(struct sarray *a, uint32_t asid, uint64_t vaddr, unsigned shift)
+{
+    if (a->nways == 0)
+        return;
+    uint32_t set = tlb_set(a, vaddr, shift);
+    int way = sarray_find(a, set, tlb_tag(asid, vaddr, shift));
+    if (way >= 0)
+        sarray_invalidate(a, set, (uint32_t)way);
+}
+
+/* Drops every entry of the address space. */
+void tlb_drop_asid(struct sarray *a, uint32_t asid);
+
+#endif

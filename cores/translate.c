@@ -1,0 +1,524 @@
+/*
+ * The one translation flow: TLBs -> page-walk caches -> walker pool -> walk -> (fault) -> fill.
+ *
+ *  1. The L1 TLBs of the access's type and of every page size are probed in parallel; a hit costs
+ *     their latency.
+ *  2. A miss goes to the STLB, which is charged once, whatever page sizes it probes.
+ *  3. A miss there joins a walk of the same page, or takes a free walker, or waits for one.
+ *  4. The walk probes the walk caches (always paid) and reads the remaining entries one after the
+ *     other, 8 bytes each, through the core's own caches. What it reads is the table as visible at
+ *     the touch clock.
+ *  5. The walk sets accessed and dirty bits (a store to the entry's line and a message to the
+ *     kernel), fills the walk caches on its way down, and at its end the STLB and the L1 TLB.
+ *  6. No translation: the access is marked; window.c raises the fault when it is the oldest.
+ *
+ * A fill is seen by later touches at once; who uses it before the walk's end waits until then, so an
+ * access to a page being walked never gets ahead of the walk.
+ */
+#include "cores/core.h"
+#include "cores/pwc.h"
+#include "cores/tlb.h"
+
+static struct sarray *array_at(struct core *c, uint64_t offset) { return core_at(c, offset); }
+
+/* ---- fills ------------------------------------------------------------------------------------ */
+
+static struct sarray *l1_of(struct core *c, bool exec, unsigned shift)
+{
+    if (exec)
+        return shift == PAGE_SHIFT ? array_at(c, c->at.l1i4k) : array_at(c, c->at.l1i2m);
+    if (shift == PAGE_SHIFT)
+        return array_at(c, c->at.l1d4k);
+    return shift == PAGE_SHIFT_2M ? array_at(c, c->at.l1d2m) : array_at(c, c->at.l1d1g);
+}
+
+static struct sarray *stlb_of(struct core_ctx x, unsigned shift)
+{
+    struct core *c = x.c;
+    struct sarray *own_1g = array_at(c, c->at.stlb1g);
+    if (shift != PAGE_SHIFT_1G)
+        return array_at(c, c->at.stlb);
+    return own_1g->nways != 0 || !x.p->stlb.share_1g ? own_1g : array_at(c, c->at.stlb);
+}
+
+static void fill_l1(struct core_ctx x, bool exec, uint32_t asid, uint64_t vaddr, unsigned shift,
+                    uint64_t payload)
+{
+    x.c->last_page = UINT64_MAX;
+    tlb_fill(l1_of(x.c, exec, shift), asid, vaddr, shift, payload);
+}
+
+/* ---- walks ------------------------------------------------------------------------------------ */
+
+static void count_ref(struct core_ctx x, enum served_by served, uint64_t cycles)
+{
+    struct core_stats *s = &x.c->stats;
+    s->walk_refs++;
+    switch (served) {
+    case SERVED_L1:
+        s->walk_refs_l1++;
+        s->walk_cycles_l1 += cycles;
+        break;
+    case SERVED_L2:
+        s->walk_refs_l2++;
+        s->walk_cycles_l2 += cycles;
+        break;
+    case SERVED_LLC:
+        s->walk_refs_llc++;
+        s->walk_cycles_llc += cycles;
+        break;
+    default:
+        s->walk_refs_dram++;
+        s->walk_cycles_dram += cycles;
+        break;
+    }
+}
+
+static uint64_t payload_of(const struct walk *w)
+{
+    return w->page_base | (w->pte_flags & PTE_RW ? TLB_W : 0) | (w->pte_flags & PTE_DIRTY ? TLB_D : 0) |
+           (w->pte_flags & PTE_NX ? 0 : TLB_X);
+}
+
+/* Allowed by the entry's flags? x86 faults otherwise, and the kernel decides. */
+static bool permits(uint64_t payload, bool write, bool exec)
+{
+    return (!write || (payload & TLB_W)) && (!exec || (payload & TLB_X));
+}
+
+static struct xlate result_of(const struct walk *w, uint64_t vaddr)
+{
+    uint64_t in_page = vaddr & ((UINT64_C(1) << w->page_shift) - 1);
+    return (struct xlate){w->result == WALK_OK ? XLATE_OK : XLATE_FAULT, w->time,
+                          w->page_base + in_page};
+}
+
+/* The leaf is read: sets accessed and dirty bits the first time. */
+static void set_ad_bits(struct core_ctx x, struct walk *w, uint64_t pte)
+{
+    uint64_t bits = PTE_ACCESSED | (w->write ? PTE_DIRTY : 0);
+    if ((pte & bits) == bits)
+        return;
+    w->pte_flags |= bits;
+    if (x.p->ptw.ref_cycles == 0)
+        core_kernel_store(x, w->entry);
+    core_report_ad(x, w->entry, bits & ~pte);
+}
+
+static void end_walk(struct core_ctx x, struct walk *w, enum walk_result result)
+{
+    struct core *c = x.c;
+    struct core_stats *s = &c->stats;
+    w->result = (uint8_t)result;
+    w->state = WALK_IDLE;
+    s->walks++;
+    s->walks_instr += w->exec;
+    s->walks_data += !w->exec;
+    s->walk_cycles += w->time - w->start;
+    s->walk_queue_cycles += w->start - w->asked;
+    hist_add(s->walk_latency, 24, w->time - w->asked);
+    if (result == WALK_FAULT) {
+        s->walks_fault++;
+        return;
+    }
+    s->walks_4k += w->page_shift == PAGE_SHIFT;
+    s->walks_2m += w->page_shift == PAGE_SHIFT_2M;
+    s->walks_1g += w->page_shift == PAGE_SHIFT_1G;
+    if (w->stale)
+        return;
+    uint64_t payload = payload_of(w);
+    uint32_t i = c->nwalked++ % FILL_RING;
+    c->walked[i].page = w->vaddr >> w->page_shift;
+    c->walked[i].shift = w->page_shift;
+    c->walked[i].asid = w->asid;
+    c->walked[i].ready = w->time;
+    c->walked_until = u64_max(c->walked_until, w->time);
+    tlb_fill(stlb_of(x, w->page_shift), w->asid, w->vaddr, w->page_shift, payload);
+    fill_l1(x, w->exec, w->asid, w->vaddr, w->page_shift, payload);
+}
+
+/* The entry at w->entry is here; true: the walk has ended. */
+static bool take_entry(struct core_ctx x, struct walk *w)
+{
+    struct core *c = x.c;
+    uint64_t pte = ptmem_read(x.cfg->ptmem, (paddr_t){w->entry}, x.lp->now);
+    if (!pte_present(pte)) {
+        end_walk(x, w, WALK_FAULT);
+        return true;
+    }
+    if (!pte_is_leaf(w->level, pte)) {
+        w->table = pte_table(pte).v;
+        if (!w->stale && w->level >= PWC_FIRST_LEVEL)
+            pwc_fill(array_at(c, c->at.pwc[w->level - PWC_FIRST_LEVEL]), w->asid, w->vaddr, w->level,
+                     w->table);
+        w->level--;
+        return false;
+    }
+    w->page_shift = (uint8_t)radix_level_shift(w->level);
+    w->page_base = pte_pfn(pte).v << PAGE_SHIFT & ~((UINT64_C(1) << w->page_shift) - 1);
+    w->pte_flags = pte;
+    if (!permits(payload_of(w), w->write, w->exec)) {
+        end_walk(x, w, WALK_FAULT);
+        return true;
+    }
+    set_ad_bits(x, w, pte);
+    end_walk(x, w, WALK_OK);
+    return true;
+}
+
+/* Reads entries until the walk ends (true) or has to wait for a line (false). */
+static bool run_walk(struct core_ctx x, uint32_t idx)
+{
+    struct core *c = x.c;
+    struct walk *w = &c->walks[idx];
+    for (;;) {
+        w->entry = radix_entry_paddr(c->levels, w->level, (paddr_t){w->table}, (vaddr_t){w->vaddr}).v;
+        enum served_by served = SERVED_L1;
+        uint64_t cycles = x.p->ptw.ref_cycles;
+        if (cycles == 0)
+            cycles = core_cache_access(x, w->entry, LINE_PT, false, w->time,
+                                       waiter_make(WAIT_WALK, idx), &served);
+        if (cycles == LATENCY_WAIT)
+            return false;
+        w->time += cycles;
+        count_ref(x, served, cycles);
+        if (take_entry(x, w))
+            return true;
+    }
+}
+
+/* Puts a walk on walker `idx` at cycle `start`; true: it has ended already. */
+static bool start_walk(struct core_ctx x, uint32_t idx, const struct walk_request *r, uint64_t start)
+{
+    struct core *c = x.c;
+    struct walk *w = &c->walks[idx];
+    *w = (struct walk){.vaddr = r->vaddr, .asked = r->asked, .start = start, .waiters = r->waiters,
+                       .asid = r->asid, .state = WALK_ACTIVE, .write = r->write, .exec = r->exec,
+                       .level = (uint8_t)c->levels, .table = c->root};
+    struct sarray *arrays[NPWC];
+    for (unsigned i = 0; i < NPWC; i++)
+        arrays[i] = array_at(c, c->at.pwc[i]);
+    unsigned hit = pwc_probe(arrays, c->levels, w->asid, w->vaddr, &w->table);
+    if (hit != 0)
+        w->level = (uint8_t)(hit - 1);
+    c->stats.pwc_misses += hit == 0;
+    c->stats.pwc_pd_hits += hit == 2;
+    c->stats.pwc_pdpt_hits += hit == 3;
+    c->stats.pwc_pml4_hits += hit == 4;
+    c->stats.pwc_pml5_hits += hit == 5;
+    w->time = start + x.p->pwc.latency_cycles;
+    c->stats.walk_cycles_l1 += x.p->pwc.latency_cycles;
+    return run_walk(x, idx);
+}
+
+static struct walk_request *queued(struct core *c, uint32_t i)
+{
+    return (struct walk_request *)core_at(c, c->at.walk_queue) +
+           (c->walk_queue_head + i) % c->walk_queue_size;
+}
+
+static void release(struct core_ctx x, struct walk *w)
+{
+    waiter_t who = w->waiters;
+    w->waiters = 0;
+    while (who != 0) {
+        waiter_t next = 0;
+        uint64_t vaddr = w->vaddr;
+        if (waiter_kind(who) == WAIT_LOAD) { /* any data access: its index is in the window */
+            next = core_window(x.c, waiter_idx(who))->next_waiter;
+            vaddr = core_window(x.c, waiter_idx(who))->vaddr;
+        } else {
+            next = x.c->ifetch_next_waiter;
+        }
+        core_walk_released(x, who, result_of(w, vaddr));
+        who = next;
+    }
+}
+
+/* The walk on `idx` ended: tells who waited, and takes the next one from the queue. */
+static void finish(struct core_ctx x, uint32_t idx)
+{
+    struct core *c = x.c;
+    for (;;) {
+        release(x, &c->walks[idx]);
+        if (c->walk_queue_n == 0)
+            return;
+        struct walk_request r = *queued(c, 0);
+        c->walk_queue_head = (c->walk_queue_head + 1) % c->walk_queue_size;
+        c->walk_queue_n--;
+        if (!start_walk(x, idx, &r, u64_max(r.asked, c->walks[idx].time)))
+            return;
+    }
+}
+
+void core_walk_data(struct core_ctx x, uint32_t idx, uint64_t at, enum served_by served)
+{
+    struct walk *w = &x.c->walks[idx];
+    uint64_t arrived = u64_max(at, w->time);
+    count_ref(x, served, arrived - w->time);
+    w->time = arrived;
+    if (take_entry(x, w) || run_walk(x, idx))
+        finish(x, idx);
+}
+
+static void link_waiter(struct core *c, waiter_t who, waiter_t *head)
+{
+    if (waiter_kind(who) == WAIT_LOAD)
+        core_window(c, waiter_idx(who))->next_waiter = *head;
+    else
+        c->ifetch_next_waiter = *head;
+    *head = who;
+}
+
+/* Misses the STLB at cycle `asked`. */
+static struct xlate walk(struct core_ctx x, uint64_t vaddr, bool write, bool exec, uint64_t asked,
+                         waiter_t who)
+{
+    struct core *c = x.c;
+    uint64_t page = vaddr >> PAGE_SHIFT;
+    uint32_t best = NO_INDEX;
+    for (uint32_t i = 0; i < x.p->ptw.walkers; i++) {
+        struct walk *w = &c->walks[i];
+        bool same = w->vaddr >> PAGE_SHIFT == page && w->asid == c->asid && w->write >= write;
+        if (w->state == WALK_ACTIVE) {
+            if (same && !w->stale) {
+                c->stats.walk_merged++;
+                link_waiter(c, who, &w->waiters);
+                return (struct xlate){.status = XLATE_WAIT};
+            }
+            continue;
+        }
+        if (same && w->result == WALK_FAULT && w->time > asked) {
+            c->stats.walk_merged++;
+            return result_of(w, vaddr);
+        }
+        if (best == NO_INDEX || w->time < c->walks[best].time)
+            best = i;
+    }
+    for (uint32_t i = 0; i < c->walk_queue_n; i++) {
+        struct walk_request *r = queued(c, i);
+        if (r->vaddr >> PAGE_SHIFT == page && r->asid == c->asid) {
+            c->stats.walk_merged++;
+            r->write |= write;
+            link_waiter(c, who, &r->waiters);
+            return (struct xlate){.status = XLATE_WAIT};
+        }
+    }
+    struct walk_request r = {.vaddr = vaddr, .asked = asked, .asid = c->asid, .write = write,
+                             .exec = exec};
+    if (best == NO_INDEX) {
+        SIM_ASSERT(c->walk_queue_n < c->walk_queue_size, "core %u: %u walks wait", x.lp->instance,
+                   c->walk_queue_n);
+        link_waiter(c, who, &r.waiters);
+        *queued(c, c->walk_queue_n++) = r;
+        return (struct xlate){.status = XLATE_WAIT};
+    }
+    uint64_t start = u64_max(asked, c->walks[best].time);
+    if (start_walk(x, best, &r, start))
+        return result_of(&c->walks[best], vaddr);
+    link_waiter(c, who, &c->walks[best].waiters);
+    return (struct xlate){.status = XLATE_WAIT};
+}
+
+/* ---- the flow --------------------------------------------------------------------------------- */
+
+/* When a translation found in a TLB at cycle `t` may be used: not before the walk that filled it ended. */
+static uint64_t usable_at(const struct core_ctx x, uint64_t vaddr, uint64_t t)
+{
+    const struct core *c = x.c;
+    if (t >= c->walked_until)
+        return t;
+    for (uint32_t i = 0; i < FILL_RING; i++)
+        if (c->walked[i].asid == c->asid && c->walked[i].ready > t &&
+            c->walked[i].page == vaddr >> c->walked[i].shift)
+            t = c->walked[i].ready;
+    return t;
+}
+
+/* A store to a page that the TLB holds as clean: the entry's dirty bit is set by an assist. */
+static uint64_t dirty_assist(struct core_ctx x, uint64_t vaddr, uint64_t *payload, uint64_t t)
+{
+    struct core *c = x.c;
+    uint64_t table = c->root;
+    for (unsigned level = c->levels;; level--) {
+        paddr_t entry = radix_entry_paddr(c->levels, level, (paddr_t){table}, (vaddr_t){vaddr});
+        uint64_t pte = ptmem_read(x.cfg->ptmem, entry, x.lp->now);
+        if (!pte_present(pte))
+            return t; /* unmapped meanwhile; the flush is on its way */
+        if (!pte_is_leaf(level, pte)) {
+            table = pte_table(pte).v;
+            continue;
+        }
+        *payload |= TLB_D;
+        if (pte & PTE_DIRTY)
+            return t;
+        c->stats.dirty_assists++;
+        if (x.p->ptw.ref_cycles == 0)
+            core_kernel_store(x, entry.v);
+        core_report_ad(x, entry.v, PTE_ACCESSED | PTE_DIRTY);
+        return t + x.p->ptw.dirty_assist_cycles;
+    }
+}
+
+struct hit {
+    uint64_t *payload;
+    unsigned shift;
+};
+
+static inline struct hit probe_l1(struct core *c, uint64_t vaddr, bool exec)
+{
+    uint64_t *p = tlb_lookup(l1_of(c, exec, PAGE_SHIFT), c->asid, vaddr, PAGE_SHIFT);
+    if (p != NULL)
+        return (struct hit){p, PAGE_SHIFT};
+    p = tlb_lookup(l1_of(c, exec, PAGE_SHIFT_2M), c->asid, vaddr, PAGE_SHIFT_2M);
+    if (p != NULL || exec)
+        return (struct hit){p, PAGE_SHIFT_2M};
+    p = tlb_lookup(l1_of(c, exec, PAGE_SHIFT_1G), c->asid, vaddr, PAGE_SHIFT_1G);
+    return (struct hit){p, PAGE_SHIFT_1G};
+}
+
+static struct hit probe_stlb(struct core_ctx x, uint64_t vaddr)
+{
+    static const unsigned shifts[] = {PAGE_SHIFT, PAGE_SHIFT_2M, PAGE_SHIFT_1G};
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t *p = tlb_lookup(stlb_of(x, shifts[i]), x.c->asid, vaddr, shifts[i]);
+        if (p != NULL)
+            return (struct hit){p, shifts[i]};
+    }
+    return (struct hit){NULL, 0};
+}
+
+/*
+ * Everything free: the TLB arrays only save this host the lookup in the tables, nothing is charged
+ * or counted.
+ */
+static struct xlate translate_free(struct core_ctx x, uint64_t vaddr, bool write, bool exec, uint64_t t)
+{
+    struct core *c = x.c;
+    struct hit h = probe_l1(c, vaddr, exec);
+    if (h.payload == NULL || !permits(*h.payload, write, exec)) {
+        uint64_t table = c->root;
+        for (unsigned level = c->levels;; level--) {
+            paddr_t entry = radix_entry_paddr(c->levels, level, (paddr_t){table}, (vaddr_t){vaddr});
+            uint64_t pte = ptmem_read(x.cfg->ptmem, entry, x.lp->now);
+            if (!pte_present(pte))
+                return (struct xlate){.status = XLATE_FAULT, .time = t};
+            if (!pte_is_leaf(level, pte)) {
+                table = pte_table(pte).v;
+                continue;
+            }
+            struct walk w = {.page_shift = (uint8_t)radix_level_shift(level), .pte_flags = pte};
+            w.page_base = pte_pfn(pte).v << PAGE_SHIFT & ~((UINT64_C(1) << w.page_shift) - 1);
+            if (!permits(payload_of(&w), write, exec))
+                return (struct xlate){.status = XLATE_FAULT, .time = t};
+            fill_l1(x, exec, c->asid, vaddr, w.page_shift, payload_of(&w) | TLB_D);
+            return (struct xlate){XLATE_OK, t,
+                                  w.page_base + (vaddr & ((UINT64_C(1) << w.page_shift) - 1))};
+        }
+    }
+    return (struct xlate){XLATE_OK, t,
+                          (*h.payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << h.shift) - 1))};
+}
+
+struct xlate core_translate(struct core_ctx x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
+                            waiter_t who)
+{
+    struct core *c = x.c;
+    vaddr &= radix_va_mask(c->levels);
+    if (x.cfg->mmu->free_translation)
+        return translate_free(x, vaddr, write, exec, issue);
+
+    uint64_t l1_cycles = exec ? x.p->l1i4k.latency_cycles : x.p->l1d4k.latency_cycles;
+    uint64_t *l1_hits = exec ? &c->stats.itlb_l1_hits : &c->stats.dtlb_l1_hits;
+    /* The page of the last data access is still the most recent entry of its set. */
+    if (!exec && vaddr >> c->last_page_shift == c->last_page &&
+        (!write || (c->last_page_flags & (TLB_W | TLB_D)) == (TLB_W | TLB_D))) {
+        ++*l1_hits;
+        c->stats.tlb_l1_cycles += l1_cycles;
+        return (struct xlate){XLATE_OK, usable_at(x, vaddr, issue + l1_cycles),
+                              c->last_page_base + (vaddr & ((UINT64_C(1) << c->last_page_shift) - 1))};
+    }
+    struct hit h = probe_l1(c, vaddr, exec);
+    uint64_t t = issue;
+    bool from_stlb = h.payload == NULL;
+    if (!from_stlb) {
+        ++*l1_hits;
+        t += h.shift == PAGE_SHIFT     ? l1_cycles
+             : exec                    ? x.p->l1i2m.latency_cycles
+             : h.shift == PAGE_SHIFT_2M ? x.p->l1d2m.latency_cycles
+                                       : x.p->l1d1g.latency_cycles;
+        c->stats.tlb_l1_cycles += t - issue;
+    } else {
+        if (exec)
+            c->stats.itlb_l1_misses++;
+        else
+            c->stats.dtlb_l1_misses++;
+        t += l1_cycles;
+        h = probe_stlb(x, vaddr);
+        t += x.p->stlb.entries ? x.p->stlb.latency_cycles : 0;
+        if (h.payload == NULL) {
+            c->stats.stlb_misses++;
+            return walk(x, vaddr, write, exec, t, who);
+        }
+        c->stats.stlb_hits++;
+        c->stats.stlb_hit_cycles += t - issue;
+    }
+    t = usable_at(x, vaddr, t);
+    if (!permits(*h.payload, write, exec))
+        return (struct xlate){.status = XLATE_FAULT, .time = t};
+    if (write && !(*h.payload & TLB_D))
+        t = dirty_assist(x, vaddr, h.payload, t);
+    uint64_t payload = *h.payload, in_page = vaddr & ((UINT64_C(1) << h.shift) - 1);
+    if (from_stlb)
+        fill_l1(x, exec, c->asid, vaddr, h.shift, payload);
+    if (!exec) {
+        c->last_page = vaddr >> h.shift;
+        c->last_page_shift = h.shift;
+        c->last_page_base = payload & ~TLB_FLAGS;
+        c->last_page_flags = payload & TLB_FLAGS;
+    }
+    return (struct xlate){XLATE_OK, t, (payload & ~TLB_FLAGS) + in_page};
+}
+
+/* ---- flushes ---------------------------------------------------------------------------------- */
+
+static const unsigned page_shifts[] = {PAGE_SHIFT, PAGE_SHIFT_2M, PAGE_SHIFT_1G};
+
+static void drop_page(struct core *c, uint32_t asid, uint64_t vaddr, unsigned shift)
+{
+    const uint64_t tlbs[] = {c->at.l1i4k, c->at.l1i2m, c->at.l1d4k, c->at.l1d2m,
+                             c->at.l1d1g, c->at.stlb,  c->at.stlb1g};
+    for (size_t i = 0; i < sizeof tlbs / sizeof tlbs[0]; i++)
+        tlb_drop(array_at(c, tlbs[i]), asid, vaddr, shift);
+}
+
+void core_drop_page(struct core_ctx x, uint64_t vaddr)
+{
+    x.c->last_page = UINT64_MAX;
+    for (unsigned s = 0; s < 3; s++)
+        drop_page(x.c, x.c->asid, vaddr, page_shifts[s]);
+}
+
+void core_flush(struct core_ctx x, uint64_t vaddr, uint64_t bytes, uint32_t asid)
+{
+    struct core *c = x.c;
+    const uint64_t tlbs[] = {c->at.l1i4k, c->at.l1i2m, c->at.l1d4k, c->at.l1d2m,
+                             c->at.l1d1g, c->at.stlb,  c->at.stlb1g};
+    const uint64_t all_above = 33 * PAGE_BYTES; /* Linux flushes the whole space above 33 pages */
+    bool whole = bytes == 0 || bytes > all_above;
+    c->last_page = UINT64_MAX;
+    for (size_t i = 0; whole && i < sizeof tlbs / sizeof tlbs[0]; i++)
+        tlb_drop_asid(array_at(c, tlbs[i]), asid);
+    for (unsigned s = 0; !whole && s < 3; s++)
+        for (uint64_t n = vaddr >> page_shifts[s]; n <= (vaddr + bytes - 1) >> page_shifts[s]; n++)
+            drop_page(c, asid, n << page_shifts[s], page_shifts[s]);
+    for (unsigned i = 0; i < NPWC; i++) {
+        struct sarray *a = array_at(c, c->at.pwc[i]);
+        if (a->nways != 0)
+            pwc_drop_range(a, i + PWC_FIRST_LEVEL, asid, whole ? 0 : vaddr,
+                           whole ? radix_va_mask(RADIX_MAX_LEVELS) : bytes);
+    }
+    for (uint32_t i = 0; i < x.p->ptw.walkers; i++)
+        if (c->walks[i].state == WALK_ACTIVE && c->walks[i].asid == asid)
+            c->walks[i].stale = 1; /* ends for those who wait, fills nothing */
+}

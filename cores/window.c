@@ -1,0 +1,383 @@
+/*
+ * Accesses in flight: from dispatch to retirement.
+ *
+ * An access whose address producers have all answered touches at once; otherwise it is parked and
+ * touches when the last of them answers, in program order among those that wake at the same time.
+ * A completed load hands its time to the accesses that wait for it. Loads retire when their data is
+ * there, stores when address and data are known; a store then stays in the store queue until its
+ * line is there, in order. Faults are precise: one is raised when its access is the oldest.
+ */
+#include "cores/core.h"
+
+static inline void set_wake(struct core *c, uint64_t no)
+{
+    uint32_t i = (uint32_t)(no & (c->window_size - 1));
+    uint64_t *words = core_at(c, c->at.wake);
+    uint64_t bit = UINT64_C(1) << (i % 64);
+    c->nwakes += (words[i / 64] & bit) == 0;
+    words[i / 64] |= bit;
+}
+
+/* The oldest access that was woken; removes it. At least one is there. */
+static uint64_t take_wake(struct core *c)
+{
+    uint64_t *words = core_at(c, c->at.wake);
+    uint32_t size = c->window_size, start = (uint32_t)(c->head & (size - 1));
+    uint32_t w = start / 64;
+    uint64_t word = words[w] & ~UINT64_C(0) << (start % 64);
+    while (word == 0) {
+        w = (w + 1) % c->nwake_words;
+        word = words[w];
+    }
+    uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(word);
+    words[w] &= ~(UINT64_C(1) << (i % 64));
+    c->nwakes--;
+    return c->head + ((i - start) & (size - 1));
+}
+
+/* ---- producers -------------------------------------------------------------------------------- */
+
+static void wait_for(struct core *c, uint64_t producer_no, uint64_t no, unsigned slot)
+{
+    struct inflight *p = core_window(c, producer_no), *e = core_window(c, no);
+    e->next_dependent[slot] = p->dependents;
+    p->dependents = (uint16_t)(1 + ((no & (c->window_size - 1)) << 2 | slot));
+}
+
+/* A source of access `no` comes from the load `distance` loads back, `ops` instructions later. */
+static void add_producer(struct core *c, uint64_t no, unsigned slot, uint64_t distance, uint8_t ops)
+{
+    if (distance == 0 || distance >= LOAD_RING || distance > c->loads_dispatched)
+        return;
+    struct inflight *e = core_window(c, no);
+    uint64_t i = (c->loads_dispatched - distance) % LOAD_RING;
+    uint64_t done = c->load_done[i];
+    if (done == CYCLE_UNKNOWN) {
+        e->slot_ops[slot] = ops;
+        wait_for(c, c->load_entry[i], no, slot);
+        if (slot == SLOT_DATA)
+            e->nwait_data++;
+        else
+            e->nwait_addr++;
+    } else if (slot == SLOT_DATA) {
+        e->data_ready = u64_max(e->data_ready, done + ops);
+    } else {
+        e->ready = u64_max(e->ready, done + ops);
+    }
+}
+
+static void complete(struct core_ctx x, uint64_t no, uint64_t done)
+{
+    struct core *c = x.c;
+    struct inflight *e = core_window(c, no);
+    e->done = done;
+    e->phase = PH_DONE;
+    if (!(e->flags & ACC_STORE) && !e->kernel)
+        c->load_done[e->load_no % LOAD_RING] = done;
+    uint32_t link = e->dependents;
+    e->dependents = 0;
+    while (link != 0) {
+        uint32_t idx = (link - 1) >> 2, slot = (link - 1) & 3;
+        uint64_t d_no = c->head + ((idx - c->head) & (c->window_size - 1));
+        struct inflight *d = core_window(c, d_no);
+        link = d->next_dependent[slot];
+        uint64_t ready = done + d->slot_ops[slot];
+        if (slot == SLOT_DATA) {
+            d->data_ready = u64_max(d->data_ready, ready);
+            if (--d->nwait_data == 0 && d->phase == PH_DATA)
+                set_wake(c, d_no);
+        } else {
+            d->ready = u64_max(d->ready, ready);
+            if (--d->nwait_addr == 0)
+                set_wake(c, d_no);
+        }
+    }
+}
+
+/* ---- the access ------------------------------------------------------------------------------- */
+
+static inline uint32_t forward_slot(uint64_t granule)
+{
+    return (uint32_t)((granule * UINT64_C(0x9e3779b97f4a7c15)) >> 56) % FORWARD_SLOTS;
+}
+
+static void mark_fault(struct core_ctx x, uint64_t no, uint64_t at)
+{
+    struct inflight *e = core_window(x.c, no);
+    e->phase = PH_FAULT;
+    e->fault_at = at;
+    x.c->nfaulted++;
+}
+
+static void store_access(struct core_ctx x, uint64_t no, uint64_t start)
+{
+    struct core *c = x.c;
+    struct inflight *e = core_window(c, no);
+    struct store_entry *s = core_sq(c, e->sq_idx);
+    enum served_by served;
+    uint64_t cycles = core_cache_access(x, e->paddr, LINE_DATA, true, start,
+                                        waiter_make(WAIT_STORE, e->sq_idx), &served);
+    s->fill = cycles == LATENCY_WAIT ? CYCLE_UNKNOWN : start + cycles;
+    uint64_t granule = e->vaddr >> 3;
+    uint32_t f = forward_slot(granule);
+    c->forward[f].key = granule;
+    c->forward[f].window_no = no;
+    c->forward[f].sq_no = s->no;
+    e->ready = start;
+    if (e->nwait_data != 0)
+        e->phase = PH_DATA;
+    else
+        complete(x, no, u64_max(start + 1, e->data_ready));
+}
+
+/* A load whose data an older store still holds in the store queue; true: it takes it from there. */
+static bool load_forwarded(struct core_ctx x, uint64_t no, uint64_t start)
+{
+    struct core *c = x.c;
+    struct inflight *e = core_window(c, no);
+    uint64_t granule = e->vaddr >> 3;
+    uint32_t f = forward_slot(granule);
+    if (c->forward[f].key != granule || c->forward[f].sq_no < c->sq_head ||
+        c->forward[f].window_no >= no)
+        return false;
+    c->stats.l1d_forwards++;
+    uint64_t forward = x.p->core.forward_cycles;
+    uint64_t store_no = c->forward[f].window_no;
+    e->ready = start + forward;
+    if (store_no >= c->head) {
+        struct inflight *s = core_window(c, store_no);
+        if (s->done == CYCLE_UNKNOWN) {
+            e->slot_ops[SLOT_DATA] = (uint8_t)forward;
+            e->nwait_data++;
+            e->phase = PH_DATA;
+            wait_for(c, store_no, no, SLOT_DATA);
+            return true;
+        }
+        e->ready = u64_max(e->ready, s->done + forward);
+    }
+    complete(x, no, e->ready);
+    return true;
+}
+
+static void load_access(struct core_ctx x, uint64_t no, uint64_t start)
+{
+    struct core *c = x.c;
+    struct inflight *e = core_window(c, no);
+    if (load_forwarded(x, no, start))
+        return;
+    enum served_by served;
+    uint64_t cycles = core_cache_access(x, e->paddr, LINE_DATA, false, start,
+                                        waiter_make(WAIT_LOAD, (uint32_t)(no & (c->window_size - 1))),
+                                        &served);
+    e->ready = start;
+    if (cycles == LATENCY_WAIT)
+        e->phase = PH_MEM;
+    else
+        complete(x, no, start + cycles + (e->flags & ACC_LOCK ? x.p->core.lock_cycles : 0));
+}
+
+static void translated(struct core_ctx x, uint64_t no, struct xlate r)
+{
+    struct inflight *e = core_window(x.c, no);
+    if (r.status == XLATE_WAIT) {
+        e->phase = PH_XLATE;
+        return;
+    }
+    if (r.status == XLATE_FAULT) {
+        mark_fault(x, no, r.time);
+        return;
+    }
+    e->paddr = r.paddr;
+    if (e->flags & ACC_STORE)
+        store_access(x, no, r.time);
+    else
+        load_access(x, no, r.time);
+}
+
+/* Translates and accesses, at the touch clock; the address is known. */
+static void touch(struct core_ctx x, uint64_t no)
+{
+    struct core *c = x.c;
+    struct inflight *e = core_window(c, no);
+    uint64_t issue = u64_max(e->ready, c->touch);
+    waiter_t who = waiter_make(WAIT_LOAD, (uint32_t)(no & (c->window_size - 1)));
+    e->phase = PH_XLATE;
+    translated(x, no, core_translate(x, e->vaddr, e->flags & ACC_STORE, false, issue, who));
+}
+
+void core_access_dispatch(struct core_ctx x, const struct access_rec *r, bool kernel, uint64_t at)
+{
+    struct core *c = x.c;
+    uint64_t no = c->tail++;
+    struct inflight *e = core_window(c, no);
+    *e = (struct inflight){.instr = c->ordinal, .done = CYCLE_UNKNOWN, .ready = at, .data_ready = at,
+                           .vaddr = r->vaddr, .phase = PH_PARKED, .flags = r->flags,
+                           .kernel = kernel};
+    if (r->addr_dep[0] | r->addr_dep[1]) {
+        add_producer(c, no, SLOT_ADDR0, r->addr_dep[0], r->addr_ops[0]);
+        add_producer(c, no, SLOT_ADDR1, r->addr_dep[1], r->addr_ops[1]);
+    }
+    if (r->flags & ACC_STORE) {
+        add_producer(c, no, SLOT_DATA, r->data_dep, r->data_ops);
+        uint64_t sq_no = c->sq_tail++;
+        e->sq_idx = (uint32_t)(sq_no & (c->sq_size - 1));
+        *core_sq(c, sq_no) = (struct store_entry){.retired = CYCLE_UNKNOWN, .fill = CYCLE_UNKNOWN,
+                                                  .no = sq_no};
+        c->stats.stores += !kernel;
+    } else {
+        c->window_loads++;
+        if (!kernel) {
+            e->load_no = (uint32_t)(c->loads_dispatched % LOAD_RING);
+            c->load_done[e->load_no] = CYCLE_UNKNOWN;
+            c->load_entry[e->load_no] = no;
+            c->loads_dispatched++;
+            c->stats.loads++;
+        }
+    }
+    c->stats.kernel_accesses += kernel;
+    if (e->nwait_addr == 0)
+        touch(x, no);
+}
+
+/* ---- answers ---------------------------------------------------------------------------------- */
+
+static uint64_t no_of(const struct core *c, uint32_t idx)
+{
+    return c->head + ((idx - c->head) & (c->window_size - 1));
+}
+
+void core_load_arrived(struct core_ctx x, uint32_t idx, uint64_t at)
+{
+    struct inflight *e = core_window(x.c, idx);
+    uint64_t extra = e->flags & ACC_LOCK ? x.p->core.lock_cycles : 0;
+    complete(x, no_of(x.c, idx), u64_max(at, e->ready + x.p->l1d.latency_cycles) + extra);
+}
+
+void core_store_arrived(struct core_ctx x, uint32_t sq_idx, uint64_t at)
+{
+    core_sq(x.c, sq_idx)->fill = at;
+}
+
+void core_walk_released(struct core_ctx x, waiter_t who, struct xlate r)
+{
+    if (waiter_kind(who) == WAIT_IFETCH) {
+        core_ifetch_released(x, r);
+        return;
+    }
+    struct core *c = x.c;
+    uint64_t no = no_of(c, waiter_idx(who));
+    struct inflight *e = core_window(c, no);
+    e->paddr = r.paddr;
+    e->ready = u64_max(e->ready, r.time);
+    e->fault_at = r.time;
+    e->xlated = r.status == XLATE_OK ? 1 : 2;
+    set_wake(c, no);
+}
+
+/* Everything that the message in progress woke, oldest first. */
+void core_run_wakes(struct core_ctx x)
+{
+    struct core *c = x.c;
+    while (c->nwakes > 0) {
+        uint64_t no = take_wake(c);
+        struct inflight *e = core_window(c, no);
+        switch (e->phase) {
+        case PH_PARKED:
+            touch(x, no);
+            break;
+        case PH_XLATE:
+            if (e->xlated == 1)
+                translated(x, no, (struct xlate){XLATE_OK, u64_max(e->ready, c->touch), e->paddr});
+            else
+                mark_fault(x, no, e->fault_at);
+            e->xlated = 0;
+            break;
+        case PH_DATA:
+            complete(x, no, u64_max(e->ready + (e->flags & ACC_STORE ? 1 : 0), e->data_ready));
+            break;
+        default:
+            SIM_ASSERT(false, "core %u: access %llu woken in phase %u", x.lp->instance,
+                       (unsigned long long)no, e->phase);
+        }
+    }
+    if (c->nfaulted > 0 && (c->run == RUN_USER || c->run == RUN_ENDING))
+        core_find_fault(x);
+}
+
+/* ---- retirement ------------------------------------------------------------------------------- */
+
+bool core_retire_oldest(struct core_ctx x)
+{
+    struct core *c = x.c;
+    struct inflight *e = core_window(c, c->head);
+    if (e->done == CYCLE_UNKNOWN)
+        return false;
+    c->retire_cycle = u64_max(c->retire_cycle, e->done);
+    if (e->flags & ACC_STORE)
+        core_sq(c, e->sq_idx)->retired = c->retire_cycle;
+    else
+        c->window_loads--;
+    e->phase = PH_FREE;
+    c->head++;
+    return true;
+}
+
+bool core_drain_oldest_store(struct core_ctx x)
+{
+    struct core *c = x.c;
+    struct store_entry *s = core_sq(c, c->sq_head);
+    while (s->retired == CYCLE_UNKNOWN)
+        if (!core_retire_oldest(x))
+            return false;
+    if (s->fill == CYCLE_UNKNOWN)
+        return false;
+    c->sq_drained = u64_max(c->sq_drained + 1, u64_max(s->retired, s->fill));
+    c->sq_head++;
+    return true;
+}
+
+/* ---- faults ----------------------------------------------------------------------------------- */
+
+/* Finds the fault that is next in program order, once all older accesses have their completion. */
+void core_find_fault(struct core_ctx x)
+{
+    struct core *c = x.c;
+    if (c->fault_at != CYCLE_UNKNOWN)
+        return;
+    uint64_t at = c->retire_cycle;
+    for (uint64_t no = c->head; no < c->tail; no++) {
+        struct inflight *e = core_window(c, no);
+        if (e->phase == PH_FAULT) {
+            c->fault_at = u64_max(u64_max(at, e->fault_at), c->touch);
+            c->fault_no = no;
+            return;
+        }
+        if (e->done == CYCLE_UNKNOWN)
+            return;
+        at = u64_max(at, e->done);
+    }
+}
+
+/* The handler has ended: every access whose walk found nothing walks again, oldest first. */
+void core_retry_faulted(struct core_ctx x)
+{
+    struct core *c = x.c;
+    c->fault_at = CYCLE_UNKNOWN;
+    c->nfaulted = 0;
+    for (uint64_t no = c->head; no < c->tail; no++)
+        if (core_window(c, no)->phase == PH_FAULT)
+            touch(x, no);
+    core_run_wakes(x);
+}
+
+/* Another thread comes: nothing is in flight any more. */
+void core_window_reset(struct core_ctx x)
+{
+    struct core *c = x.c;
+    SIM_ASSERT(c->head == c->tail && c->sq_head == c->sq_tail, "core %u switches threads with %llu accesses in flight",
+               x.lp->instance, (unsigned long long)(c->tail - c->head));
+    c->loads_dispatched = 0;
+    c->last_page = UINT64_MAX;
+    for (uint32_t i = 0; i < FORWARD_SLOTS; i++)
+        c->forward[i].key = UINT64_MAX;
+}

@@ -1,0 +1,39 @@
+/*
+ * The control LP: everything global goes through it and takes effect at an epoch boundary.
+ *
+ * There is no global condition: threads report (with the declared latency of the edge, about a
+ * microsecond) that they ended, reached their instruction limit, finished their warm-up or passed a
+ * region mark; the control LP decides at the arrival; the run acts on it at the next boundary.
+ */
+#ifndef PDES_CONTROL_H
+#define PDES_CONTROL_H
+
+#include "pdes/lp.h"
+
+enum control_msg_type {
+    CTRL_THREAD_DONE = 96, /* arg thread; a[0] instructions, a[1] 1: stopped by its limit */
+    CTRL_WARM,             /* arg thread: warm-up instructions done */
+    CTRL_ROI_BEGIN,        /* arg thread, a[0] user value */
+    CTRL_ROI_END
+};
+
+struct control_cfg {
+    uint32_t nthreads;       /* of the whole machine */
+    uint32_t nthreads_alive; /* that are expected to report; 0: all */
+    bool warmup;             /* a warm-up was asked for */
+};
+
+/* Flat state; also what an epoch hook reads on the owning rank. */
+struct control_state {
+    uint64_t ndone, nlimited, nwarm, instructions;
+    uint64_t roi_begins, roi_ends;
+    uint8_t warm_pending, roi_begin_pending, roi_end_pending; /* marks not yet taken by a boundary */
+};
+
+enum control_decision { CONTROL_STOP = 1, CONTROL_WARM_END = 2, CONTROL_ROI_BEGIN = 4, CONTROL_ROI_END = 8 };
+
+extern const struct lp_ops control_lp_ops;
+/* What the boundary that is being closed does; takes the pending marks. Bits of control_decision. */
+unsigned control_decide(struct control_state *s, const struct control_cfg *cfg);
+
+#endif
