@@ -52,7 +52,7 @@ enum err llc_configure(const struct llc_params *p, const struct llc_machine *m,
     if (p->size_bytes % set_bytes != 0)
         return err_log(ERR_USAGE,
                        "llc.size (%llu bytes a slice) is no multiple of a set of llc.ways = %llu "
-                       "lines (%llu bytes); nearest: %llu",
+                       "lines (%llu bytes); the next that is: %llu",
                        (unsigned long long)p->size_bytes, (unsigned long long)p->ways,
                        (unsigned long long)set_bytes,
                        (unsigned long long)((p->size_bytes / set_bytes + 1) * set_bytes));

@@ -1,0 +1,612 @@
+/*
+ * The LLC slice: as plain calls, and as an LP between fake cores and DRAM channels.
+ * Clock 2 GHz: a cycle is 0.5 ns.
+ */
+#include "tests/unit/unit.h"
+
+#include "memsys/clock.h"
+#include "memsys/dram_lp.h"
+#include "memsys/llc_lp.h"
+#include "pdes/engine.h"
+#include "pdes/rng.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CYCLE UINT64_C(500000)
+enum { TAG = 6, DATA = 10, BUSY = 2 };
+
+static const struct llc_params params = {
+    .clock_hz = 2000000000,
+    .slices = 1,
+    .size_bytes = 4096, /* 16 sets of 4 */
+    .ways = 4,
+    .repl = REPL_LRU,
+    .banks = 4,
+    .tag_cycles = TAG,
+    .data_cycles = DATA,
+    .bank_busy_cycles = BUSY,
+    .dram_reads = 4,
+    .dram_writes = 4,
+    .victims = 4,
+};
+
+static struct llc_config cfg;
+static struct llc *slice;
+
+static void open_slice(const struct llc_params *p)
+{
+    struct llc_machine m = {.ncores = 4, .core_credits = 8, .nchannels = 1, .seed = 1};
+    CU_ASSERT_EQUAL_FATAL(llc_configure(p, &m, &cfg), ERR_OK);
+    free(slice);
+    slice = calloc(1, llc_state_bytes(&cfg));
+    if (slice == NULL)
+        abort();
+    llc_init(slice, &cfg, 0);
+}
+
+/* Line number `tag` of set `set`. */
+static paddr_t line_at(uint32_t set, uint64_t tag)
+{
+    return (paddr_t){(tag * cfg.array.nsets + set) << LINE_SHIFT};
+}
+
+static bool read_at(simtime_t now, paddr_t line, uint32_t core, simtime_t *leaves_out)
+{
+    return llc_read(slice, &cfg, now, line, LINE_DATA, false, core, 7, leaves_out);
+}
+
+static unsigned departures(simtime_t now, struct llc_departure *out, unsigned max)
+{
+    unsigned n = 0;
+    struct llc_departure d;
+    while (llc_next_departure(slice, &cfg, now, &d))
+        if (n < max)
+            out[n++] = d;
+    return n;
+}
+
+/* Memory's answer to a departed read: all its requests are answered. */
+static unsigned answer_read(simtime_t now, const struct llc_departure *d, simtime_t *leaves_out)
+{
+    unsigned n = 0;
+    struct llc_request q;
+    llc_credit_back(slice, &cfg, d->channel, false);
+    simtime_t leaves = llc_fill(slice, &cfg, now, d->token);
+    while (llc_next_answer(slice, d->token, &q))
+        n++;
+    if (leaves_out)
+        *leaves_out = leaves;
+    return n;
+}
+
+/* Brings a line in, with nothing else going on around it. */
+static void bring(simtime_t now, paddr_t line)
+{
+    simtime_t leaves;
+    struct llc_departure d;
+    if (read_at(now, line, 0, &leaves))
+        return;
+    CU_ASSERT_EQUAL_FATAL(departures(now, &d, 1), 1);
+    answer_read(now, &d, NULL);
+}
+
+static void make_dirty(simtime_t now, paddr_t line)
+{
+    simtime_t ack;
+    CU_ASSERT_TRUE(llc_writeback(slice, &cfg, now, line, LINE_DATA, 0, &ack));
+}
+
+static void every_group_of_neighbours_has_one_line_in_each_slice(void)
+{
+    for (uint32_t nslices = 1; nslices <= 40; nslices++)
+        for (uint64_t group = 0; group < 500; group++) {
+            uint64_t seen = 0;
+            for (uint64_t i = 0; i < nslices; i++) {
+                paddr_t line = {(group * 977 * nslices + i) << LINE_SHIFT};
+                seen |= UINT64_C(1) << llc_slice_of(line, nslices);
+            }
+            if (seen != (UINT64_C(1) << nslices) - 1)
+                CU_FAIL("a slice is left out");
+        }
+}
+
+static void power_of_two_strides_spread_over_the_slices(void)
+{
+    /* 16 slices, 16384 lines: 1024 each if spread evenly; none may have twice that. */
+    for (unsigned shift = 0; shift <= 16; shift++) {
+        unsigned count[16] = {0}, most = 0;
+        for (uint64_t i = 0; i < 16384; i++)
+            count[llc_slice_of((paddr_t){i << shift << LINE_SHIFT}, 16)]++;
+        for (unsigned s = 0; s < 16; s++)
+            most = count[s] > most ? count[s] : most;
+        CU_ASSERT_TRUE(most <= 2048);
+    }
+}
+
+static void a_hit_leaves_after_tag_and_data_from_the_next_edge(void)
+{
+    simtime_t leaves;
+    open_slice(&params);
+    bring(0, line_at(3, 1));
+    CU_ASSERT_TRUE(read_at(1000 * CYCLE + 1, line_at(3, 1), 0, &leaves));
+    CU_ASSERT_EQUAL(leaves, (1001 + TAG + DATA) * CYCLE);
+    CU_ASSERT_EQUAL(slice->stats.hits[LINE_DATA], 1);
+    CU_ASSERT_EQUAL(slice->stats.misses[LINE_DATA], 1);
+}
+
+static void a_miss_asks_memory_after_the_tags_and_answers_data_cycles_after_the_fill(void)
+{
+    simtime_t leaves;
+    struct llc_departure d;
+    open_slice(&params);
+    CU_ASSERT_FALSE(read_at(100 * CYCLE, line_at(0, 9), 2, &leaves));
+    CU_ASSERT_EQUAL(departures(100 * CYCLE, &d, 1), 1);
+    CU_ASSERT_EQUAL(d.time, (100 + TAG) * CYCLE);
+    CU_ASSERT_EQUAL(d.line.v, line_at(0, 9).v);
+    CU_ASSERT_FALSE(d.is_write);
+    CU_ASSERT_EQUAL(answer_read(200 * CYCLE, &d, &leaves), 1);
+    CU_ASSERT_EQUAL(leaves, (200 + DATA) * CYCLE);
+    llc_check(slice, &cfg);
+}
+
+static void accesses_to_one_bank_queue_and_to_two_do_not(void)
+{
+    simtime_t leaves;
+    open_slice(&params);
+    bring(0, line_at(0, 1));
+    bring(0, line_at(1, 1));
+    bring(0, line_at(4, 1)); /* bank 0 again */
+    simtime_t now = 1000 * CYCLE;
+    read_at(now, line_at(0, 1), 0, &leaves);
+    CU_ASSERT_EQUAL(leaves, now + (TAG + DATA) * CYCLE);
+    read_at(now, line_at(1, 1), 1, &leaves);
+    CU_ASSERT_EQUAL(leaves, now + (TAG + DATA) * CYCLE);
+    uint64_t waited = slice->stats.bank_wait;
+    read_at(now, line_at(4, 1), 2, &leaves);
+    CU_ASSERT_EQUAL(leaves, now + (BUSY + TAG + DATA) * CYCLE);
+    CU_ASSERT_EQUAL(slice->stats.bank_wait, waited + BUSY);
+}
+
+static void requests_of_several_cores_to_one_line_merge_and_are_answered_in_order(void)
+{
+    simtime_t leaves;
+    struct llc_departure d[2];
+    struct llc_request q;
+    open_slice(&params);
+    for (uint32_t core = 0; core < 4; core++)
+        CU_ASSERT_FALSE(llc_read(slice, &cfg, core * CYCLE, line_at(0, 9), LINE_PT, false, core,
+                                 10 + core, &leaves));
+    CU_ASSERT_EQUAL(departures(0, d, 2), 1);
+    CU_ASSERT_EQUAL(slice->stats.misses[LINE_PT], 1);
+    CU_ASSERT_EQUAL(slice->stats.merged[LINE_PT], 3);
+    llc_credit_back(slice, &cfg, 0, false);
+    llc_fill(slice, &cfg, 100 * CYCLE, d[0].token);
+    for (uint32_t core = 0; core < 4; core++) {
+        CU_ASSERT_TRUE(llc_next_answer(slice, d[0].token, &q));
+        CU_ASSERT_EQUAL(q.core, core);
+        CU_ASSERT_EQUAL(q.token, 10 + core);
+    }
+    CU_ASSERT_FALSE(llc_next_answer(slice, d[0].token, &q));
+    CU_ASSERT_EQUAL(slice->stats.lines[LINE_PT], 1);
+    llc_check(slice, &cfg);
+}
+
+static void a_dirty_victim_is_written_to_memory_and_a_clean_one_is_not(void)
+{
+    simtime_t leaves;
+    struct llc_departure d[3];
+    open_slice(&params);
+    for (uint64_t tag = 0; tag < 4; tag++)
+        bring(0, line_at(0, tag));
+    make_dirty(CYCLE, line_at(0, 1)); /* now the youngest but one: order of age 0 2 3 1 */
+    read_at(CYCLE, line_at(0, 1), 0, &leaves);
+    bring(2 * CYCLE, line_at(0, 10)); /* pushes out 0, clean */
+    CU_ASSERT_EQUAL(departures(2 * CYCLE, d, 3), 0);
+    bring(2 * CYCLE, line_at(0, 11)); /* 2 */
+    bring(2 * CYCLE, line_at(0, 12)); /* 3 */
+    CU_ASSERT_EQUAL(departures(2 * CYCLE, d, 3), 0);
+    bring(1000 * CYCLE, line_at(0, 13)); /* 1, dirty */
+    CU_ASSERT_EQUAL(departures(1000 * CYCLE, d, 3), 1);
+    CU_ASSERT_TRUE(d[0].is_write);
+    CU_ASSERT_EQUAL(d[0].line.v, line_at(0, 1).v);
+    CU_ASSERT_EQUAL(d[0].ack_core, LLC_NIL);
+    CU_ASSERT_EQUAL(slice->stats.evictions[LINE_DATA], 4);
+    CU_ASSERT_EQUAL(slice->stats.dram_writes[LINE_DATA], 1);
+    CU_ASSERT_EQUAL(slice->stats.lines[LINE_DATA], 4);
+}
+
+static void a_write_back_allocates_and_its_acknowledgement_waits_for_a_dirty_victim(void)
+{
+    simtime_t ack;
+    struct llc_params p = params;
+    p.dram_writes = 1;
+    open_slice(&p);
+    for (uint64_t tag = 0; tag < 4; tag++) {
+        CU_ASSERT_TRUE(llc_writeback(slice, &cfg, tag * CYCLE * 100, line_at(0, tag), LINE_DATA, 1,
+                                     &ack));
+        CU_ASSERT_EQUAL(ack, (tag * 100 + TAG + DATA) * CYCLE);
+    }
+    CU_ASSERT_EQUAL(slice->stats.wb_allocs[LINE_DATA], 4);
+    struct llc_departure d;
+    simtime_t now = 1000 * CYCLE;
+    CU_ASSERT_FALSE(llc_writeback(slice, &cfg, now, line_at(0, 8), LINE_DATA, 2, &ack));
+    CU_ASSERT_EQUAL(departures(now, &d, 1), 1);
+    CU_ASSERT_EQUAL(d.line.v, line_at(0, 0).v);
+    CU_ASSERT_EQUAL(d.ack_core, 2);
+    CU_ASSERT_EQUAL(d.ack_line.v, line_at(0, 8).v);
+    CU_ASSERT_EQUAL(d.time, now + TAG * CYCLE);
+    CU_ASSERT_EQUAL(d.ack_time, now + (TAG + DATA) * CYCLE);
+    /* The one write credit is away: the next waits until it is back. */
+    now += 100 * CYCLE;
+    CU_ASSERT_FALSE(llc_writeback(slice, &cfg, now, line_at(0, 9), LINE_DATA, 3, &ack));
+    CU_ASSERT_EQUAL(departures(now, &d, 1), 0);
+    now += 100 * CYCLE;
+    llc_credit_back(slice, &cfg, 0, true);
+    CU_ASSERT_EQUAL(departures(now, &d, 1), 1);
+    CU_ASSERT_EQUAL(d.ack_core, 3);
+    CU_ASSERT_EQUAL(d.time, now + TAG * CYCLE);
+    CU_ASSERT_EQUAL(d.ack_time, now + DATA * CYCLE);
+    CU_ASSERT_EQUAL(slice->stats.dram_held, 1);
+    llc_credit_back(slice, &cfg, 0, true);
+    llc_check(slice, &cfg);
+}
+
+static void reads_without_a_credit_leave_in_order_when_one_is_back(void)
+{
+    simtime_t leaves;
+    struct llc_departure d[4];
+    struct llc_params p = params;
+    p.dram_reads = 2;
+    open_slice(&p);
+    unsigned ndeparted = 0;
+    for (uint32_t i = 0; i < 4; i++) {
+        read_at(0, line_at(i, 5), 0, &leaves);
+        ndeparted += departures(0, d + ndeparted, 4 - ndeparted);
+    }
+    CU_ASSERT_EQUAL(ndeparted, 2);
+    CU_ASSERT_EQUAL(slice->stats.dram_held, 2);
+    simtime_t now = 100 * CYCLE;
+    answer_read(now, &d[0], NULL);
+    CU_ASSERT_EQUAL(departures(now, d + 2, 2), 1);
+    CU_ASSERT_EQUAL(d[2].line.v, line_at(2, 5).v);
+    CU_ASSERT_EQUAL(d[2].time, now + TAG * CYCLE);
+}
+
+static void reads_are_held_while_too_many_victims_of_fills_are(void)
+{
+    simtime_t leaves;
+    struct llc_departure d[4];
+    struct llc_params p = params;
+    p.dram_writes = 1;
+    p.victims = 1;
+    open_slice(&p);
+    for (uint64_t tag = 0; tag < 4; tag++)
+        make_dirty(0, line_at(0, tag));
+    bring(0, line_at(0, 8));
+    CU_ASSERT_EQUAL(departures(0, d, 4), 1); /* takes the write credit */
+    bring(0, line_at(0, 9));                 /* its victim is held */
+    CU_ASSERT_EQUAL(departures(0, d, 4), 0);
+    CU_ASSERT_FALSE(read_at(0, line_at(5, 1), 0, &leaves));
+    CU_ASSERT_EQUAL(departures(0, d, 4), 0);
+    llc_credit_back(slice, &cfg, 0, true);
+    CU_ASSERT_EQUAL(departures(9 * CYCLE, d, 4), 2);
+    CU_ASSERT_TRUE(d[0].is_write);
+    CU_ASSERT_FALSE(d[1].is_write);
+}
+
+static void a_fill_does_not_replace_a_line_written_back_meanwhile(void)
+{
+    simtime_t leaves, ack;
+    struct llc_departure d[2];
+    open_slice(&params);
+    read_at(0, line_at(0, 1), 0, &leaves);
+    CU_ASSERT_EQUAL(departures(0, d, 2), 1);
+    CU_ASSERT_TRUE(llc_writeback(slice, &cfg, 10 * CYCLE, line_at(0, 1), LINE_DATA, 1, &ack));
+    CU_ASSERT_EQUAL(answer_read(100 * CYCLE, d, NULL), 1);
+    CU_ASSERT_EQUAL(slice->stats.lines[LINE_DATA], 1);
+    CU_ASSERT_EQUAL(slice->stats.fills[LINE_DATA], 0);
+    /* Still dirty: four more lines push it out to memory. */
+    for (uint64_t tag = 2; tag < 5; tag++)
+        bring(200 * CYCLE, line_at(0, tag));
+    read_at(200 * CYCLE, line_at(0, 5), 0, &leaves);
+    CU_ASSERT_EQUAL(departures(200 * CYCLE, d, 2), 1);
+    answer_read(300 * CYCLE, d, NULL);
+    CU_ASSERT_EQUAL(departures(300 * CYCLE, d, 2), 1);
+    CU_ASSERT_TRUE(d[0].is_write);
+}
+
+static void uses_of_a_line_count_as_write_shared_from_the_second_core_and_first_write_on(void)
+{
+    simtime_t leaves, ack;
+    open_slice(&params);
+    bring(0, line_at(0, 1));
+    read_at(0, line_at(0, 1), 0, &leaves);
+    read_at(0, line_at(0, 1), 1, &leaves);
+    CU_ASSERT_EQUAL(slice->stats.write_shared[LINE_DATA], 0);
+    llc_read(slice, &cfg, 0, line_at(0, 1), LINE_DATA, true, 1, 0, &leaves);
+    CU_ASSERT_EQUAL(slice->stats.write_shared[LINE_DATA], 1);
+    read_at(0, line_at(0, 1), 0, &leaves);
+    CU_ASSERT_EQUAL(slice->stats.write_shared[LINE_DATA], 2);
+    make_dirty(0, line_at(1, 1));
+    llc_writeback(slice, &cfg, 0, line_at(1, 1), LINE_DATA, 0, &ack);
+    read_at(0, line_at(1, 1), 0, &leaves);
+    CU_ASSERT_EQUAL(slice->stats.write_shared[LINE_DATA], 2);
+    read_at(0, line_at(1, 1), 3, &leaves);
+    CU_ASSERT_EQUAL(slice->stats.write_shared[LINE_DATA], 3);
+}
+
+static void a_size_that_is_no_whole_number_of_sets_is_refused(void)
+{
+    struct llc_params p = params;
+    struct llc_config c;
+    struct llc_machine m = {.ncores = 1, .core_credits = 1, .nchannels = 1};
+    p.ways = 15;
+    CU_ASSERT_EQUAL(llc_configure(&p, &m, &c), ERR_USAGE);
+    p.size_bytes = 1920 << 10; /* 1.875 MiB of 15 ways: 2048 sets */
+    CU_ASSERT_EQUAL(llc_configure(&p, &m, &c), ERR_OK);
+    CU_ASSERT_EQUAL(c.array.nsets, 2048);
+}
+
+/* ---- as LPs: fake cores, slices and channels under the real engine --------------------------- */
+
+enum { CORE_CREDITS = 8 };
+
+/* A fake core sends `nrequests` random requests, as its credits and a random pause allow. */
+struct core_state {
+    uint64_t nsent, nanswered, nwrong, latency_fs;
+    simtime_t next; /* earliest next request */
+    uint32_t credits;
+    simtime_t sent_at[CORE_CREDITS];
+    uint64_t request[CORE_CREDITS]; /* by token: line address | IS_READ or IS_WRITE; 0: free */
+};
+enum { IS_READ = 1, IS_WRITE = 2 };
+
+struct core_cfg {
+    const struct noc *noc;
+    uint32_t nslices, nlines;
+    lpid_t slice0;
+    uint64_t nrequests, pause_fs;
+    simtime_t floor_fs; /* no answer may be quicker */
+};
+
+static void core_start(struct lp *lp)
+{
+    struct core_state *s = lp->state;
+    s->credits = CORE_CREDITS;
+}
+
+static void core_send(struct lp *lp, const struct core_cfg *c, struct core_state *s)
+{
+    uint64_t r = rng_draw(11, 1, lp->instance, 0, s->nsent);
+    paddr_t line = {r % c->nlines << LINE_SHIFT};
+    enum line_kind kind = (enum line_kind)(line.v >> LINE_SHIFT & 7) == 0 ? LINE_PT : LINE_DATA;
+    uint32_t slice_idx = llc_slice_of(line, c->nslices), token = 0;
+    while (s->request[token] != 0)
+        token++;
+    bool is_write = (r >> 40) % 3 == 0;
+    unsigned flags = kind | ((r >> 50) % 2 ? MEM_FOR_WRITE : 0);
+    s->request[token] = line.v | (is_write ? IS_WRITE : IS_READ);
+    s->sent_at[token] = lp->now;
+    s->credits--;
+    s->nsent++;
+    s->next = lp->now + 1 + rng_draw(11, 1, lp->instance, 1, s->nsent) % c->pause_fs;
+    lp_send(lp, c->slice0 + slice_idx,
+            lp->now + noc_core_slice_fs(c->noc, lp->instance, slice_idx),
+            MSG_TYPE(is_write ? MEM_WRITEBACK : MEM_READ, flags), token, line.v, 0, 0, 0);
+}
+
+static simtime_t core_advance(struct lp *lp, simtime_t until)
+{
+    const struct core_cfg *c = lp->cfg;
+    struct core_state *s = lp->state;
+    while (s->nsent < c->nrequests && s->credits > 0) {
+        simtime_t at = u64_max(s->next, lp->now);
+        if (at >= until)
+            return at;
+        lp->now = at;
+        core_send(lp, c, s);
+    }
+    return SIM_NEVER;
+}
+
+/* A write-back's acknowledgement names its line only. */
+static uint32_t oldest_of(const struct core_state *s, uint64_t request)
+{
+    uint32_t best = 0;
+    for (uint32_t t = 1; t < CORE_CREDITS; t++)
+        if (s->request[t] == request &&
+            (s->request[best] != request || s->sent_at[t] < s->sent_at[best]))
+            best = t;
+    return best;
+}
+
+static void core_handle(struct lp *lp, const struct msg *m)
+{
+    const struct core_cfg *c = lp->cfg;
+    struct core_state *s = lp->state;
+    uint64_t request = m->a[0] | (m->type == MEM_WB_ACK ? IS_WRITE : IS_READ);
+    uint32_t token = m->type == MEM_WB_ACK ? oldest_of(s, request) : m->arg;
+    s->nwrong += s->request[token] != request;
+    s->nwrong += m->time < s->sent_at[token] + c->floor_fs;
+    s->latency_fs += m->time - s->sent_at[token];
+    s->request[token] = 0;
+    s->nanswered++;
+    s->credits++;
+}
+
+static const struct lp_ops core_ops = {
+    .name = "fake core", .start = core_start, .handle = core_handle, .advance = core_advance};
+
+static bool go_on(void *ctx, uint64_t epoch, simtime_t end)
+{
+    (void)ctx, (void)epoch, (void)end;
+    return false;
+}
+
+static bool run_is_over(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
+struct machine {
+    uint32_t ncores, nslices, nchannels, nlines;
+    uint64_t nrequests, pause_fs, cut_seed;
+};
+
+struct result {
+    uint64_t digest, latency_fs, nwindows;
+    struct llc_stats llc;
+    struct dram_stats dram;
+};
+
+static void add_values(void *sum, const void *x, size_t nvalues)
+{
+    for (size_t i = 0; i < nvalues; i++)
+        ((uint64_t *)sum)[i] += ((const uint64_t *)x)[i];
+}
+
+static void collect(struct engine *e, const struct machine *m, struct result *r)
+{
+    uint64_t row[DRAM_STAT_NVALUES + LLC_STAT_NVALUES];
+    for (lpid_t id = 0; id < engine_nlps(e); id++) {
+        struct lp *lp = engine_lp(e, id);
+        if (lp->ops->check)
+            lp->ops->check(lp);
+        if (id < m->ncores) {
+            const struct core_state *s = lp->state;
+            CU_ASSERT_EQUAL(s->nsent, m->nrequests);
+            CU_ASSERT_EQUAL(s->nanswered, m->nrequests);
+            CU_ASSERT_EQUAL(s->nwrong, 0);
+            r->latency_fs += s->latency_fs;
+            continue;
+        }
+        lp->ops->stats(lp, row);
+        if (id < m->ncores + m->nslices)
+            add_values(&r->llc, row, LLC_STAT_NVALUES);
+        else
+            add_values(&r->dram, row, DRAM_STAT_NVALUES);
+    }
+}
+
+static struct result simulate(const struct machine *m)
+{
+    static struct noc noc;
+    static struct core_cfg core_cfg;
+    static struct llc_lp_cfg llc_cfg;
+    static struct dram_lp_cfg dram_cfg;
+    struct noc_params np = {2000000000, 3, 2, 1, 0};
+    struct dram_params dp = {.preset = DRAM_DDR4_3200, .channels = m->nchannels, .refresh = 1,
+                             .xor_hash = 1, .controller_fs = 10 * FS_PER_NS, .read_window = 32,
+                             .write_window = 32, .write_high = 8, .write_low = 2, .hit_cap = 4};
+    struct llc_params lp = params;
+    lp.slices = m->nslices;
+    struct llc_machine lm = {m->ncores, CORE_CREDITS, m->nchannels, true, 5};
+    struct result r = {0};
+
+    noc_init(&noc, &np, m->ncores, m->nslices, m->nchannels);
+    llc_cfg = (struct llc_lp_cfg){.noc = &noc, .core0 = 0, .channel0 = m->ncores + m->nslices};
+    CU_ASSERT_EQUAL_FATAL(llc_configure(&lp, &lm, &llc_cfg.llc), ERR_OK);
+    dram_cfg = (struct dram_lp_cfg){.noc = &noc, .slice0 = m->ncores};
+    CU_ASSERT_EQUAL_FATAL(dram_configure(&dp, llc_dram_credits(&llc_cfg.llc), &dram_cfg.dram),
+                          ERR_OK);
+    core_cfg = (struct core_cfg){
+        &noc, m->nslices, m->nlines, m->ncores, m->nrequests, m->pause_fs,
+        2 * noc_core_slice_min_fs(&noc) + llc_min_answer_fs(&llc_cfg.llc)};
+
+    struct engine *e;
+    struct engine_config ec = {
+        .epoch_fs = 10 * FS_PER_US, .mirror_reader_class = 99, .cut_seed = m->cut_seed};
+    struct engine_hooks hooks = {.epoch = go_on, .idle = run_is_over};
+    CU_ASSERT_EQUAL_FATAL(engine_create(&ec, &hooks, transport_self(), &e), ERR_OK);
+    uint32_t cores = engine_add_class(e, "core", 0), slices = engine_add_class(e, "llc", 1),
+             channels = engine_add_class(e, "dram", 0);
+    engine_add_edge(e, cores, slices, noc_core_slice_min_fs(&noc));
+    engine_add_edge(e, slices, cores, llc_lp_min_to_core_fs(&llc_cfg));
+    engine_add_edge(e, slices, channels, llc_lp_min_to_dram_fs(&llc_cfg));
+    engine_add_edge(e, channels, slices, dram_lp_min_to_slice_fs(&dram_cfg));
+    lpid_t id;
+    for (uint32_t i = 0; i < m->ncores; i++)
+        engine_add_lp(e, &core_ops, cores, i, &core_cfg, sizeof(struct core_state), 0, &id);
+    for (uint32_t i = 0; i < m->nslices; i++)
+        engine_add_lp(e, &llc_lp_ops, slices, i, &llc_cfg, llc_state_bytes(&llc_cfg.llc), 0, &id);
+    for (uint32_t i = 0; i < m->nchannels; i++)
+        engine_add_lp(e, &dram_lp_ops, channels, i, &dram_cfg, dram_state_bytes(&dram_cfg.dram), 0,
+                      &id);
+    CU_ASSERT_EQUAL(engine_run(e), ERR_OK);
+    collect(e, m, &r);
+    r.digest = engine_digest(e);
+    r.nwindows = engine_host(e)->nwindows;
+    engine_destroy(e);
+    return r;
+}
+
+static void a_cold_read_through_all_parts_takes_the_hand_computed_time(void)
+{
+    /*
+     * In ns: mesh 1.5; tags 3 -> 4.5; mesh -> 6.0; channel clock -> 6.25; closed row 30 -> 36.25;
+     * controller 10; mesh -> 47.75; slice clock -> 48.0; data 5 -> 53.0; mesh -> 54.5.
+     */
+    struct machine m = {1, 1, 1, 1, 1, 1, 0};
+    struct result r = simulate(&m);
+    CU_ASSERT_EQUAL(r.latency_fs, UINT64_C(54500000));
+    CU_ASSERT_EQUAL(r.dram.row_closed[LINE_PT], 1);
+    CU_ASSERT_EQUAL(r.llc.misses[LINE_PT], 1);
+}
+
+static uint64_t sum_kinds(const uint64_t *x)
+{
+    uint64_t sum = 0;
+    for (unsigned k = 0; k < LINE_KINDS; k++)
+        sum += x[k];
+    return sum;
+}
+
+static void random_traffic_conserves_requests_and_does_not_show_the_windows(void)
+{
+    static const struct machine machines[] = {
+        {2, 1, 1, 200, 3000, 4000000, 0},
+        {4, 3, 2, 2000, 3000, 1000000, 0},
+        {5, 8, 3, 20000, 2000, 100000, 0},
+    };
+    for (size_t i = 0; i < sizeof machines / sizeof machines[0]; i++) {
+        struct machine m = machines[i];
+        struct result full = simulate(&m);
+        CU_ASSERT_EQUAL(sum_kinds(full.llc.accesses) + sum_kinds(full.llc.writebacks),
+                        m.ncores * m.nrequests);
+        for (unsigned k = 0; k < LINE_KINDS; k++) {
+            CU_ASSERT_EQUAL(full.llc.accesses[k],
+                            full.llc.hits[k] + full.llc.misses[k] + full.llc.merged[k]);
+            CU_ASSERT_EQUAL(full.llc.dram_reads[k], full.llc.misses[k]);
+            CU_ASSERT_EQUAL(full.llc.dram_reads[k], full.dram.reads[k]);
+            CU_ASSERT_EQUAL(full.llc.dram_writes[k], full.dram.writes[k]);
+            CU_ASSERT_EQUAL(full.llc.lines[k] + full.llc.evictions[k],
+                            full.llc.fills[k] + full.llc.wb_allocs[k]);
+        }
+        CU_ASSERT_TRUE(sum_kinds(full.llc.merged) > 0 && sum_kinds(full.llc.dram_writes) > 0);
+        for (m.cut_seed = 1; m.cut_seed <= 5; m.cut_seed++) {
+            struct result cut = simulate(&m);
+            CU_ASSERT_EQUAL(cut.digest, full.digest);
+            CU_ASSERT_EQUAL(memcmp(&cut.llc, &full.llc, sizeof cut.llc), 0);
+            CU_ASSERT_EQUAL(memcmp(&cut.dram, &full.dram, sizeof cut.dram), 0);
+            CU_ASSERT_TRUE(cut.nwindows > full.nwindows);
+        }
+    }
+}
+
+UNIT_MAIN("memsys/llc", UNIT(every_group_of_neighbours_has_one_line_in_each_slice),
+          UNIT(power_of_two_strides_spread_over_the_slices),
+          UNIT(a_hit_leaves_after_tag_and_data_from_the_next_edge),
+          UNIT(a_miss_asks_memory_after_the_tags_and_answers_data_cycles_after_the_fill),
+          UNIT(accesses_to_one_bank_queue_and_to_two_do_not),
+          UNIT(requests_of_several_cores_to_one_line_merge_and_are_answered_in_order),
+          UNIT(a_dirty_victim_is_written_to_memory_and_a_clean_one_is_not),
+          UNIT(a_write_back_allocates_and_its_acknowledgement_waits_for_a_dirty_victim),
+          UNIT(reads_without_a_credit_leave_in_order_when_one_is_back),
+          UNIT(reads_are_held_while_too_many_victims_of_fills_are),
+          UNIT(a_fill_does_not_replace_a_line_written_back_meanwhile),
+          UNIT(uses_of_a_line_count_as_write_shared_from_the_second_core_and_first_write_on),
+          UNIT(a_size_that_is_no_whole_number_of_sets_is_refused),
+          UNIT(a_cold_read_through_all_parts_takes_the_hand_computed_time),
+          UNIT(random_traffic_conserves_requests_and_does_not_show_the_windows))
