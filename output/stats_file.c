@@ -46,6 +46,7 @@ struct stats_writer {
     double *host_block;  /* [block_rows][nhost] */
     uint64_t *slab;      /* of one dataset */
     double flushed_s;
+    bool failed; /* HDF5 could not write: it must not try again */
 };
 
 static double now_s(void)
@@ -57,6 +58,7 @@ static double now_s(void)
 
 static enum err write_failed(struct stats_writer *w)
 {
+    w->failed = true;
     err_log(ERR_OUTPUT, "cannot write '%s': %s", w->path, h5_problem());
     return ERR_OUTPUT;
 }
@@ -442,8 +444,10 @@ enum err stats_writer_finish(struct stats_writer *w, const struct stats_totals *
 
 void stats_writer_abandon(struct stats_writer *w)
 {
-    if (w->file != NULL)
+    if (w->file != NULL && w->failed)
         h5_abandon(w->file);
+    else if (w->file != NULL)
+        h5_close(w->file);
     free(w->path);
     free(w->series);
     free(w->host_sets);
