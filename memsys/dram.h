@@ -12,14 +12,15 @@
  *
  * An arrival is rounded up to the channel's clock; from then on a command is issued as soon as its
  * constraints allow (they are whole clocks to within a femtosecond's rounding), so that unloaded
- * latencies are exactly tCL + burst, tRCD + tCL + burst, tRP + tRCD + tCL + burst. Refresh closes
+ * latencies are exactly tCL + burst, tRCD + tCL + burst, tRP + tRCD + tCL + burst. The controller's
+ * own time, both ways, is charged on the way back, where it lengthens the lookahead. Refresh closes
  * all rows of a rank on its date; ranks are staggered.
  *
  * A DDR5 DIMM is two independent 32-bit sub-channels: configure each as a channel.
  *
- * Not modelled: power-down, write CRC, forwarding from the write queue (a read of a line whose write
- * still waits pays its own access), per-bank refresh, refresh postponing, and the precharge that
- * precedes a refresh.
+ * Not modelled: power-down, write CRC, forwarding from the write queue (a read of a line whose
+ * write still waits pays its own access), per-bank refresh, refresh postponing, and the precharge
+ * that precedes a refresh.
  */
 #ifndef MEMSYS_DRAM_H
 #define MEMSYS_DRAM_H
@@ -68,7 +69,7 @@
     X(twtr_s,     2500000,   2500000,    2500000,   "end of write data to RD, other group")     \
     X(twtr_l,     7500000,   7500000,    10000000,  "end of write data to RD, same group")      \
     X(trtp,       7500000,   7500000,    7500000,   "RD to PRE")                                \
-    X(tturn,      1666667,   1250000,    833333,    "data bus gap at a change of direction or rank") \
+    X(tturn,      1666667,   1250000,    833333,    "data bus gap, new direction or rank") \
     X(trfc,       350000000, 350000000,  295000000, "refresh of all banks of a rank")           \
     X(trefi,      7800000000, 7800000000, 3900000000, "mean distance of two refreshes of a rank")
 /* clang-format on */
@@ -135,18 +136,18 @@ struct dram_place dram_place_of(const struct dram_config *c, paddr_t line);
 
 /* clang-format off */
 /* K: one value per line kind; S: one value; H: histogram of nbins */
-#define DRAM_STAT_LIST(K, S, H)                                                                       \
-    K(reads,          "1",  STAT_DELTA, STAMP_TOUCH, "lines read")                                    \
-    K(writes,         "1",  STAT_DELTA, STAMP_TOUCH, "lines written")                                 \
-    K(row_hits,       "1",  STAT_DELTA, STAMP_TOUCH, "accesses that found their row open")            \
-    K(row_closed,     "1",  STAT_DELTA, STAMP_TOUCH, "accesses that had to open their row")           \
-    K(row_conflicts,  "1",  STAT_DELTA, STAMP_TOUCH, "accesses that had to close another row first")  \
-    K(read_latency,   "fs", STAT_DELTA, STAMP_TOUCH, "sum over reads, arrival to data leaving")       \
-    K(read_wait,      "fs", STAT_DELTA, STAMP_TOUCH, "part of read_latency beyond the unloaded one")  \
-    S(bus_busy,       "fs", STAT_DELTA, STAMP_TOUCH, "data bus carries data")                         \
-    S(turnarounds,    "1",  STAT_DELTA, STAMP_TOUCH, "changes between reading and writing")           \
-    S(refresh_delays, "1",  STAT_DELTA, STAMP_TOUCH, "refreshes that some request waited for")        \
-    S(queue_peak,     "1",  STAT_GAUGE, STAMP_TOUCH, "most requests that ever waited at once")        \
+#define DRAM_STAT_LIST(K, S, H)                                                                   \
+    K(reads,         "1",  STAT_DELTA, STAMP_TOUCH, "lines read")                                 \
+    K(writes,        "1",  STAT_DELTA, STAMP_TOUCH, "lines written")                              \
+    K(row_hits,      "1",  STAT_DELTA, STAMP_TOUCH, "accesses that found their row open")         \
+    K(row_closed,    "1",  STAT_DELTA, STAMP_TOUCH, "accesses that had to open their row")        \
+    K(row_conflicts, "1",  STAT_DELTA, STAMP_TOUCH, "accesses that had to close another row")     \
+    K(read_latency,  "fs", STAT_DELTA, STAMP_TOUCH, "sum over reads, arrival to data leaving")    \
+    K(read_wait,     "fs", STAT_DELTA, STAMP_TOUCH, "of read_latency, beyond the unloaded one")   \
+    S(bus_busy,      "fs", STAT_DELTA, STAMP_TOUCH, "data bus carries data")                      \
+    S(turnarounds,   "1",  STAT_DELTA, STAMP_TOUCH, "changes between reading and writing")        \
+    S(refresh_delays, "1", STAT_DELTA, STAMP_TOUCH, "refreshes that some request waited for")     \
+    S(queue_peak,    "1",  STAT_GAUGE, STAMP_TOUCH, "most requests that ever waited at once")     \
     H(read_latency_hist, "ns", STAT_HIST, STAMP_TOUCH, DRAM_NLATENCY_BINS, "latency of reads")
 /* clang-format on */
 

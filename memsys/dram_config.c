@@ -51,9 +51,9 @@ const struct param_desc dram_param_rows[] = {
 
 const struct stat_desc dram_stat_rows[] = {
 #define AT(field) offsetof(struct dram_stats, field)
-#define K(name, unit, kind, stamp, doc)                                                     \
-    {#name "/data", unit, kind, stamp, 1, AT(name[LINE_DATA]), doc ": data"},              \
-    {#name "/code", unit, kind, stamp, 1, AT(name[LINE_CODE]), doc ": code"},              \
+#define K(name, unit, kind, stamp, doc)                                               \
+    {#name "/data", unit, kind, stamp, 1, AT(name[LINE_DATA]), doc ": data"},         \
+    {#name "/code", unit, kind, stamp, 1, AT(name[LINE_CODE]), doc ": code"},         \
     {#name "/pt", unit, kind, stamp, 1, AT(name[LINE_PT]), doc ": page tables"},
 #define S(name, unit, kind, stamp, doc) {#name, unit, kind, stamp, 1, AT(name), doc},
 #define H(name, unit, kind, stamp, nbins, doc) {#name, unit, kind, stamp, nbins, AT(name), doc},
@@ -75,7 +75,8 @@ struct preset {
 static struct preset preset_of(enum dram_preset which)
 {
     static const struct preset presets[] = {
-#define X(upper, word, ranks, groups, banks, row) [DRAM_##upper] = {ranks, groups, banks, row, {0}},
+#define X(upper, word, ranks, groups, banks, row) \
+    [DRAM_##upper] = {ranks, groups, banks, row, {0}},
         DRAM_PRESET_LIST(X)
 #undef X
     };
@@ -135,11 +136,11 @@ enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
 #undef X
     if (!is_pow2(c.ngroups) || !is_pow2(c.nbanks) || !is_pow2(c.ncolumns))
         return err_log(ERR_USAGE,
-                       "dram: groups (%u), banks (%u) and lines of a row (%u) must be powers of two",
+                       "dram: groups (%u), banks (%u) and lines a row (%u) must be powers of two",
                        c.ngroups, c.nbanks, c.ncolumns);
     if (c.nranks * c.ngroups > DRAM_MAX_GROUPS || c.nranks * c.ngroups * c.nbanks > DRAM_MAX_BANKS)
         return err_log(ERR_USAGE,
-                       "dram: %u ranks of %u groups of %u banks are more than %u groups or %u banks "
+                       "dram: %u ranks of %u groups of %u banks exceed the %u groups or %u banks "
                        "in a channel",
                        c.nranks, c.ngroups, c.nbanks, DRAM_MAX_GROUPS, DRAM_MAX_BANKS);
     if (c.write_low >= c.write_high)

@@ -3,6 +3,9 @@
 
 #include "memsys/clock.h"
 #include "memsys/dram.h"
+#include "pdes/rng.h"
+
+enum { RNG_KIND_LLC = 0x4c4c43 };
 
 static struct sarray *array_of(struct llc *l) { return (void *)((char *)l + l->array_at); }
 static struct llc_channel *channel_at(struct llc *l, uint32_t i)
@@ -47,24 +50,25 @@ static uint32_t nwrites_of(const struct llc_config *c)
     return (uint32_t)(c->nrequests_max + c->victims + reads);
 }
 
-static size_t round8(size_t n) { return (n + 7) & ~(size_t)7; }
+/* Parts start on host cache lines. */
+static size_t round_up(size_t n) { return (n + 63) & ~(size_t)63; }
 
 /* Offsets of the parts into `l` (which is only a head); returns the size of all. */
 static size_t lay_out(struct llc *l, const struct llc_config *c)
 {
-    size_t at = round8(sizeof *l);
+    size_t at = round_up(sizeof *l);
     l->array_at = at;
-    at += round8(sarray_bytes(&c->array));
+    at += round_up(sarray_bytes(&c->array));
     l->channels_at = at;
-    at += round8(c->nchannels * sizeof(struct llc_channel));
+    at += round_up(c->nchannels * sizeof(struct llc_channel));
     l->buckets_at = at;
-    at += round8(nbuckets_of(c) * sizeof(uint32_t));
+    at += round_up(nbuckets_of(c) * sizeof(uint32_t));
     l->misses_at = at;
-    at += round8(c->nrequests_max * sizeof(struct llc_miss));
+    at += round_up(c->nrequests_max * sizeof(struct llc_miss));
     l->requests_at = at;
-    at += round8(c->nrequests_max * sizeof(struct llc_request));
+    at += round_up(c->nrequests_max * sizeof(struct llc_request));
     l->writes_at = at;
-    at += round8(nwrites_of(c) * sizeof(struct llc_write));
+    at += round_up(nwrites_of(c) * sizeof(struct llc_write));
     return at;
 }
 
@@ -78,7 +82,7 @@ void llc_init(struct llc *l, const struct llc_config *c, uint32_t slice)
 {
     lay_out(l, c);
     struct sarray_cfg array = c->array;
-    array.seed += slice;
+    array.seed = rng_draw(array.seed, RNG_KIND_LLC, slice, 0, 0);
     sarray_init(array_of(l), &array);
     for (uint32_t i = 0; i < c->nchannels; i++)
         *channel_at(l, i) = (struct llc_channel){

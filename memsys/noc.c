@@ -9,7 +9,7 @@ const struct param_desc noc_param_rows[] = {
     {"clock", PARAM_FREQ, "hertz", "2GHz", 1000000, 100000000000, NULL,
      offsetof(struct noc_params, clock_hz), "clock of the interconnect"},
     {"base_cycles", PARAM_COUNT, "cycle", "3", 1, 10000, NULL,
-     offsetof(struct noc_params, base_cycles), "to enter and to leave the mesh, whatever the distance"},
+     offsetof(struct noc_params, base_cycles), "to enter and leave the mesh, at any distance"},
     {"router_cycles", PARAM_COUNT, "cycle", "2", 0, 1000, NULL,
      offsetof(struct noc_params, router_cycles), "in the router of each hop"},
     {"hop_cycles", PARAM_COUNT, "cycle", "1", 0, 1000, NULL,

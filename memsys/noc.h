@@ -2,8 +2,8 @@
  * On-chip interconnect: latency by distance on a two-dimensional mesh.
  *
  * A message takes base + hops * (router + link) cycles, hops being the Manhattan distance between
- * two tiles. Core i sits on tile i; slices are spread evenly over the tiles (one per tile when there
- * are as many); memory channels sit on the left and right edge in turn, spread over the rows.
+ * two tiles. Core i sits on tile i; slices are spread evenly over the tiles (one per tile when
+ * there are as many); memory channels sit on the left and right edge in turn, spread over the rows.
  * Contention on links and in routers is not modelled: a link is never waited for.
  *
  * The least latency of each kind of pair is exported, because it is part of the declared minimum

@@ -37,7 +37,7 @@ struct repl_rng {
 
 /*
  * `row` is the set's ceil(nways / 8) words, private to the policy: bytes beyond nways are its own
- * too. `data` is the payload of the entry that comes in, for policies that look at what a line holds.
+ * too. `data` is the payload of the entry that comes in, for policies that look at what it holds.
  */
 struct repl_ops {
     const char *name;

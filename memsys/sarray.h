@@ -8,10 +8,10 @@
  * Block:  struct sarray | set 0 | set 1 | ...
  * Set:    nwords fingerprint words | nwords replacement words | nways x {tag, data}
  *
- * A fingerprint byte is 0x80 + 7 hash bits of the tag; 0 marks a way never filled and 1 one that was
- * invalidated, so neither can look like a tag. A lookup compares eight fingerprints at a time within
- * a 64-bit word (zero-byte detection) and then the full tag of the candidates, mostly just one;
- * that is plain C, and quicker than comparing 64-bit tags with the vectors every x86-64 has.
+ * A fingerprint byte is 0x80 + 7 hash bits of the tag; 0 marks a way never filled and 1 one that
+ * was invalidated, so neither can look like a tag. A lookup compares eight fingerprints at a time
+ * within a 64-bit word (zero-byte detection) and then the full tag of the candidates, mostly just
+ * one; that is plain C and needs no vector instructions.
  *
  * Tags are full 64-bit keys, any value. The set number is the caller's business, so sets need not
  * be a power of two. Fully associative is one set; SARRAY_MAX_WAYS bounds the ways.
@@ -131,9 +131,9 @@ static inline void sarray_fingerprint_set(uint64_t *row, uint32_t way, uint64_t 
 /* ---- the four operations -------------------------------------------------------------------- */
 
 /*
- * Ways of eight words from `row` on whose fingerprint is that of fp_all: bit 8 * i + j of the result
- * stands for byte i of word j. One mask for all words, so that where the way lies costs no
- * mispredicted branch. May also mark a byte that differs in its lowest bit, never one without a tag.
+ * Ways of up to eight words from `row` on whose fingerprint is that of fp_all: bit 8 * i + j of the
+ * result stands for byte i of word j. One mask for all words, so that where the way lies costs no
+ * mispredicted branch. May also mark a byte that differs in its lowest bit, never one without tag.
  */
 static inline uint64_t sarray_candidates(const uint64_t *row, uint32_t nwords, uint64_t fp_all)
 {
