@@ -88,6 +88,8 @@ void vmt_access(struct vmt_thread *t, uint64_t pc, const struct access_rec *rec)
 void vmt_branch(struct vmt_thread *t, uint64_t pc, uint64_t target, const struct branch_rec *rec);
 /* An event with its six arguments. */
 void vmt_event(struct vmt_thread *t, uint16_t type, const uint64_t a[6]);
+/* Start stamps of the open block, in place of the present ones; for copies of a trace. */
+void vmt_stamp(struct vmt_thread *t, uint64_t gseq, uint64_t host_ns);
 /* Loads recorded so far: what producer distances count. */
 uint64_t vmt_loads(const struct vmt_thread *t);
 uint64_t vmt_instrs(const struct vmt_thread *t);

@@ -430,6 +430,12 @@ struct vmt_thread *vmt_thread_open(struct vmt_writer *w)
 uint32_t vmt_thread_index(const struct vmt_thread *t) { return t->index; }
 uint64_t vmt_loads(const struct vmt_thread *t) { return t->loads; }
 
+void vmt_stamp(struct vmt_thread *t, uint64_t gseq, uint64_t ns)
+{
+    t->gseq = gseq;
+    t->host_ns = ns;
+}
+
 uint64_t vmt_instrs(const struct vmt_thread *t)
 {
     return t->first_instr + t->ninstr_block + t->pending;
