@@ -202,8 +202,8 @@ static void print_spread(struct printer *p, const struct line *l)
     if (nused < 2)
         return;
     print_label(p, l->section, l->label);
-    fprintf(p->f, "%.3f (%zu) to %.3f (%zu), mean %.3f of %zu\n", lowest, lowest_at, highest,
-            highest_at, sum / (double)nused, nused);
+    fprintf(p->f, "%.3f (core %zu) to %.3f (core %zu), mean %.3f\n", lowest, lowest_at, highest,
+            highest_at, sum / (double)nused);
 }
 
 static void print_line(struct printer *p, const struct line *l)
