@@ -73,8 +73,10 @@ def draw_marks(axes, s, unit):
         x = time_in(unit, s.all_end_ns[epoch - 1])
         if low < x < high:
             axes.axvline(x, color="#555555", linestyle=(0, (2, 2)), linewidth=0.8)
+            is_right = x > low + 0.85 * (high - low)
             axes.annotate(name, (x, 1.0), xycoords=("data", "axes fraction"), fontsize=7,
-                          color="#555555", xytext=(2, -1), textcoords="offset points", va="top")
+                          color="#555555", xytext=(-2 if is_right else 2, -1),
+                          textcoords="offset points", va="top", ha="right" if is_right else "left")
 
 
 def draw_breakdown(axes, s, per):

@@ -116,11 +116,11 @@ enum err recorder_open(const struct recorder_info *info, struct recorder **out)
     if (r == NULL)
         return err_log(ERR_MEMORY, "no memory for the recorder");
     r->journal.fd = -1;
-    size_t n = record_nvalues(info);
+    size_t n = codec_nvalues(info);
     r->last = calloc(n + 1, sizeof *r->last);
     r->increase = calloc(n + 1, sizeof *r->increase);
-    r->no_host = calloc(record_nhost(info) + 1, sizeof *r->no_host);
-    record_put_schema(&r->bytes, info);
+    r->no_host = calloc(codec_nhost(info) + 1, sizeof *r->no_host);
+    codec_put_schema(&r->bytes, info);
     if (!set_paths(r, info->path) || r->last == NULL || r->increase == NULL ||
         r->no_host == NULL || r->bytes.failed) {
         e = err_log(ERR_MEMORY, "no memory for the recorder");
@@ -204,7 +204,7 @@ enum err recorder_epoch(struct recorder *r, simtime_t end_time, const uint64_t *
         }
     }
     r->bytes.length = 0;
-    record_put_epoch(&r->bytes, end_time, r->increase, at, host_values ? host_values : r->no_host,
+    codec_put_epoch(&r->bytes, end_time, r->increase, at, host_values ? host_values : r->no_host,
                      r->replay.nhost);
     return commit(r, JOURNAL_EPOCH);
 }
@@ -217,7 +217,7 @@ enum err recorder_mark(struct recorder *r, const char *name, uint64_t epoch)
         return err_log(ERR_RUNTIME, "mark '%s' names epoch %" PRIu64 ", but %" PRIu64
                        " are already recorded", name, epoch, r->replay.nepochs);
     r->bytes.length = 0;
-    record_put_mark(&r->bytes, name, epoch);
+    codec_put_mark(&r->bytes, name, epoch);
     return commit(r, JOURNAL_MARK);
 }
 
@@ -228,7 +228,7 @@ enum err recorder_close(struct recorder *r, const struct recorder_end *end)
     enum err e = r->failed ? ERR_OUTPUT : ERR_OK;
     if (end != NULL && e == ERR_OK) {
         r->bytes.length = 0;
-        record_put_end(&r->bytes, end);
+        codec_put_end(&r->bytes, end);
         e = commit(r, JOURNAL_END);
         if (e == ERR_OK)
             e = replay_finish(&r->replay);

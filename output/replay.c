@@ -30,12 +30,12 @@ enum err replay_start(struct replay *p, const void *schema, size_t length, const
 {
     enum err e;
     *p = (struct replay){.roi_active = true};
-    if (!record_get_schema(&p->arena, schema, length, &p->info)) {
+    if (!codec_get_schema(&p->arena, schema, length, &p->info)) {
         e = err_log(ERR_TRACE, "the journal's first record is not readable by this version");
         goto fail;
     }
-    p->nvalues = record_nvalues(&p->info);
-    p->nhost = record_nhost(&p->info);
+    p->nvalues = codec_nvalues(&p->info);
+    p->nhost = codec_nhost(&p->info);
     p->row = calloc(p->nvalues + 1, sizeof *p->row);
     p->host = calloc(p->nhost + 1, sizeof *p->host);
     p->is_gauge = calloc(p->nvalues + 1, sizeof *p->is_gauge);
@@ -142,15 +142,15 @@ enum err replay_apply(struct replay *p, enum journal_type type, const void *payl
     uint64_t number;
     switch (type) {
     case JOURNAL_EPOCH:
-        if (!record_get_epoch(payload, length, &number, p->row, p->nvalues, p->host, p->nhost))
+        if (!codec_get_epoch(payload, length, &number, p->row, p->nvalues, p->host, p->nhost))
             break;
         return apply_epoch(p, number);
     case JOURNAL_MARK:
-        if (!record_get_mark(&p->arena, payload, length, &name, &number))
+        if (!codec_get_mark(&p->arena, payload, length, &name, &number))
             break;
         return add_mark(p, name, number);
     case JOURNAL_END:
-        if (!record_get_end(&p->arena, payload, length, &p->end))
+        if (!codec_get_end(&p->arena, payload, length, &p->end))
             break;
         p->has_end = true;
         return ERR_OK;

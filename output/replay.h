@@ -7,7 +7,7 @@
 
 #include "output/stats_file.h"
 #include "output/journal.h"
-#include "output/record.h"
+#include "output/codec.h"
 
 struct replay_mark {
     const char *name;

@@ -5,7 +5,7 @@
 #include "output/stats_file.h"
 
 #include "output/hdf5_write.h"
-#include "output/record.h"
+#include "output/codec.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -259,8 +259,8 @@ enum err stats_writer_create(const char *path, const struct recorder_info *info,
         return err_log(ERR_MEMORY, "no memory for the recorder");
     }
     w->info = info;
-    w->nvalues = record_nvalues(info);
-    w->nhost = record_nhost(info);
+    w->nvalues = codec_nvalues(info);
+    w->nhost = codec_nhost(info);
     w->flushed_s = now_s();
     enum err e = ERR_OK;
     w->file = h5_create(path);

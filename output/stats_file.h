@@ -29,7 +29,7 @@ struct stats_writer;
 
 /* Sums of a run, in the order of one epoch's values. */
 struct stats_totals {
-    const uint64_t *run, *roi; /* [record_nvalues] */
+    const uint64_t *run, *roi; /* [codec_nvalues] */
     simtime_t end_fs, roi_fs;
     uint64_t nepochs, roi_nepochs;
     bool has_roi;

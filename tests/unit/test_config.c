@@ -1,6 +1,7 @@
 /* The configuration: layers, includes, and the exact text of every error. */
 #include "configs/config.h"
 #include "configs/units.h"
+#include "tests/unit/scratch.h"
 #include "tests/unit/unit.h"
 
 #include <stdlib.h>
@@ -42,8 +43,6 @@ static const struct param_group groups[] = {
 };
 #define NGROUPS (sizeof groups / sizeof groups[0])
 
-static char dir[] = "/tmp/test_config.XXXXXX";
-
 static struct config *make(void)
 {
     struct config *c = NULL;
@@ -56,9 +55,7 @@ static struct config *make(void)
 /* Writes a file below the test's directory and goes there, so that names in messages are short. */
 static void put(const char *name, const char *text)
 {
-    if (strcmp(dir + strlen(dir) - 6, "XXXXXX") == 0)
-        CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
-    CU_ASSERT_EQUAL_FATAL(chdir(dir), 0);
+    CU_ASSERT_TRUE_FATAL(scratch_enter());
     FILE *f = fopen(name, "w");
     CU_ASSERT_PTR_NOT_NULL_FATAL(f);
     fputs(text, f);

@@ -1,6 +1,7 @@
 /* The statistics file: what is in it, what compare says, and what happens when the disk is full. */
 #include "output/hdf5_write.h"
 #include "output/recorder.h"
+#include "tests/unit/scratch.h"
 #include "tests/unit/unit.h"
 
 #include <signal.h>
@@ -28,14 +29,7 @@ static const struct stat_component components[] = {
     {"dram", "channel", dram_rows, 1, 1, 1},
 };
 
-static char dir[] = "/tmp/test_hdf5.XXXXXX";
-
-static void enter_dir(void)
-{
-    if (strcmp(dir + strlen(dir) - 6, "XXXXXX") == 0)
-        CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
-    CU_ASSERT_EQUAL_FATAL(chdir(dir), 0);
-}
+static void enter_dir(void) { CU_ASSERT_TRUE_FATAL(scratch_enter()); }
 
 static enum err open_run(const char *path, uint64_t nranks, struct recorder **out)
 {

@@ -1,8 +1,9 @@
 /* The journal and the recorder's promise: what was acknowledged survives a kill at any moment. */
 #include "output/hdf5_write.h"
 #include "output/journal.h"
-#include "output/record.h"
+#include "output/codec.h"
 #include "output/recorder.h"
+#include "tests/unit/scratch.h"
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
@@ -16,14 +17,7 @@
 
 #define NKILLS 24
 
-static char dir[] = "/tmp/test_journal.XXXXXX";
-
-static void enter_dir(void)
-{
-    if (strcmp(dir + strlen(dir) - 6, "XXXXXX") == 0)
-        CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
-    CU_ASSERT_EQUAL_FATAL(chdir(dir), 0);
-}
+static void enter_dir(void) { CU_ASSERT_TRUE_FATAL(scratch_enter()); }
 
 static void crc_is_castagnoli(void)
 {
@@ -304,12 +298,12 @@ static void records_of_another_kind_are_refused(void)
             noise[k] = (unsigned char)(x >> 56 & (k % 3 ? 0x0F : 0xFF));
         }
         noise[0] = 1;
-        record_get_schema(&a, noise, sizeof noise, &info);
-        record_get_end(&a, noise, sizeof noise, &end);
+        codec_get_schema(&a, noise, sizeof noise, &info);
+        codec_get_end(&a, noise, sizeof noise, &end);
         arena_free(&a);
     }
-    CU_ASSERT_FALSE(record_get_schema(&a, "", 0, &info));
-    CU_ASSERT_FALSE(record_get_schema(&a, "\x7f", 1, &info));
+    CU_ASSERT_FALSE(codec_get_schema(&a, "", 0, &info));
+    CU_ASSERT_FALSE(codec_get_schema(&a, "\x7f", 1, &info));
     arena_free(&a);
 }
 
@@ -322,8 +316,8 @@ static void the_end_record_survives(void)
     struct recorder_end in = {true, facts, 2, items, 1, checks, 1, warnings, 2, NULL, 0, 1.25}, out;
     struct bytes b = {0};
     struct arena a = {NULL};
-    record_put_end(&b, &in);
-    CU_ASSERT_TRUE_FATAL(record_get_end(&a, b.data, b.length, &out));
+    codec_put_end(&b, &in);
+    CU_ASSERT_TRUE_FATAL(codec_get_end(&a, b.data, b.length, &out));
     CU_ASSERT(out.complete && out.nprovenance == 2 && out.nitems == 1 && out.nchecks == 1);
     CU_ASSERT_STRING_EQUAL(out.provenance[0].text, "noon");
     CU_ASSERT_PTR_NULL(out.provenance[1].text);

@@ -2,7 +2,7 @@
  * Records to bytes and back. Decoding checks every length against what is left, since a journal
  * may come from a dying machine or another version.
  */
-#include "output/record.h"
+#include "output/codec.h"
 
 #include <endian.h>
 #include <stdlib.h>
@@ -175,7 +175,7 @@ static void *get_array(struct cursor *c, size_t size, size_t *n_out)
 
 /* ---- schema -------------------------------------------------------------------------------- */
 
-size_t record_nvalues(const struct recorder_info *info)
+size_t codec_nvalues(const struct recorder_info *info)
 {
     size_t n = 0;
     for (size_t i = 0; i < info->ncomponents; i++)
@@ -183,7 +183,7 @@ size_t record_nvalues(const struct recorder_info *info)
     return n;
 }
 
-size_t record_nhost(const struct recorder_info *info) { return info->nranks * info->nhost_columns; }
+size_t codec_nhost(const struct recorder_info *info) { return info->nranks * info->nhost_columns; }
 
 static void put_component(struct bytes *b, const struct stat_component *c)
 {
@@ -265,7 +265,7 @@ static const char *const *get_texts(struct cursor *c, size_t *n_out)
     return texts;
 }
 
-void record_put_schema(struct bytes *b, const struct recorder_info *info)
+void codec_put_schema(struct bytes *b, const struct recorder_info *info)
 {
     put_u64(b, SCHEMA_VERSION);
     put_text(b, info->path);
@@ -291,7 +291,7 @@ void record_put_schema(struct bytes *b, const struct recorder_info *info)
     }
 }
 
-bool record_get_schema(struct arena *a, const void *payload, size_t length,
+bool codec_get_schema(struct arena *a, const void *payload, size_t length,
                        struct recorder_info *info_out)
 {
     struct cursor c = {payload, (const unsigned char *)payload + length, a, false};
@@ -327,7 +327,7 @@ bool record_get_schema(struct arena *a, const void *payload, size_t length,
         info.host_names = NULL;
     else if (nnames != info.nranks)
         return false;
-    if (c.failed || info.nranks > NVALUES_MAX || record_nvalues(&info) > NVALUES_MAX)
+    if (c.failed || info.nranks > NVALUES_MAX || codec_nvalues(&info) > NVALUES_MAX)
         return false;
     *info_out = info;
     return true;
@@ -335,7 +335,7 @@ bool record_get_schema(struct arena *a, const void *payload, size_t length,
 
 /* ---- epochs, marks, end -------------------------------------------------------------------- */
 
-void record_put_epoch(struct bytes *b, simtime_t end_time, const uint64_t *values, size_t nvalues,
+void codec_put_epoch(struct bytes *b, simtime_t end_time, const uint64_t *values, size_t nvalues,
                       const double *host, size_t nhost)
 {
     put_u64(b, end_time);
@@ -345,7 +345,7 @@ void record_put_epoch(struct bytes *b, simtime_t end_time, const uint64_t *value
         put_f64(b, host[i]);
 }
 
-bool record_get_epoch(const void *payload, size_t length, simtime_t *end_time_out,
+bool codec_get_epoch(const void *payload, size_t length, simtime_t *end_time_out,
                       uint64_t *values_out, size_t nvalues, double *host_out, size_t nhost)
 {
     struct cursor c = {payload, (const unsigned char *)payload + length, NULL, false};
@@ -357,13 +357,13 @@ bool record_get_epoch(const void *payload, size_t length, simtime_t *end_time_ou
     return !c.failed && c.p == c.end;
 }
 
-void record_put_mark(struct bytes *b, const char *name, uint64_t epoch)
+void codec_put_mark(struct bytes *b, const char *name, uint64_t epoch)
 {
     put_text(b, name);
     put_u64(b, epoch);
 }
 
-bool record_get_mark(struct arena *a, const void *payload, size_t length, const char **name_out,
+bool codec_get_mark(struct arena *a, const void *payload, size_t length, const char **name_out,
                      uint64_t *epoch_out)
 {
     struct cursor c = {payload, (const unsigned char *)payload + length, a, false};
@@ -372,7 +372,7 @@ bool record_get_mark(struct arena *a, const void *payload, size_t length, const 
     return !c.failed;
 }
 
-void record_put_end(struct bytes *b, const struct recorder_end *end)
+void codec_put_end(struct bytes *b, const struct recorder_end *end)
 {
     put_u64(b, end->complete);
     put_facts(b, end->provenance, end->nprovenance);
@@ -394,7 +394,7 @@ void record_put_end(struct bytes *b, const struct recorder_end *end)
     put_f64(b, end->host_seconds);
 }
 
-bool record_get_end(struct arena *a, const void *payload, size_t length,
+bool codec_get_end(struct arena *a, const void *payload, size_t length,
                     struct recorder_end *end_out)
 {
     struct cursor c = {payload, (const unsigned char *)payload + length, a, false};
