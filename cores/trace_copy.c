@@ -261,12 +261,13 @@ static void add_branch(struct building *b, const struct branch_rec *br)
     }
     if (call || br->kind == BR_COND)
         add_source(b, CHAMPSIM_IP);
-    if (br->kind == BR_COND && br->dep == 0)
+    if (br->kind == BR_COND && (br->dep == 0 || br->dep > NLOAD_REGS))
         add_source(b, CHAMPSIM_FLAGS);
     if (br->kind == BR_COND || br->kind == BR_INDIRECT || br->kind == BR_CALL_INDIRECT)
         add_producer(b, br->dep);
-    if ((br->kind == BR_INDIRECT || br->kind == BR_CALL_INDIRECT) && br->dep == 0)
-        add_source(b, 1);
+    if ((br->kind == BR_INDIRECT || br->kind == BR_CALL_INDIRECT) &&
+        (br->dep == 0 || br->dep > NLOAD_REGS))
+        add_source(b, 1); /* some register, or it would look direct */
 }
 
 static enum err export_thread(struct frontend *fe, uint32_t thread, struct building *b)
