@@ -15,7 +15,7 @@ PLUGIN_ONLY := cores/recorder_plugin.c cores/recorder_decode.c
 SRC := $(filter-out $(PLUGIN_ONLY),$(wildcard $(addsuffix /*.c,$(FOLDERS))))
 OBJ := $(SRC:%.c=$(BUILD)/%.o)
 LIB_OBJ := $(filter-out $(BUILD)/partitions/main.o,$(OBJ))
-LIB := $(BUILD)/libconcerto.a
+LIB := $(LIB_OBJ)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 PLUGIN := $(BUILD)/recorder_plugin.so
@@ -45,7 +45,7 @@ deps:
 	@bash .ci/deps.sh
 
 # Everything that includes a library header waits for the packages, but does not rebuild for them.
-$(OBJ) $(BUILD)/plugin/%.o $(UNIT_BIN): | $(BUILD)/.deps
+$(OBJ) $(UNIT_BIN): | $(BUILD)/.deps
 $(BUILD)/.deps:
 	@mkdir -p $(BUILD)
 	@bash .ci/deps.sh
@@ -58,9 +58,6 @@ $(BUILD)/partitions/main.o: CFLAGS_ALL += -DCONCERTO_GIT='"$(GIT_VERSION)"'
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -c $< -o $@
-
-$(LIB): $(LIB_OBJ)
-	rm -f $@ && ar rcs $@ $^
 
 $(BIN): $(BUILD)/partitions/main.o $(LIB)
 	$(CC) $(SAN) $^ -o $@ $(LIBS)

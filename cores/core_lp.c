@@ -221,6 +221,7 @@ static void core_stats_out(struct lp *lp, uint64_t *row)
         s.idle_cycles += end > x.c->idle_since ? end - x.c->idle_since : 0;
     else
         s.cycles += end > x.c->run_since ? end - x.c->run_since : 0;
+    s.stlb_used = ((struct sarray *)core_at(x.c, x.c->at.stlb))->nused;
     memcpy(row, &s, sizeof s);
 }
 

@@ -20,7 +20,7 @@
 
 /* clang-format off */
 static const struct param_desc pipeline_rows[] = {
-    COUNT(pipeline_params, count, "core", "1", 1, 4096, "simulated cores; each is one logical process"),
+    COUNT(pipeline_params, count, "core", "0", 0, 4096, "simulated cores, each one logical process; 0: one per thread of the workload"),
     NAMED(pipeline_params, "clock", clock_hz, PARAM_FREQ, "Hz", "3GHz", 100000000, 10000000000, NULL, "core clock; the period is rounded to a femtosecond once"),
     COUNT(pipeline_params, width, "instruction/cycle", "6", 1, 16, "dispatch and retire width"),
     COUNT(pipeline_params, rob, "instruction", "512", 8, 4096, "reorder buffer"),

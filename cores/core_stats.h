@@ -86,6 +86,7 @@
     X(answers, "l2/answers", "1", DELTA, ARRIVAL, "answers of the LLC to requests") \
     X(wb_acks, "l2/writeback_acks", "1", DELTA, ARRIVAL, "write-backs acknowledged by the LLC") \
     X(miss_cycles, "l2/miss_cycles", "cycle", DELTA, ARRIVAL, "cycles from request to answer, summed") \
+    X(stlb_used, "stlb/entries_used", "1", GAUGE, TOUCH, "STLB entries filled at least once; below capacity: a cold run") \
     X(unknown_events, "trace/unknown_events", "1", DELTA, TOUCH, "events of the trace that this version does not know")
 
 #define CORE_HISTS(X) \

@@ -159,6 +159,7 @@ static void switch_thread(struct core_ctx x, const struct msg *m)
     c->code_page = c->code_line = UINT64_MAX;
     c->limit_hit = 0;
     c->warm_told = x.cfg->warmup != 0 && c->pos.ninstr >= x.cfg->warmup;
+    x.cfg->host->loaded = false;
     core_window_reset(x);
     restart_slots(x, x.p->core.refill_cycles);
 }

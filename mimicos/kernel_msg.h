@@ -19,6 +19,9 @@
  *   K_AD        a[0] pte paddr, a[1] bits to set; not answered
  *   K_FLUSHED   a[0] shootdown id; acknowledgement of K_SHOOTDOWN
  *
+ *   K_POKE      a[0] random number: from the fuzz process; clears the accessed bit of a mapped page
+ *               chosen by it (a page-table update that no program asked for); not answered
+ *
  * Answers and orders (kernel -> core):
  *   K_SEG       one bounded piece of a handler that the core replays in kernel mode, in order:
  *               flags = enum kseg_kind, a[0] paddr or vaddr, a[1] bytes, a[2] cost in femtoseconds
@@ -45,6 +48,7 @@ enum kernel_msg_type {
     K_EXIT,
     K_AD,
     K_FLUSHED,
+    K_POKE,
     K_SEG = 64,
     K_RESUME,
     K_SWITCH_POS,

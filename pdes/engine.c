@@ -245,7 +245,7 @@ void lp_mirror(struct lp *lp, simtime_t time, paddr_t addr, uint64_t value, lpid
     e->last_mirror = time;
     struct mirror_write w = {.time = time, .addr = addr, .value = value, .writer = writer};
     if (e->hooks.mirror)
-        e->hooks.mirror(e->hooks.ctx, &w);
+        e->hooks.mirror(e->hooks.mirror_ctx, &w);
     if (e->tr->nranks == 1)
         return;
     if (e->nwrites == e->writes_cap) {
@@ -347,7 +347,7 @@ static void run_phase(struct engine *e, unsigned phase)
         for (uint32_t i = 0; i < c->nlocal; i++)
             run_lp(e, c->local[i], until);
         if (x == e->cfg.mirror_reader_class && e->hooks.mirror_floor && until > 0)
-            e->hooks.mirror_floor(e->hooks.ctx, until - 1);
+            e->hooks.mirror_floor(e->hooks.mirror_ctx, until - 1);
     }
     e->host.run_ns[phase] += now_ns() - start;
 }
@@ -393,7 +393,7 @@ static void take_batch(struct engine *e, const char *p, simtime_t *next)
         struct mirror_write w;
         memcpy(&w, p, sizeof w);
         if (e->hooks.mirror)
-            e->hooks.mirror(e->hooks.ctx, &w);
+            e->hooks.mirror(e->hooks.mirror_ctx, &w);
     }
 }
 

@@ -28,7 +28,8 @@ struct mirror_write {
 };
 
 struct engine_hooks {
-    void *ctx;
+    void *ctx;        /* of epoch and idle */
+    void *mirror_ctx; /* of the two next */
     /* A mirrored write reached this rank (in sender order). */
     void (*mirror)(void *ctx, const struct mirror_write *w);
     /* No LP of class `mirror_reader_class` on any rank acts before `floor` any more. */

@@ -1,0 +1,158 @@
+/* See options.h. Options that are short for a configuration key are rows of one table. */
+#include "partitions/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* clang-format off */
+#define KEY_OPTIONS(X)                                                                      \
+    X("--workload",     "workload.kind",    "NAME", "gups, stream or chase, instead of a trace") \
+    X("--size",         "workload.size",    "SIZE", "footprint of the built-in workload")   \
+    X("--instructions", "sim.instructions", "N",    "stop each thread after N instructions") \
+    X("--warmup",       "sim.warmup",       "N",    "instructions per thread before the statistics count") \
+    X("--cores",        "core.count",       "N",    "simulated cores (default: one per thread)") \
+    X("--seed",         "sim.seed",         "N",    "seed of everything random")            \
+    X("--fuzz",         "fuzz.seed",        "N",    "put the fuzz process beside the machine") \
+    X("--cut",          "sim.cut_seed",     "N",    "cut windows at random; must not change the statistics")
+/* clang-format on */
+
+static const char *const plain_options[] = {
+    "--trace", "-t", "-o", "--output", "-s", "--set", "-c", "--config", "--partition", "--config-from", "--ranks",
+    "--dump-config", "--progress", "--quiet", "-q", "--help", "-h",
+#define X(option, key, arg, doc) option,
+    KEY_OPTIONS(X)
+#undef X
+};
+
+void options_help(FILE *f)
+{
+    fputs("usage: concerto run [CONFIG.yaml ...] (--trace FILE | --workload NAME) [options]\n"
+          "       mpirun -np N concerto run ...   the same, on N ranks, with the same statistics\n\n"
+          "  --trace FILE         a recorded trace (.vmt) or a ChampSim trace (raw, .xz, .gz); may be repeated for\n"
+          "                       ChampSim, one file per thread\n"
+          "  -o, --output FILE    statistics file (HDF5); without it only the summary is printed\n"
+          "  -s, --set KEY=VALUE  set one configuration key; wins over files (concerto describe config)\n"
+          "  -c, --config FILE    a configuration file, like a plain argument\n"
+          "  --config-from FILE   start from the configuration of an earlier statistics file\n"
+          "  --dump-config        print the effective configuration with the origin of each value, and stop\n"
+          "  --partition MAP      single, dedicated, packed, auto (default) or a map file\n"
+          "  --ranks N            start mpirun with N ranks\n"
+          "  --progress           progress lines even without a terminal      -q, --quiet  none\n\n"
+          "short for configuration keys:\n", f);
+#define X(option, key, arg, doc) fprintf(f, "  %-14s %-5s %-18s %s\n", option, arg, "(" key ")", doc);
+    KEY_OPTIONS(X)
+#undef X
+}
+
+static enum err add_set(struct run_options *o, const char *key, const char *value)
+{
+    if (o->nsets == 2 * OPTIONS_MAX)
+        return err_log(ERR_USAGE, "more than %d settings on the command line", 2 * OPTIONS_MAX);
+    size_t size = strlen(key) + strlen(value) + 2;
+    char *text = malloc(size);
+    if (text == NULL)
+        return err_log(ERR_MEMORY, "no host memory for the command line");
+    snprintf(text, size, "%s=%s", key, value);
+    o->sets[o->nsets++] = text;
+    return ERR_OK;
+}
+
+static enum err unknown(const char *word)
+{
+    const char *near = err_nearest(word, plain_options, sizeof plain_options / sizeof plain_options[0]);
+    return near != NULL ? err_log(ERR_USAGE, "run: unknown option '%s' (did you mean '%s'?)", word, near)
+                        : err_log(ERR_USAGE, "run: unknown option '%s'; concerto run --help lists them", word);
+}
+
+static bool is(const char *word, const char *a, const char *b)
+{
+    return strcmp(word, a) == 0 || (b != NULL && strcmp(word, b) == 0);
+}
+
+/* Stores `value` in the list, or complains that it is full. */
+static enum err add(const char **list, int *n, const char *value)
+{
+    if (*n == OPTIONS_MAX)
+        return err_log(ERR_USAGE, "run: more than %d files", OPTIONS_MAX);
+    list[(*n)++] = value;
+    return ERR_OK;
+}
+
+static enum err take_flag(struct run_options *o, const char *word, bool *taken)
+{
+    *taken = true;
+    if (is(word, "--dump-config", NULL))
+        o->dump_config = 1;
+    else if (is(word, "--progress", NULL))
+        o->progress = 1;
+    else if (is(word, "--quiet", "-q"))
+        o->quiet = 1;
+    else if (is(word, "--help", "-h"))
+        o->help = 1;
+    else
+        *taken = false;
+    return ERR_OK;
+}
+
+static enum err take_valued(struct run_options *o, const char *word, const char *value)
+{
+    if (is(word, "--trace", "-t"))
+        return add(o->traces, &o->ntraces, value);
+    if (is(word, "-c", "--config"))
+        return add(o->files, &o->nfiles, value);
+    if (is(word, "-s", "--set")) {
+        const char *eq = strchr(value, '=');
+        if (eq == NULL)
+            return err_log(ERR_USAGE, "run: %s %s: expected KEY=VALUE", word, value);
+        char key[256];
+        snprintf(key, sizeof key, "%.*s", (int)(eq - value), value);
+        return add_set(o, key, eq + 1);
+    }
+    if (is(word, "-o", "--output"))
+        o->output = value;
+    else if (is(word, "--partition", NULL))
+        o->partition = value;
+    else if (is(word, "--config-from", NULL))
+        o->config_from = value;
+    else if (is(word, "--ranks", NULL))
+        o->ranks = value;
+#define X(option, key, arg, doc)       \
+    else if (is(word, option, NULL))   \
+        return add_set(o, key, value);
+    KEY_OPTIONS(X)
+#undef X
+    return ERR_OK;
+}
+
+enum err options_parse(int argc, char **argv, struct run_options *o)
+{
+    *o = (struct run_options){.partition = "auto"};
+    enum err e = ERR_OK;
+    for (int i = 1; i < argc && e == ERR_OK; i++) {
+        const char *word = argv[i];
+        if (word[0] != '-') {
+            e = add(o->files, &o->nfiles, word);
+            continue;
+        }
+        bool taken, known = false;
+        e = take_flag(o, word, &taken);
+        if (taken)
+            continue;
+        for (size_t k = 0; k < sizeof plain_options / sizeof plain_options[0]; k++)
+            known |= strcmp(word, plain_options[k]) == 0;
+        if (!known)
+            e = unknown(word);
+        else if (i + 1 == argc)
+            e = err_log(ERR_USAGE, "run: %s needs a value", word);
+        else
+            e = take_valued(o, word, argv[++i]);
+    }
+    return e;
+}
+
+void options_free(struct run_options *o)
+{
+    for (int i = 0; i < o->nsets; i++)
+        free(o->sets[i]);
+    o->nsets = 0;
+}

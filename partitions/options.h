@@ -1,0 +1,30 @@
+/* The command line of `concerto run`. */
+#ifndef PARTITIONS_OPTIONS_H
+#define PARTITIONS_OPTIONS_H
+
+#include "pdes/err.h"
+
+#include <stdio.h>
+
+#define OPTIONS_MAX 64
+
+struct run_options {
+    const char *files[OPTIONS_MAX]; /* configuration files, in order */
+    int nfiles;
+    const char *traces[OPTIONS_MAX];
+    int ntraces;
+    char *sets[2 * OPTIONS_MAX]; /* "key=value", owned */
+    int nsets;
+    const char *output;      /* NULL: no file */
+    const char *partition;   /* "auto" */
+    const char *config_from; /* an earlier statistics file */
+    const char *ranks;       /* --ranks N: start mpirun ourselves */
+    int dump_config, progress, quiet, help;
+};
+
+/* ERR_USAGE after a message that names the option and its nearest known one. */
+enum err options_parse(int argc, char **argv, struct run_options *out);
+void options_free(struct run_options *o);
+void options_help(FILE *f);
+
+#endif

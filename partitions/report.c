@@ -1,0 +1,410 @@
+/* See report.h. */
+#include "partitions/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "partitions/version.h"
+
+/* ---- host columns ----------------------------------------------------------------------------- */
+
+static const struct recorder_host_column host_columns[] = {
+    {"wall_time", "s", "wall time since the start of the run, at the end of the epoch"},
+    {"run_time", "s", "of this, advancing the logical processes of this rank"},
+    {"wait_time", "s", "of this, exchanging with other ranks, waiting for them included"},
+    {"messages", "1", "messages sent to other ranks so far"},
+    {"bytes", "byte", "bytes sent to other ranks so far"},
+    {"windows", "1", "windows so far"},
+    {"memory_peak", "byte", "largest resident size so far"},
+};
+#define NHOST (sizeof host_columns / sizeof host_columns[0])
+
+static double peak_bytes(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)u.ru_maxrss * 1024.0;
+}
+
+static void host_row(const struct report *r, double *row)
+{
+    const struct engine_host *h = engine_host(r->m->engine);
+    double values[NHOST] = {
+        progress_seconds(&r->progress),
+        (double)(h->run_ns[0] + h->run_ns[1]) * 1e-9,
+        (double)h->exchange_ns * 1e-9,
+        (double)h->nmessages_remote,
+        (double)h->nbytes_remote,
+        (double)h->nwindows,
+        peak_bytes(),
+    };
+    memcpy(row, values, sizeof values);
+}
+
+/* ---- rows of all ranks ------------------------------------------------------------------------ */
+
+static int rank_of(const struct report *r, enum machine_component c, uint32_t i)
+{
+    return machine_lp(r->m, c, i)->rank;
+}
+
+/* Every rank sends its host row and then its LPs' rows, by component and instance. */
+static size_t bytes_of_rank(const struct report *r, int rank)
+{
+    size_t bytes = NHOST * sizeof(double);
+    for (int c = 0; c < NCOMPONENTS; c++)
+        for (uint32_t i = 0; i < r->m->components[c].ninstances; i++)
+            if (rank_of(r, (enum machine_component)c, i) == rank)
+                bytes += r->m->components[c].nvalues * sizeof(uint64_t);
+    return bytes;
+}
+
+static void fill_rows(struct report *r)
+{
+    host_row(r, (double *)r->send);
+    uint64_t *at = r->send + NHOST;
+    for (int c = 0; c < NCOMPONENTS; c++)
+        for (uint32_t i = 0; i < r->m->components[c].ninstances; i++) {
+            struct lp *lp = machine_lp(r->m, (enum machine_component)c, i);
+            if (lp->state == NULL)
+                continue;
+            lp->ops->stats(lp, at);
+            at += r->m->components[c].nvalues;
+        }
+}
+
+static void sort_rows(struct report *r)
+{
+    const char *at = (const char *)r->receive;
+    for (int rank = 0; rank < r->m->tr->nranks; rank++) {
+        memcpy(r->host + (size_t)rank * NHOST, at, NHOST * sizeof(double));
+        const uint64_t *row = (const uint64_t *)at + NHOST;
+        for (int c = 0; c < NCOMPONENTS; c++) {
+            size_t n = r->m->components[c].nvalues;
+            for (uint32_t i = 0; i < r->m->components[c].ninstances; i++) {
+                if (rank_of(r, (enum machine_component)c, i) != rank)
+                    continue;
+                memcpy(r->values[c] + i * n, row, n * sizeof(uint64_t));
+                row += n;
+            }
+        }
+        at += r->rank_bytes[rank];
+    }
+}
+
+/* Sum over the instances of one counter in the last boundary's values. */
+static uint64_t total(const struct report *r, enum machine_component c, const char *name)
+{
+    const struct stat_component *s = &r->m->components[c];
+    for (uint32_t row = 0; row < s->nrows; row++) {
+        if (strcmp(s->rows[row].name, name) != 0)
+            continue;
+        uint64_t sum = 0;
+        for (uint32_t i = 0; i < s->ninstances; i++)
+            sum += r->values[c][i * s->nvalues + s->rows[row].offset / sizeof(uint64_t)];
+        return sum;
+    }
+    SIM_ASSERT(false, "no statistic %s/%s", s->name, name);
+    return 0;
+}
+
+/* ---- opening ---------------------------------------------------------------------------------- */
+
+static char *now_text(char *buf, size_t size)
+{
+    time_t t = time(NULL);
+    struct tm tm;
+    gmtime_r(&t, &tm);
+    strftime(buf, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return buf;
+}
+
+#define MAX_FACTS 24
+static enum err open_recorder(struct report *r, const struct config *config, const struct report_options *o)
+{
+    struct machine *m = r->m;
+    size_t nkeys = config_nkeys(config);
+    struct recorder_key *keys = calloc(nkeys, sizeof *keys);
+    char *text = config_dump(config, false);
+    if (keys == NULL || text == NULL)
+        return err_log(ERR_MEMORY, "no host memory for the recorded configuration");
+    for (size_t i = 0; i < nkeys; i++) {
+        struct config_key_info k;
+        config_key(config, i, &k);
+        keys[i] = (struct recorder_key){k.name, k.desc->type, k.value, k.value_text};
+    }
+    char host[256] = "", start[32], roles[4096] = "", part[512];
+    gethostname(host, sizeof host - 1);
+    for (int rank = 0; rank < m->tr->nranks && strlen(roles) + sizeof part < sizeof roles; rank++)
+        snprintf(roles + strlen(roles), sizeof roles - strlen(roles), "%d: %s\n", rank,
+                 placement_describe(&m->placement, rank, part, sizeof part));
+    const char *job = getenv("SLURM_JOB_ID");
+    struct recorder_fact facts[MAX_FACTS] = {
+        {"version", CONCERTO_VERSION, 0},
+        {"git", concerto_git(), 0},
+        {"compiler", __VERSION__, 0},
+        {"command_line", o->command_line, 0},
+        {"host", host, 0},
+        {"start", now_text(start, sizeof start), 0},
+        {"transport", m->tr->ops->name, 0},
+        {"mpi_library", transport_mpi_version(), 0},
+        {"nranks", NULL, (uint64_t)m->tr->nranks},
+        {"partition", m->placement.name, 0},
+        {"rank_roles", roles, 0},
+        {"workload", m->fe->description, 0},
+        {"trace", o->trace != NULL ? o->trace : "built-in", 0},
+        {"seed", NULL, m->params->sim.seed},
+        {"slurm_job_id", job != NULL ? job : "", 0},
+    };
+    size_t nfacts = 0;
+    while (nfacts < MAX_FACTS && facts[nfacts].name != NULL)
+        nfacts++;
+    struct recorder_info info = {
+        .path = o->output,
+        .components = m->components,
+        .ncomponents = NCOMPONENTS,
+        .config_text = text,
+        .keys = keys,
+        .nkeys = nkeys,
+        .provenance = facts,
+        .nprovenance = nfacts,
+        .nranks = (uint64_t)m->tr->nranks,
+        .host_columns = host_columns,
+        .nhost_columns = NHOST,
+    };
+    enum err e = recorder_open(&info, &r->recorder);
+    free(keys);
+    free(text);
+    return e;
+}
+
+static enum err open_rank0(struct report *r)
+{
+    struct machine *m = r->m;
+    size_t all = 0;
+    for (int rank = 0; rank < m->tr->nranks; rank++)
+        all += r->rank_bytes[rank];
+    r->receive = calloc(1, all);
+    r->host = calloc((size_t)m->tr->nranks * NHOST, sizeof(double));
+    if (r->receive == NULL || r->host == NULL)
+        return err_log(ERR_MEMORY, "no host memory for statistics");
+    for (int c = 0; c < NCOMPONENTS; c++) {
+        r->values[c] = calloc((size_t)m->components[c].ninstances * m->components[c].nvalues, sizeof(uint64_t));
+        if (r->values[c] == NULL)
+            return err_log(ERR_MEMORY, "no host memory for statistics");
+    }
+    return ERR_OK;
+}
+
+enum err report_open(struct report *r, struct machine *m, const struct config *config,
+                     const struct report_options *o)
+{
+    *r = (struct report){.m = m, .params = m->params};
+    progress_init(&r->progress, stderr, m->tr->rank == 0 ? o->progress : PROGRESS_QUIET);
+    size_t n = (size_t)m->tr->nranks;
+    r->rank_bytes = calloc(n, sizeof *r->rank_bytes);
+    if (r->rank_bytes == NULL)
+        return err_log(ERR_MEMORY, "no host memory for statistics");
+    for (int rank = 0; rank < m->tr->nranks; rank++)
+        r->rank_bytes[rank] = bytes_of_rank(r, rank);
+    r->send_bytes = r->rank_bytes[m->tr->rank];
+    r->send = calloc(1, r->send_bytes);
+    if (r->send == NULL)
+        return err_log(ERR_MEMORY, "no host memory for statistics");
+    if (m->tr->rank != 0)
+        return ERR_OK;
+    enum err e = open_rank0(r);
+    return e == ERR_OK ? open_recorder(r, config, o) : e;
+}
+
+/* ---- during the run --------------------------------------------------------------------------- */
+
+static void show_progress(struct report *r)
+{
+    const struct sim_params *sim = &r->params->sim;
+    uint64_t done = total(r, COMPONENT_CORES, "instructions");
+    uint64_t goal = r->m->fe->ninstr;
+    uint64_t limit = sim->instructions * r->m->fe->nthreads;
+    if (limit != 0 && (goal == 0 || limit < goal))
+        goal = limit;
+    struct progress_state s = {.done = done, .goal = goal, .instructions = done, .nepochs = r->nepochs,
+                               .now = r->end};
+    progress_update(&r->progress, &s);
+}
+
+void report_epoch(struct report *r, simtime_t end)
+{
+    struct transport *tr = r->m->tr;
+    fill_rows(r);
+    tr->ops->gather(tr, r->send, r->send_bytes, r->receive, r->rank_bytes);
+    r->end = end;
+    r->nepochs++;
+    if (tr->rank != 0)
+        return;
+    sort_rows(r);
+    const uint64_t *values[NCOMPONENTS];
+    for (int c = 0; c < NCOMPONENTS; c++)
+        values[c] = r->values[c];
+    enum err e = recorder_epoch(r->recorder, end, values, r->host);
+    if (e != ERR_OK) {
+        progress_clear(&r->progress);
+        recorder_close(r->recorder, NULL);
+        err_fatal(e, "the run stops: epoch %llu could not be recorded", (unsigned long long)r->nepochs - 1);
+    }
+    show_progress(r);
+}
+
+void report_mark(struct report *r, const char *name)
+{
+    if (r->recorder != NULL)
+        recorder_mark(r->recorder, name, r->nepochs);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------- */
+
+static const char *const not_modelled[] = {
+    "coherence between private caches (a line may sit in several; llc/write_shared counts such accesses)",
+    "branch prediction, data prefetching, functional units, wrong-path execution",
+    "kernel code: handlers are priced by a table of costs per operation (os.cost.*)",
+    "contention on the mesh; devices, swap and page-cache misses (a file page is always in memory)",
+    "system calls other than memory maps, futexes and threads: fixed cost and copies of user buffers",
+};
+
+static size_t fill_checks(const struct report *r, struct summary_check *c)
+{
+    size_t n = 0;
+    const enum machine_component cores = COMPONENT_CORES, llc = COMPONENT_LLC, dram = COMPONENT_DRAM,
+                                 kernel = COMPONENT_KERNEL;
+    uint64_t misses = total(r, cores, "l2/data_misses") + total(r, cores, "l2/code_misses") +
+                      total(r, cores, "l2/pt_misses");
+    uint64_t accesses = total(r, llc, "accesses/data") + total(r, llc, "accesses/code") +
+                        total(r, llc, "accesses/pt");
+    uint64_t wbs = total(r, llc, "writebacks/data") + total(r, llc, "writebacks/code") +
+                   total(r, llc, "writebacks/pt");
+    uint64_t reads = total(r, llc, "dram_reads/data") + total(r, llc, "dram_reads/code") +
+                     total(r, llc, "dram_reads/pt");
+    c[n++] = (struct summary_check){"LLC reads = L2 misses (data, code, page tables)", accesses, misses};
+    c[n++] = (struct summary_check){"answers to cores = L2 misses", total(r, cores, "l2/answers"), misses};
+    c[n++] = (struct summary_check){"LLC write-backs = lines sent by L2", wbs, total(r, cores, "l2/writebacks")};
+    c[n++] = (struct summary_check){"write-backs acknowledged = sent", total(r, cores, "l2/writeback_acks"), wbs};
+    c[n++] = (struct summary_check){"DRAM reads = LLC requests", total(r, dram, "reads/data") + total(r, dram, "reads/code") + total(r, dram, "reads/pt"), reads};
+    c[n++] = (struct summary_check){"walk references = sum over levels", total(r, cores, "ptw/refs"),
+                                    total(r, cores, "ptw/refs_l1") + total(r, cores, "ptw/refs_l2") +
+                                        total(r, cores, "ptw/refs_llc") + total(r, cores, "ptw/refs_dram")};
+    c[n++] = (struct summary_check){"kernel answers = requests", total(r, kernel, "answers"), total(r, kernel, "requests")};
+    c[n++] = (struct summary_check){"frames used + free = all",
+                                    total(r, kernel, "frames/used") + total(r, kernel, "frames/free"),
+                                    r->params->kernel.memory_size >> PAGE_SHIFT};
+    return n;
+}
+
+#define MAX_WARNINGS 8
+static size_t fill_warnings(const struct report *r, uint64_t nlimited, const char *warnings[],
+                            char texts[][200])
+{
+    size_t n = 0;
+    const struct machine *m = r->m;
+    const struct core_params *p = &r->params->core;
+#define WARN(...) (snprintf(texts[n], sizeof texts[n], __VA_ARGS__), warnings[n] = texts[n], n++)
+    uint64_t stlb = p->stlb.entries * m->ncores;
+    uint64_t stlb_used = total(r, COMPONENT_CORES, "stlb/entries_used");
+    if (stlb_used < stlb)
+        WARN("the STLBs never filled (%llu of %llu entries were ever used): a cold run",
+             (unsigned long long)stlb_used, (unsigned long long)stlb);
+    uint64_t lines = (r->params->llc.size_bytes >> LINE_SHIFT) * m->nslices;
+    uint64_t used = total(r, COMPONENT_LLC, "ways_used");
+    if (used < lines)
+        WARN("the LLC never filled (%llu of %llu lines were ever used): a cold run", (unsigned long long)used,
+             (unsigned long long)lines);
+    uint64_t segv = total(r, COMPONENT_KERNEL, "faults/segv");
+    if (segv > 0)
+        WARN("%llu faults outside every memory area; they were mapped anyway", (unsigned long long)segv);
+    uint64_t unknown = total(r, COMPONENT_CORES, "trace/unknown_events");
+    if (unknown > 0)
+        WARN("%llu events of the trace are of kinds that this version does not know", (unsigned long long)unknown);
+    if (m->fe->vmas_inferred)
+        WARN("the trace has no memory map: areas were inferred from the pages touched");
+    if (nlimited > 0 && nlimited < m->fe->nthreads)
+        WARN("%llu threads reached their instruction limit while others were blocked",
+             (unsigned long long)nlimited);
+#undef WARN
+    return n;
+}
+
+static void print_host(const struct report *r)
+{
+    int nranks = r->m->tr->nranks;
+    double run_min = 1e30, run_max = 0, run_sum = 0, wait_sum = 0, memory = 0, wall = r->host[0];
+    for (int i = 0; i < nranks; i++) {
+        const double *row = r->host + (size_t)i * NHOST;
+        run_min = row[1] < run_min ? row[1] : run_min;
+        run_max = row[1] > run_max ? row[1] : run_max;
+        run_sum += row[1];
+        wait_sum += row[2];
+        memory += row[6];
+    }
+    double instructions = (double)total(r, COMPONENT_CORES, "instructions");
+    printf("host        %.2f s wall, %.1f M instructions/s; by rank: %.2f s advancing (min %.2f, max %.2f), %.2f s exchanging and waiting (%.0f %%)\n",
+           wall, wall > 0 ? instructions / wall * 1e-6 : 0.0, run_sum / nranks, run_min, run_max,
+           wait_sum / nranks, wall > 0 ? wait_sum / nranks / wall * 100 : 0.0);
+    printf("            %.0f windows, %.0f messages between ranks, %.0f MiB peak memory in all ranks\n",
+           r->host[5], r->host[3], memory / (1 << 20));
+}
+
+static enum err close_rank0(struct report *r, const char *why, uint64_t nlimited)
+{
+    struct summary_check checks[16];
+    char texts[MAX_WARNINGS][200], end[32];
+    const char *warnings[MAX_WARNINGS];
+    struct recorder_fact facts[] = {{"end", now_text(end, sizeof end), 0},
+                                    {"stopped_by", why != NULL ? why : "end of the workload", 0}};
+    struct summary_item items[] = {
+        {"cores", "1", r->m->ncores, "simulated cores"},
+        {"threads", "1", r->m->fe->nthreads, "threads of the workload"},
+    };
+    struct recorder_end e = {
+        .complete = why == NULL,
+        .provenance = facts,
+        .nprovenance = 2,
+        .items = items,
+        .nitems = 2,
+        .checks = checks,
+        .nchecks = why == NULL ? fill_checks(r, checks) : 0,
+        .warnings = warnings,
+        .nwarnings = fill_warnings(r, nlimited, warnings, texts),
+        .not_modelled = not_modelled,
+        .nnot_modelled = sizeof not_modelled / sizeof not_modelled[0],
+        .host_seconds = progress_seconds(&r->progress),
+    };
+    progress_end(&r->progress);
+    struct summary_source source;
+    recorder_summary(r->recorder, &e, &source);
+    source.title = r->m->fe->description;
+    summary_print(stdout, &source);
+    print_host(r);
+    fflush(stdout);
+    enum err err = recorder_close(r->recorder, &e);
+    for (size_t i = 0; i < e.nchecks; i++)
+        if (checks[i].left != checks[i].right)
+            err = err_log(ERR_RUNTIME, "conservation is broken: %s (%llu, %llu)", checks[i].name,
+                          (unsigned long long)checks[i].left, (unsigned long long)checks[i].right);
+    return err;
+}
+
+enum err report_close(struct report *r, const char *why, uint64_t nlimited)
+{
+    enum err e = ERR_OK;
+    if (r->recorder != NULL)
+        e = close_rank0(r, why, nlimited);
+    for (int c = 0; c < NCOMPONENTS; c++)
+        free(r->values[c]);
+    free(r->send);
+    free(r->receive);
+    free(r->rank_bytes);
+    free(r->host);
+    return e;
+}

@@ -1,0 +1,44 @@
+/*
+ * What a run reports: epochs gathered from all ranks to the recorder, and the facts of its end
+ * (conservation, warnings, what is not modelled, host time).
+ */
+#ifndef PARTITIONS_REPORT_H
+#define PARTITIONS_REPORT_H
+
+#include "configs/config.h"
+#include "output/progress.h"
+#include "output/recorder.h"
+#include "partitions/machine.h"
+
+/* Life: report_open before the run, report_epoch at each boundary, report_close at the end. */
+struct report {
+    struct machine *m;
+    const struct machine_params *params;
+    struct recorder *recorder; /* rank 0 */
+    struct progress progress;
+    uint64_t *values[NCOMPONENTS]; /* rank 0: [instance][value], cumulative, of the last boundary */
+    uint64_t *send;                /* this rank's rows */
+    uint64_t *receive;             /* rank 0: all rows, by rank */
+    size_t send_bytes, *rank_bytes;
+    double *host; /* rank 0: [rank][column] */
+    uint64_t nepochs;
+    simtime_t end;
+};
+
+struct report_options {
+    const char *output; /* NULL: no file */
+    enum progress_mode progress;
+    const char *command_line;
+    const char *trace; /* NULL: built-in workload */
+};
+
+enum err report_open(struct report *r, struct machine *m, const struct config *config,
+                     const struct report_options *o);
+/* On every rank. Records the epoch; errors of the output end all ranks. */
+void report_epoch(struct report *r, simtime_t end);
+/* A mark in front of the next epoch. */
+void report_mark(struct report *r, const char *name);
+/* `why` is NULL for a run that came to its end. Prints the summary on rank 0. */
+enum err report_close(struct report *r, const char *why, uint64_t nlimited);
+
+#endif

@@ -1,0 +1,273 @@
+/*
+ * See run.h. Rank 0 reads files and options and broadcasts the effective configuration as text, so
+ * that the other ranks need no files but the trace; errors are found before any simulation starts.
+ */
+#include "partitions/run.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "configs/config.h"
+#include "cores/trace_open.h"
+#include "partitions/launch.h"
+#include "partitions/machine.h"
+#include "partitions/options.h"
+#include "partitions/report.h"
+
+struct run {
+    struct run_options options;
+    struct machine_params params;
+    struct param_group groups[MACHINE_NGROUPS];
+    struct config *config;
+    struct transport *tr;
+    struct frontend *fe;
+    struct machine machine;
+    struct report report;
+    const char *stopped; /* why the run ended before the workload did; NULL: it did not */
+    uint64_t nlimited;
+    bool over; /* every thread has ended */
+};
+
+static volatile sig_atomic_t g_signal;
+static void on_signal(int sig) { g_signal = sig; }
+
+/* ---- configuration ---------------------------------------------------------------------------- */
+
+static enum err load_files(struct run *r)
+{
+    const struct run_options *o = &r->options;
+    char dir[4096];
+    config_set_preset_dir(r->config, launch_dir("configs", dir, sizeof dir));
+    if (o->config_from != NULL) {
+        char *text;
+        enum err e = stats_file_config(o->config_from, &text);
+        if (e != ERR_OK)
+            return e;
+        config_load_text(r->config, text, o->config_from);
+        free(text);
+    }
+    for (int i = 0; i < o->nfiles; i++)
+        config_load_file(r->config, o->files[i]);
+    for (int i = 0; i < o->nsets; i++)
+        config_set(r->config, o->sets[i]);
+    return config_finish(r->config);
+}
+
+/* Rank 0 says whether to go on; the others follow it without a word. */
+static enum err agree(struct run *r, enum err e)
+{
+    uint32_t code = (uint32_t)e;
+    r->tr->ops->bcast(r->tr, &code, sizeof code);
+    return (enum err)code;
+}
+
+static enum err share_text(struct run *r)
+{
+    char *text = r->tr->rank == 0 ? config_dump(r->config, false) : NULL;
+    uint64_t size = text != NULL ? strlen(text) + 1 : 0;
+    r->tr->ops->bcast(r->tr, &size, sizeof size);
+    if (r->tr->rank != 0)
+        text = calloc(1, size + 1);
+    if (text == NULL)
+        return err_log(ERR_MEMORY, "no host memory for the configuration");
+    r->tr->ops->bcast(r->tr, text, size);
+    enum err e = ERR_OK;
+    if (r->tr->rank != 0) {
+        e = config_load_text(r->config, text, "rank 0");
+        if (e == ERR_OK)
+            e = config_finish(r->config);
+    }
+    free(text);
+    return e;
+}
+
+static enum err configure(struct run *r)
+{
+    machine_param_groups(&r->params, r->groups);
+    enum err e = config_create(r->groups, MACHINE_NGROUPS, &r->config);
+    if (e == ERR_OK && r->tr->rank == 0)
+        e = load_files(r);
+    e = agree(r, e);
+    if (e == ERR_OK && r->tr->nranks > 1)
+        e = share_text(r);
+    return e;
+}
+
+/* ---- workload --------------------------------------------------------------------------------- */
+
+static enum err open_workload(struct run *r)
+{
+    struct run_options *o = &r->options;
+    bool builtin = r->params.workload.kind != WORKLOAD_none;
+    if (o->ntraces > 0 && builtin)
+        return err_log(ERR_USAGE, "both a trace and the built-in workload '%s' are given",
+                       workload_names[r->params.workload.kind]);
+    if (o->ntraces == 0 && !builtin)
+        return err_log(ERR_USAGE, "nothing to run: give --trace FILE, or --workload gups, stream or chase");
+    if (!builtin)
+        return frontend_open_trace(o->traces, (size_t)o->ntraces, &r->fe);
+    uint64_t n = r->params.core.core.count;
+    return builtin_open(&r->params.workload, n ? (uint32_t)n : 1, &r->fe);
+}
+
+/* ---- hooks ------------------------------------------------------------------------------------ */
+
+static struct control_state *local_control(struct run *r)
+{
+    return engine_lp(r->machine.engine, r->machine.control_id)->state;
+}
+
+static bool hook_epoch(void *ctx, uint64_t epoch, simtime_t end)
+{
+    (void)epoch;
+    struct run *r = ctx;
+    report_epoch(&r->report, end);
+    struct control_state *c = local_control(r);
+    uint64_t mine = c != NULL ? control_decide(c, &r->machine.control) : 0;
+    mine |= g_signal != 0 ? UINT64_C(1) << 32 : 0; /* any rank may be told to stop */
+    uint64_t all = r->tr->ops->sum(r->tr, mine);
+    if (all & CONTROL_WARM_END)
+        report_mark(&r->report, "warmup-end");
+    if (all & CONTROL_ROI_BEGIN)
+        report_mark(&r->report, "roi-begin");
+    if (all & CONTROL_ROI_END)
+        report_mark(&r->report, "roi-end");
+    if (all >> 32) {
+        r->stopped = "signal";
+        return true;
+    }
+    uint64_t limit = r->params.sim.max_time_fs;
+    if (limit != 0 && end >= limit) {
+        r->stopped = "sim.max_time";
+        return true;
+    }
+    return false;
+}
+
+/* Nothing is pending anywhere: either every thread has ended, or those left wait for each other. */
+static bool hook_idle(void *ctx)
+{
+    struct run *r = ctx;
+    const struct control_state *c = local_control(r);
+    uint64_t mine = c == NULL ? 0 : c->ndone | c->nlimited << 32;
+    uint64_t all = r->tr->ops->sum(r->tr, mine);
+    uint64_t ndone = all & UINT32_MAX;
+    r->nlimited = all >> 32;
+    r->over = ndone == r->fe->nthreads || r->nlimited > 0;
+    if (r->over)
+        return true;
+    struct lp *kernel = engine_lp(r->machine.engine, r->machine.kernel_id);
+    if (kernel->state != NULL) {
+        char text[1024] = "";
+        if (kernel->ops->describe)
+            kernel->ops->describe(kernel, text, sizeof text);
+        err_fatal(ERR_RUNTIME, "deadlock: %llu of %u threads have ended and the others wait for each other: %s",
+                  (unsigned long long)ndone, r->fe->nthreads, text);
+    }
+    r->tr->ops->barrier(r->tr); /* until the kernel's rank has spoken and ends us */
+    return true;
+}
+
+/* ---- the run ---------------------------------------------------------------------------------- */
+
+static void check_lps(struct run *r)
+{
+    for (uint32_t i = 0; r->stopped == NULL && i < engine_nlps(r->machine.engine); i++) {
+        struct lp *lp = engine_lp(r->machine.engine, i);
+        if (lp->state != NULL && lp->ops->check != NULL && (r->nlimited == 0 || i != r->machine.kernel_id))
+            lp->ops->check(lp);
+    }
+}
+
+static char *joined(int argc, char **argv)
+{
+    size_t size = 16;
+    for (int i = 0; i < argc; i++)
+        size += strlen(argv[i]) + 1;
+    char *text = calloc(1, size);
+    if (text == NULL)
+        err_fatal(ERR_MEMORY, "no host memory for the command line");
+    strcpy(text, "concerto");
+    for (int i = 0; i < argc; i++) {
+        strcat(text, " ");
+        strcat(text, argv[i]);
+    }
+    return text;
+}
+
+static enum err simulate(struct run *r, int argc, char **argv)
+{
+    struct engine_hooks hooks = {.ctx = r, .epoch = hook_epoch, .idle = hook_idle};
+    enum err e = agree(r, machine_create(&r->params, r->fe, r->options.partition, r->tr, &hooks, &r->machine));
+    if (e != ERR_OK)
+        return e;
+    char *command = joined(argc, argv);
+    struct report_options ro = {
+        .output = r->options.output,
+        .progress = r->options.quiet ? PROGRESS_QUIET : r->options.progress ? PROGRESS_FORCED : PROGRESS_AUTO,
+        .command_line = command,
+        .trace = r->options.ntraces > 0 ? r->options.traces[0] : NULL,
+    };
+    e = agree(r, report_open(&r->report, &r->machine, r->config, &ro));
+    free(command);
+    if (e != ERR_OK)
+        return e;
+    e = engine_run(r->machine.engine);
+    check_lps(r);
+    if (e == ERR_OK)
+        e = agree(r, report_close(&r->report, r->stopped, r->nlimited));
+    uint64_t digest = r->tr->ops->sum(r->tr, engine_digest(r->machine.engine));
+    if (e == ERR_OK && r->tr->rank == 0)
+        printf("digest      %016llx (of all messages; the same on any number of ranks)\n",
+               (unsigned long long)digest);
+    return e == ERR_OK && r->stopped != NULL && strcmp(r->stopped, "signal") == 0 ? ERR_STOPPED : e;
+}
+
+static enum err run_all(struct run *r, int argc, char **argv)
+{
+    enum err e = configure(r);
+    if (e != ERR_OK)
+        return e;
+    if (r->options.dump_config) {
+        char *text = r->tr->rank == 0 ? config_dump(r->config, true) : NULL;
+        if (text != NULL)
+            fputs(text, stdout);
+        free(text);
+        return ERR_OK;
+    }
+    e = agree(r, open_workload(r));
+    return e == ERR_OK ? simulate(r, argc, argv) : e;
+}
+
+int run_main(int argc, char **argv)
+{
+    static struct run r;
+    enum err e = options_parse(argc, argv, &r.options);
+    if (e != ERR_OK)
+        return err_exit_code(e);
+    if (r.options.help) {
+        options_help(stdout);
+        return 0;
+    }
+    if (r.options.ranks != NULL && !transport_mpi_launched())
+        return launch_mpirun(r.options.ranks, argc, argv);
+    r.tr = transport_self();
+    if (transport_mpi_launched()) {
+        e = transport_mpi_open(&argc, &argv, &r.tr);
+        if (e != ERR_OK)
+            return err_exit_code(e);
+    }
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    e = run_all(&r, argc, argv);
+    machine_destroy(&r.machine);
+    if (r.fe != NULL)
+        r.fe->ops->close(r.fe);
+    config_destroy(r.config);
+    options_free(&r.options);
+    r.tr->ops->close(r.tr);
+    return err_exit_code(e);
+}

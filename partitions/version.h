@@ -1,0 +1,8 @@
+/* Version of the program; the git revision is known where main.c is compiled. */
+#ifndef PARTITIONS_VERSION_H
+#define PARTITIONS_VERSION_H
+
+#define CONCERTO_VERSION "0.1.0"
+const char *concerto_git(void);
+
+#endif
