@@ -90,10 +90,15 @@ static enum err check_tables(const struct recorder_info *info)
                                info->components[k].name, c->name);
         for (uint32_t row = 0; row < c->nrows; row++) {
             const struct stat_desc *d = &c->rows[row];
+            if (d->nbins == 0)
+                return err_log(ERR_RUNTIME, "statistics table: '%s/%s' has no bins", c->name,
+                               d->name);
+            if (d->offset != n * sizeof(uint64_t))
+                return err_log(ERR_RUNTIME,
+                               "statistics table: '%s/%s' is at byte %zu of its struct, but %" PRIu64
+                               " values stand in front of it",
+                               c->name, d->name, d->offset, n);
             n += d->nbins;
-            if (d->nbins == 0 || (d->kind != STAT_HIST && d->nbins != 1))
-                return err_log(ERR_RUNTIME, "statistics table: '%s/%s' has %u bins", c->name,
-                               d->name, d->nbins);
             for (uint32_t k = 0; k < row; k++)
                 if (exclude_each_other(c->rows[k].name, d->name))
                     return err_log(ERR_RUNTIME, "statistics table '%s': '%s' and '%s' exclude "

@@ -60,8 +60,9 @@ enum err recorder_open(const struct recorder_info *info, struct recorder **out);
 
 /*
  * Records the epoch that ends at `end_time` (it must not go back). values[component] points to
- * [ninstances][nvalues] in the order of the rows, a histogram's bins side by side: counters and
- * histograms CUMULATIVE since the start of the run, gauges as they are. `host_values` is
+ * [ninstances][nvalues], each instance as its stats struct lies in memory (recorder_open checks
+ * that the rows are in the order of the struct and leave nothing out): counters and histograms
+ * CUMULATIVE since the start of the run, gauges as they are. `host_values` is
  * [nranks][nhost_columns]. Nothing is kept of the arguments.
  */
 enum err recorder_epoch(struct recorder *r, simtime_t end_time, const uint64_t *const *values,

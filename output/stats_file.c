@@ -229,7 +229,7 @@ static bool add_host(struct stats_writer *w)
         snprintf(path, sizeof path, "/host/%s", c->name);
         w->host_sets[i] = h5_series(w->file, path, H5_KIND_F64, 1, inner, chunk);
         ok = w->host_sets[i] >= 0 && describe(w->file, path, c->unit ? c->unit : "1",
-                                              c->doc ? c->doc : "", "delta", NULL);
+                                              c->doc ? c->doc : "", "gauge", NULL);
     }
     return ok && w->host_sets != NULL;
 }

@@ -13,6 +13,7 @@
 
 enum form {
     FORM_COUNT,   /* sum of a */
+    FORM_SOME,    /* the same, left out when it is 0 */
     FORM_RATIO,   /* a / b */
     FORM_MPKI,    /* a per thousand b */
     FORM_PERCENT, /* a of b */
@@ -38,6 +39,7 @@ static const struct line lines[] = {
     {"Core", "loads, stores", FORM_SHARES, {"cores/loads", "cores/stores"}, {0}, "", {"loads", "stores"}},
     {"Core", "kernel mode", FORM_PERCENT, {"cores/kernel/cycles"}, {"cores/cycles"}, "of cycles", {0}},
     {"Core", "waiting for the ROB", FORM_PERCENT, {"cores/stall/rob"}, {"cores/cycles"}, "of cycles", {0}},
+    {"Core", "waiting to drain", FORM_PERCENT, {"cores/stall/drain"}, {"cores/cycles"}, "of cycles", {0}},
     {"Core", "waiting for code", FORM_PERCENT, {"cores/stall/ifetch"}, {"cores/cycles"}, "of cycles", {0}},
 
     {"Translation", "L1 ITLB misses", FORM_MPKI, {"cores/itlb/l1_misses"}, INSTRUCTIONS, "MPKI", {0}},
@@ -65,17 +67,34 @@ static const struct line lines[] = {
     {"Page faults", "raised", FORM_COUNT, {"cores/fault/raised"}, {0}, "", {0}},
     {"Page faults", "mean latency", FORM_RATIO, {"cores/fault/cycles"}, {"cores/fault/raised"}, "cycles", {0}},
     {"Page faults", "waiting for faults", FORM_PERCENT, {"cores/fault/cycles"}, {"cores/cycles"}, "of cycles", {0}},
+    {"Page faults", "served with", FORM_SHARES,
+        {"kernel/faults/anon_4k", "?kernel/faults/anon_2m", "?kernel/faults/file", "?kernel/faults/cow", "?kernel/faults/spurious"}, {0}, "",
+        {"4K", "2M", "file page", "copy", "nothing"}},
+    {"Page faults", "2M page not to be had", FORM_SOME, {"kernel/faults/thp_fallbacks"}, {0}, "", {0}},
+    {"Page faults", "outside every area", FORM_SOME, {"kernel/faults/segv"}, {0}, "", {0}},
+    {"Page faults", "mean kernel service", FORM_RATIO, {"kernel/faults/service_ns"},
+        {"kernel/faults/anon_4k", "?kernel/faults/anon_2m", "?kernel/faults/file", "?kernel/faults/cow", "?kernel/faults/spurious"}, "ns", {0}},
+
+    {"Kernel", "map calls", FORM_SOME,
+        {"kernel/map/mmap", "?kernel/map/munmap", "?kernel/map/mprotect", "?kernel/map/mremap", "?kernel/map/brk", "?kernel/map/madvise"}, {0}, "", {0}},
+    {"Kernel", "shootdowns", FORM_SOME, {"kernel/shootdown/count"}, {0}, "", {0}},
+    {"Kernel", "mean wait for them", FORM_RATIO, {"kernel/shootdown/wait_ns"}, {"kernel/shootdown/count"}, "ns", {0}},
+    {"Kernel", "waits for its locks", FORM_SOME, {"kernel/locks/waits"}, {0}, "", {0}},
+    {"Kernel", "context switches", FORM_SOME, {"kernel/sched/context_switches"}, {0}, "", {0}},
+    {"Kernel", "memory in use", FORM_COUNT, {"kernel/frames/used"}, {0}, "frames of 4 KiB", {0}},
+    {"Kernel", "of this, page tables", FORM_COUNT, {"kernel/frames/page_table"}, {0}, "frames", {0}},
 
     {"Memory", "L1D misses", FORM_MPKI, {"cores/l1d/data_misses"}, INSTRUCTIONS, "MPKI", {0}},
     {"Memory", "L2 misses, data", FORM_MPKI, {"cores/l2/data_misses"}, INSTRUCTIONS, "MPKI", {0}},
     {"Memory", "L2 misses, page tables", FORM_MPKI, {"cores/l2/pt_misses"}, INSTRUCTIONS, "MPKI", {0}},
     {"Memory", "mean L2 miss latency", FORM_RATIO, {"cores/l2/miss_cycles"}, {"cores/l2/answers"}, "cycles", {0}},
-    {"Memory", "LLC hit rate", FORM_PERCENT, {"llc/hits*"}, {"llc/hits*", "llc/misses*"}, "", {0}},
-    {"Memory", "LLC misses", FORM_MPKI, {"llc/misses*"}, INSTRUCTIONS, "MPKI", {0}},
-    {"Memory", "DRAM lines", FORM_SHARES, {"dram/reads*", "dram/writes*"}, {0}, "", {"read", "written"}},
-    {"Memory", "DRAM rows", FORM_SHARES, {"dram/row_hits*", "dram/row_closed*", "dram/row_conflicts*"}, {0}, "",
+    {"Memory", "LLC hit rate, data", FORM_PERCENT, {"llc/hits/data"}, {"llc/accesses/data"}, "", {0}},
+    {"Memory", "LLC hit rate, page tables", FORM_PERCENT, {"llc/hits/pt"}, {"llc/accesses/pt"}, "", {0}},
+    {"Memory", "LLC misses", FORM_MPKI, {"llc/misses/*"}, INSTRUCTIONS, "MPKI", {0}},
+    {"Memory", "DRAM lines", FORM_SHARES, {"dram/reads/*", "dram/writes/*"}, {0}, "", {"read", "written"}},
+    {"Memory", "DRAM rows", FORM_SHARES, {"dram/row_hits/*", "dram/row_closed/*", "dram/row_conflicts/*"}, {0}, "",
         {"hit", "closed", "conflict"}},
-    {"Memory", "mean DRAM read latency", FORM_RATIO, {"dram/read_latency/*"}, {"dram/reads*"}, "ns", {0}},
+    {"Memory", "mean DRAM read latency", FORM_RATIO, {"dram/read_latency/*"}, {"dram/reads/*"}, "ns", {0}},
 };
 
 /* Everything that a component reports below these paths is listed, since designs differ. */
@@ -83,7 +102,6 @@ static const struct {
     const char *section, *prefix;
 } listings[] = {
     {"Page-walk caches", "cores/pwc/"},
-    {"Kernel", "kernel/"},
 };
 /* clang-format on */
 
@@ -220,11 +238,13 @@ static void print_line(struct printer *p, const struct line *l)
             print_shares(p, l, a);
         return;
     }
-    if (l->form != FORM_COUNT && b <= 0)
+    bool is_count = l->form == FORM_COUNT || l->form == FORM_SOME;
+    if ((!is_count && b <= 0) || (l->form == FORM_SOME && a <= 0))
         return;
     print_label(p, l->section, l->label);
     switch (l->form) {
     case FORM_COUNT:
+    case FORM_SOME:
         print_count(p->f, (uint64_t)a);
         break;
     case FORM_MPKI:

@@ -180,7 +180,8 @@ static void fill_table(void)
         snprintf(names[i], sizeof names[i], "c%02u", i);
         bool is_hist = i == NROWS - 1;
         rows[i] = (struct stat_desc){names[i], "1", is_hist ? STAT_HIST : STAT_DELTA, STAMP_TOUCH,
-                                     is_hist ? 8 : 1, 0, "a counter"};
+                                     is_hist ? 8 : 1, component.nvalues * sizeof(uint64_t),
+                                     "a counter"};
         component.nvalues += rows[i].nbins;
     }
 }
