@@ -163,6 +163,22 @@ bool mm_set_bits(struct mm *m, paddr_t pte, uint64_t bits, uint64_t *value_out)
     return true;
 }
 
+bool mm_clear_accessed(struct mm *m, uint64_t random, paddr_t *pte_out, uint64_t *value_out)
+{
+    uint32_t slot = (uint32_t)random % (m->node_high_water > 0 ? m->node_high_water : 1), child;
+    for (uint64_t i = 0; i < NODE_WORDS; i++) {
+        uint64_t at = ((random >> 32) + i) % NODE_WORDS;
+        uint64_t *word = &words_of(m, slot)[at];
+        if (!pte_present(*word) || find_node(m, paddr_of_pfn(pte_pfn(*word)), &child))
+            continue;
+        *word &= ~PTE_ACCESSED;
+        *pte_out = (paddr_t){paddr_of_pfn((pfn_t){node_at(m, slot)->pfn}).v + 8 * at};
+        *value_out = *word;
+        return true;
+    }
+    return false;
+}
+
 /* ---- freeing ----------------------------------------------------------------------------------- */
 
 void mm_op_init(struct mm_op *op, uint32_t asid) { *op = (struct mm_op){.asid = asid}; }

@@ -140,6 +140,12 @@ bool mm_call_unmaps(const struct mm *m, uint32_t asid, unsigned call, const uint
  */
 bool mm_set_bits(struct mm *m, paddr_t pte, uint64_t bits, uint64_t *value_out);
 
+/*
+ * Clears the accessed bit of a mapped page that `random` chooses. False: its node holds no page
+ * (the choice is not repeated elsewhere).
+ */
+bool mm_clear_accessed(struct mm *m, uint64_t random, paddr_t *pte_out, uint64_t *value_out);
+
 /* Asserts conservation and that each node is a frame in use. */
 void mm_verify(const struct mm *m);
 

@@ -239,6 +239,26 @@ static void mremap_moves_pages_with_their_frames(void)
     close_mm(&b);
 }
 
+static void a_poke_clears_the_accessed_bit_of_one_page_only(void)
+{
+    struct bench b = open_mm((struct mm_config){.thp = THP_NEVER});
+    paddr_t pte;
+    uint64_t value;
+    CU_ASSERT(!mm_clear_accessed(b.m, 5, &pte, &value));
+    call(&b, KCALL_MMAP, 16 * HUGE_PAGE, HUGE_PAGE, RW, ANON, 1);
+    touch(&b, 16 * HUGE_PAGE, KF_WRITE);
+    touch(&b, 16 * HUGE_PAGE + PAGE, KF_WRITE);
+    unsigned nfound = 0;
+    for (uint64_t slot = 0; slot < b.m->nnodes; slot++)
+        nfound += mm_clear_accessed(b.m, slot, &pte, &value);
+    CU_ASSERT_EQUAL(nfound, 1);
+    CU_ASSERT_EQUAL(entry(&b, 16 * HUGE_PAGE).value, value);
+    CU_ASSERT_EQUAL(entry(&b, 16 * HUGE_PAGE).paddr.v, pte.v);
+    CU_ASSERT_EQUAL(value & (PTE_ACCESSED | PTE_DIRTY), PTE_DIRTY);
+    CU_ASSERT(entry(&b, 16 * HUGE_PAGE + PAGE).value & PTE_ACCESSED);
+    close_mm(&b);
+}
+
 static void running_out_of_frames_is_reported(void)
 {
     struct bench b = open_mm((struct mm_config){.thp = THP_NEVER,
@@ -823,6 +843,7 @@ UNIT_MAIN("mimicos/kernel",
           UNIT(a_private_file_page_is_copied_at_its_first_write),
           UNIT(protection_takes_effect_and_is_counted_when_broken),
           UNIT(a_touch_below_the_stack_extends_it_within_its_limit),
+          UNIT(a_poke_clears_the_accessed_bit_of_one_page_only),
           UNIT(mremap_moves_pages_with_their_frames), UNIT(running_out_of_frames_is_reported),
           UNIT(default_costs_reproduce_published_totals),
           UNIT(a_4k_fault_is_answered_after_the_exact_sum_of_its_costs),
