@@ -13,6 +13,7 @@
 
 #define ATTR_TEXT_BYTES_MAX 60000u /* an attribute must fit an object header message of 64 KiB */
 #define PATH_BYTES 512u
+#define CHUNK_INDEX_K 4u
 
 struct h5file {
     hid_t id;
@@ -114,6 +115,8 @@ struct h5file *h5_create(const char *path)
 {
     start_library();
     hid_t create = make_plist(H5P_FILE_CREATE), access = make_access();
+    /* Index nodes are taken whole: with hundreds of datasets the default is most of a short file. */
+    H5Pset_istore_k(create, CHUNK_INDEX_K);
     struct h5file *f = wrap_file(H5Fcreate(path, H5F_ACC_TRUNC, create, access));
     H5Pclose(create);
     H5Pclose(access);
