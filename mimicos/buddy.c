@@ -26,7 +26,7 @@ static struct frame *frame_at(const struct buddy *b, uint64_t pfn)
     return (struct frame *)(uintptr_t)(b + 1) + pfn;
 }
 
-/* ---- free lists -------------------------------------------------------------------------------- */
+/* ---- free lists ------------------------------------------------------------------------------ */
 
 static void list_push(struct buddy *b, uint64_t pfn, unsigned order)
 {
@@ -51,7 +51,7 @@ static void list_remove(struct buddy *b, uint64_t pfn)
     *f = (struct frame){.state = FRAME_NONE};
 }
 
-/* ---- the scattered state ----------------------------------------------------------------------- */
+/* ---- the scattered state --------------------------------------------------------------------- */
 
 /* Items that slot `i` of `nslots` gets when `n` are dealt evenly; the sum over all slots is n. */
 static uint64_t share(uint64_t n, uint64_t nslots, uint64_t i)
@@ -166,7 +166,7 @@ static void count_virgin(struct buddy *b)
     }
 }
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 const char *buddy_config_error(const struct buddy_config *cfg)
 {
@@ -303,7 +303,7 @@ static struct frame *owned(struct buddy *b, pfn_t pfn)
 uint32_t *buddy_owner_link(struct buddy *b, pfn_t pfn) { return &owned(b, pfn)->next; }
 uint32_t *buddy_owner_tag(struct buddy *b, pfn_t pfn) { return &owned(b, pfn)->prev; }
 
-/* ---- metrics ----------------------------------------------------------------------------------- */
+/* ---- metrics --------------------------------------------------------------------------------- */
 
 uint64_t buddy_free_blocks(const struct buddy *b, unsigned order)
 {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* ---- tables ------------------------------------------------------------------------------------ */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static const char *const thp_words[] = {"never", "madvise", "always", NULL};
 static const char *const memory_state_words[] = {"fresh", "scattered", NULL};
@@ -67,7 +67,7 @@ const struct stat_desc kernel_stat_rows[] = {
 const uint32_t kernel_stat_nrows = sizeof kernel_stat_rows / sizeof kernel_stat_rows[0];
 const uint32_t kernel_stat_nvalues = sizeof(struct kernel_stats) / sizeof(uint64_t);
 
-/* ---- layout ------------------------------------------------------------------------------------ */
+/* ---- layout ---------------------------------------------------------------------------------- */
 
 static struct mm_config mm_config_of(const struct kernel_cfg *cfg)
 {

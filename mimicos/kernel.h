@@ -11,7 +11,7 @@
 #include "pdes/desc.h"
 #include "pdes/lp.h"
 
-/* ---- parameters -------------------------------------------------------------------------------- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 enum { MEMORY_FRESH, MEMORY_SCATTERED };
 
@@ -29,7 +29,7 @@ struct kernel_params {
 extern const struct param_desc kernel_param_rows[];
 extern const uint32_t kernel_param_nrows;
 
-/* ---- statistics -------------------------------------------------------------------------------- */
+/* ---- statistics ------------------------------------------------------------------------------ */
 
 #define KERNEL_HIST_BINS 48u
 
@@ -98,7 +98,7 @@ extern const struct stat_desc kernel_stat_rows[];
 extern const uint32_t kernel_stat_nrows;
 extern const uint32_t kernel_stat_nvalues;
 
-/* ---- configuration and state ------------------------------------------------------------------- */
+/* ---- configuration and state ----------------------------------------------------------------- */
 
 /* Shared, read-only; the same on every rank. */
 struct kernel_cfg {

@@ -20,7 +20,7 @@ static void hist_add(uint64_t *bins, uint64_t v)
     bins[bin < KERNEL_HIST_BINS ? bin : KERNEL_HIST_BINS - 1]++;
 }
 
-/* ---- ends of handlers -------------------------------------------------------------------------- */
+/* ---- ends of handlers ------------------------------------------------------------------------ */
 
 static void end_fault(const struct kernel_ctx *x, uint32_t core)
 {
@@ -197,7 +197,7 @@ static void end_block(const struct kernel_ctx *x, uint32_t core)
     }
 }
 
-/* ---- requests ---------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static uint32_t core_of(const struct kernel_ctx *x, const struct msg *m)
 {
@@ -349,7 +349,7 @@ static void take_poke(const struct kernel_ctx *x, const struct msg *m)
         lp_mirror(x->lp, x->lp->now + x->cfg->mirror_latency_fs, pte, value, LPID_NONE);
 }
 
-/* ---- the LP ------------------------------------------------------------------------------------ */
+/* ---- the LP ---------------------------------------------------------------------------------- */
 
 static void kernel_handle(struct lp *lp, const struct msg *m)
 {

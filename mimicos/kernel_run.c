@@ -28,7 +28,7 @@ struct thread *kernel_thread_on(const struct kernel_ctx *x, uint32_t core)
     return sched_thread(x->s, sched_core(x->s, core)->thread);
 }
 
-/* ---- blocks ------------------------------------------------------------------------------------ */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 static void act_at(const struct kernel_ctx *x, struct kcore *c, simtime_t end)
 {
@@ -86,7 +86,7 @@ void kernel_commit(const struct kernel_ctx *x, uint32_t core)
     c->nwrites = 0;
 }
 
-/* ---- answers ----------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void answered(const struct kernel_ctx *x, struct kcore *c)
 {
@@ -131,7 +131,7 @@ void kernel_send_switch(const struct kernel_ctx *x, uint32_t core)
     rest(c);
 }
 
-/* ---- threads on cores -------------------------------------------------------------------------- */
+/* ---- threads on cores ------------------------------------------------------------------------ */
 
 static void begin_switch(const struct kernel_ctx *x, uint32_t core)
 {
@@ -203,7 +203,7 @@ void kernel_execute_wake(const struct kernel_ctx *x, uint32_t asid, uint64_t wak
     }
 }
 
-/* ---- locks ------------------------------------------------------------------------------------- */
+/* ---- locks ----------------------------------------------------------------------------------- */
 
 static bool takes_lock(const struct kcore *c) { return c->job == KJOB_FAULT || c->job == KJOB_MAP; }
 
@@ -344,7 +344,7 @@ void kernel_begin_map(const struct kernel_ctx *x, uint32_t core)
     kernel_take_lock(x, core);
 }
 
-/* ---- shootdowns -------------------------------------------------------------------------------- */
+/* ---- shootdowns ------------------------------------------------------------------------------ */
 
 void kernel_free_pages(const struct kernel_ctx *x, uint32_t core)
 {
@@ -364,7 +364,8 @@ static bool order_flush(const struct kernel_ctx *x, uint32_t from, uint32_t core
     const struct kernel_params *p = x->cfg->params;
     uint32_t thread = sched_core(x->s, core)->thread;
     bool runs = thread != SCHED_NONE && sched_thread(x->s, thread)->asid == c->asid;
-    bool all = !runs || (c->op.flush_end - c->op.flush_start) >> PAGE_SHIFT > p->flush_ceiling_pages;
+    uint64_t bytes = c->op.flush_end - c->op.flush_start;
+    bool all = !runs || bytes / c->op.flush_leaf_bytes > p->flush_ceiling_pages;
     bool interrupted = runs && core != from;
     simtime_t at = core == from ? kernel_answer_time(x) : x->lp->now + p->ipi_fs;
     at = u64_max(at, c->ready_at); /* not before the cleared entries are seen */
@@ -372,8 +373,7 @@ static bool order_flush(const struct kernel_ctx *x, uint32_t from, uint32_t core
         at += nbefore * cost(x, KOP_SHOOTDOWN_CORE);
     uint64_t stolen_ns = interrupted ? cost(x, KOP_SHOOTDOWN_REMOTE) / FS_PER_NS : 0;
     tell(x, core, at, K_SHOOTDOWN, (uint32_t)stolen_ns,
-         (const uint64_t[4]){c->op.flush_start, all ? 0 : c->op.flush_end - c->op.flush_start,
-                             c->asid, c->flush_id});
+         (const uint64_t[4]){c->op.flush_start, all ? 0 : bytes, c->asid, c->flush_id});
     if (!runs) /* flushed whole; it is told again only after it ran this address space again */
         *kernel_seen(x->k, x->cfg, c->asid, core) = 0;
     x->k->stats.shootdown_lazy[0] += !runs;

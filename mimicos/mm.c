@@ -10,7 +10,7 @@
 #define REGION_BYTES (UINT64_C(1) << PAGE_SHIFT_2M)
 #define REGION_MASK (REGION_BYTES - 1)
 
-/* ---- layout ------------------------------------------------------------------------------------ */
+/* ---- layout ---------------------------------------------------------------------------------- */
 
 static uint64_t round_up(uint64_t x, uint64_t to) { return (x + to - 1) / to * to; }
 
@@ -58,7 +58,7 @@ struct vma_set *mm_vmas(const struct mm *m, uint32_t asid)
 paddr_t mm_root(const struct mm *m, uint32_t asid) { return space_at(m, asid)->root; }
 const struct pt_format *mm_format(const struct mm *m) { return pt_format_at(m->cfg.format); }
 
-/* ---- the store of page-table words ------------------------------------------------------------- */
+/* ---- the store of page-table words ----------------------------------------------------------- */
 
 /* Slot of the node that `addr` lies in; false: no node. */
 static bool find_node(const struct mm *m, paddr_t addr, uint32_t *slot_out)
@@ -179,7 +179,7 @@ bool mm_clear_accessed(struct mm *m, uint64_t random, paddr_t *pte_out, uint64_t
     return false;
 }
 
-/* ---- freeing ----------------------------------------------------------------------------------- */
+/* ---- freeing --------------------------------------------------------------------------------- */
 
 void mm_op_init(struct mm_op *op, uint32_t asid) { *op = (struct mm_op){.asid = asid}; }
 
@@ -188,6 +188,7 @@ void mm_op_flush(struct mm_op *op, uint64_t start, uint64_t end)
     bool none = op->flush_start == op->flush_end;
     op->flush_start = none ? start : u64_min(op->flush_start, start);
     op->flush_end = none ? end : u64_max(op->flush_end, end);
+    op->flush_leaf_bytes = none ? end - start : u64_min(op->flush_leaf_bytes, end - start);
 }
 
 void mm_defer_free(struct mm *m, struct mm_op *op, pfn_t pfn)
@@ -224,7 +225,7 @@ void mm_op_free(struct mm *m, struct krun *r, struct mm_op *op)
     op->free_tail = op->nfree = 0;
 }
 
-/* ---- faults ------------------------------------------------------------------------------------ */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 uint64_t mm_leaf_rights(uint32_t prot, uint64_t old_bits)
 {
@@ -473,7 +474,7 @@ void mm_fault(struct mm *m, struct krun *r, uint32_t asid, vaddr_t va, uint64_t 
     price_op(r, KOP_EXIT, 1);
 }
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 const char *mm_config_error(const struct mm_config *cfg)
 {

@@ -67,7 +67,8 @@ struct mm_op {
     uint64_t at[MM_OP_RANGES], end[MM_OP_RANGES];
     uint64_t to;                    /* MM_MOVE: where `at` goes */
     uint64_t flush_start, flush_end; /* equal: nothing to flush */
-    uint64_t npages;                /* 4 KiB pages' or leaves touched */
+    uint64_t flush_leaf_bytes;       /* smallest page in it */
+    uint64_t npages;                /* leaves touched */
     uint32_t act[MM_OP_RANGES];
     uint32_t asid, nranges, range;
     uint32_t free_head, free_tail; /* pfn + 1; chained by the frames' owner links */
@@ -160,6 +161,7 @@ struct pt_store mm_store(struct mm_run *run);
 /* Chains a frame or node to be freed by mm_op_free. */
 void mm_defer_free(struct mm *m, struct mm_op *op, pfn_t pfn);
 void mm_op_init(struct mm_op *op, uint32_t asid);
+/* One leaf loses its translation. */
 void mm_op_flush(struct mm_op *op, uint64_t start, uint64_t end);
 /* Rights of a leaf in an area with these rights. */
 uint64_t mm_leaf_rights(uint32_t prot, uint64_t old_bits);

@@ -10,7 +10,7 @@
 #define REGION_MASK (REGION_BYTES - 1)
 #define LINE_ENTRIES 8u
 
-/* ---- steps over pages -------------------------------------------------------------------------- */
+/* ---- steps over pages ------------------------------------------------------------------------ */
 
 struct walk {
     struct mm_run run;
@@ -167,7 +167,7 @@ bool mm_op_step(struct mm *m, struct krun *r, struct mm_op *op, enum mm_result *
     return false;
 }
 
-/* ---- calls ------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static void add_range(struct mm_op *op, enum mm_act act, uint64_t start, uint64_t end)
 {

@@ -17,7 +17,7 @@ void krun_append(struct krun *r, enum kseg_kind kind, uint64_t addr, uint64_t by
     r->seg[r->nsegs++] = (struct kseg){addr, bytes, cost_fs, (uint32_t)kind, 0};
 }
 
-/* ---- model: a table of costs ------------------------------------------------------------------- */
+/* ---- model: a table of costs ----------------------------------------------------------------- */
 
 static void table_op(struct krun *r, enum kop op, uint64_t n)
 {
@@ -43,7 +43,7 @@ const struct fault_model fault_model_table = {
     .name = "table", .doc = "one cost per operation (os.cost.*)",
     .op = table_op, .store = table_store, .zero = table_zero, .copy = table_copy};
 
-/* ---- model: a constant ------------------------------------------------------------------------- */
+/* ---- model: a constant ----------------------------------------------------------------------- */
 
 static void constant_op(struct krun *r, enum kop op, uint64_t n)
 {
@@ -78,7 +78,7 @@ const struct fault_model fault_model_constant = {
     .op = constant_op, .store = constant_store, .zero = constant_zero, .copy = constant_copy,
     .end = constant_end};
 
-/* ---- the seam ---------------------------------------------------------------------------------- */
+/* ---- the seam -------------------------------------------------------------------------------- */
 
 #define X(name, object) #name,
 const char *const fault_model_names[] = {FAULT_MODELS(X) NULL};

@@ -63,7 +63,7 @@ void sched_init(struct sched *s, const struct sched_config *cfg)
     }
 }
 
-/* ---- cores and the run queue ------------------------------------------------------------------- */
+/* ---- cores and the run queue ----------------------------------------------------------------- */
 
 static bool is_waiting(uint32_t state) { return state == THREAD_ORDER || state == THREAD_MARK; }
 
@@ -154,7 +154,7 @@ bool sched_wait(struct sched *s, uint32_t core, enum thread_state state)
     return true;
 }
 
-/* ---- futex ------------------------------------------------------------------------------------- */
+/* ---- futex ----------------------------------------------------------------------------------- */
 
 static uint64_t *wake_word(const struct sched *s, uint32_t asid, uint64_t wake)
 {
@@ -185,7 +185,7 @@ uint32_t sched_next_sleeper(const struct sched *s, uint32_t asid, uint64_t wake,
     return SCHED_NONE;
 }
 
-/* ---- map order --------------------------------------------------------------------------------- */
+/* ---- map order ------------------------------------------------------------------------------- */
 
 void sched_report(struct sched *s, uint32_t thread, uint64_t order)
 {

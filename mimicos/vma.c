@@ -13,7 +13,7 @@ size_t vma_set_bytes(uint32_t cap) { return sizeof(struct vma_set) + cap * sizeo
 
 void vma_set_init(struct vma_set *s, uint32_t cap) { *s = (struct vma_set){.cap = cap}; }
 
-/* ---- looking ----------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 uint32_t vma_lower(const struct vma_set *s, uint64_t addr)
 {
@@ -71,7 +71,7 @@ bool vma_overlaps(const struct vma_set *s, uint64_t start, uint64_t len)
     return i < s->n && s->v[i].start < end;
 }
 
-/* ---- changing ---------------------------------------------------------------------------------- */
+/* ---- changing -------------------------------------------------------------------------------- */
 
 static void insert_at(struct vma_set *s, uint32_t i, struct vma v)
 {

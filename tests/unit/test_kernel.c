@@ -15,6 +15,7 @@
 #define PAGE UINT64_C(0x1000)
 #define HUGE_PAGE UINT64_C(0x200000)
 #define RW (KPROT_READ | KPROT_WRITE)
+#define VA_BASE (16 * HUGE_PAGE)
 #define ANON (KMAP_PRIVATE | KMAP_ANONYMOUS)
 
 /* Default costs, so that sums below follow the tables and not copies of numbers. */
@@ -37,7 +38,7 @@ static struct kernel_params default_params(void)
     return p;
 }
 
-/* ---- plain calls ------------------------------------------------------------------------------- */
+/* ---- plain calls ----------------------------------------------------------------------------- */
 
 struct bench {
     struct mm *m;
@@ -272,6 +273,111 @@ static void running_out_of_frames_is_reported(void)
     close_mm(&b);
 }
 
+enum { PLAYGROUND = 6 * 512, NSTEPS = 1500 };
+struct model_page {
+    uint32_t in_area, prot;
+    uint64_t pfn; /* 0: not mapped */
+};
+
+static uint64_t next_random(uint64_t *x)
+{
+    *x = *x * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    return *x >> 33;
+}
+
+/* The model learns frames that a fault mapped, and checks everything else. */
+static void compare(struct bench *b, struct model_page *map, uint64_t touched)
+{
+    uint64_t nmapped = 0, nwrong = 0;
+    for (uint64_t i = 0; i < PLAYGROUND; i++) {
+        struct pt_entry e = entry(b, VA_BASE + i * PAGE);
+        uint64_t pfn = e.value == 0 ? 0 : pte_pfn(e.value).v + (e.shift == 21 ? i % 512 : 0);
+        if (touched / 512 == i / 512 && map[i].pfn == 0)
+            map[i].pfn = pfn;
+        nwrong += map[i].pfn != pfn;
+        nmapped += pfn != 0;
+        if (pfn != 0)
+            nwrong += pte_present(e.value) != (map[i].prot != 0) ||
+                      pte_writable(e.value) != ((map[i].prot & KPROT_WRITE) != 0);
+        const struct vma *v = vma_find(mm_vmas(b->m, 0), VA_BASE + i * PAGE);
+        nwrong += (v != NULL) != (map[i].in_area != 0);
+    }
+    CU_ASSERT_EQUAL(nwrong, 0);
+    CU_ASSERT_EQUAL(used(b), 1024 + b->m->nnodes + nmapped);
+}
+
+/* Distinct frames: each is owned by one page at most. */
+static void check_frames_are_distinct(const struct model_page *map)
+{
+    static uint8_t seen[1 << 16];
+    memset(seen, 0, sizeof seen);
+    unsigned ntwice = 0;
+    for (uint64_t i = 0; i < PLAYGROUND; i++)
+        if (map[i].pfn != 0)
+            ntwice += seen[map[i].pfn]++;
+    CU_ASSERT_EQUAL(ntwice, 0);
+}
+
+static void random_calls_and_faults_agree_with_a_map_of_pages(void)
+{
+    struct bench b = open_mm((struct mm_config){.thp = THP_ALWAYS});
+    static struct model_page map[PLAYGROUND], saved[PLAYGROUND];
+    memset(map, 0, sizeof map);
+    uint64_t x = 99;
+    for (int step = 0; step < NSTEPS; step++) {
+        uint64_t n = next_random(&x) % 3 ? 1 + next_random(&x) % 40 : 512 * (1 + next_random(&x) % 2);
+        uint64_t at = next_random(&x) % (PLAYGROUND - n), to = next_random(&x) % (PLAYGROUND - n);
+        if (next_random(&x) % 3 == 0) {
+            at = at / 512 * 512;
+            to = to / 512 * 512;
+        }
+        uint64_t touched = UINT64_MAX, va = VA_BASE + at * PAGE, len = n * PAGE;
+        uint32_t prot = next_random(&x) % 4 ? RW : next_random(&x) % 2 ? KPROT_READ : 0;
+        switch (next_random(&x) % 8) {
+        case 0:
+            CU_ASSERT_EQUAL(call(&b, KCALL_MMAP, va, len, prot, ANON, 1), MM_OK);
+            for (uint64_t i = at; i < at + n; i++)
+                map[i] = (struct model_page){1, prot, 0};
+            break;
+        case 1:
+            CU_ASSERT_EQUAL(call(&b, KCALL_MUNMAP, va, len, 0, 0, 0), MM_OK);
+            memset(&map[at], 0, n * sizeof map[0]);
+            break;
+        case 2:
+            CU_ASSERT_EQUAL(call(&b, KCALL_MPROTECT, va, len, prot, 0, 0), MM_OK);
+            for (uint64_t i = at; i < at + n; i++)
+                map[i].prot = map[i].in_area ? prot : 0;
+            break;
+        case 3:
+            CU_ASSERT_EQUAL(call(&b, KCALL_MADVISE, va, len, KADV_DONTNEED, 0, 0), MM_OK);
+            for (uint64_t i = at; i < at + n; i++)
+                map[i].pfn = 0;
+            break;
+        case 4:
+            memcpy(saved, map, sizeof map);
+            bool whole = true; /* as Linux: one area, and no overlap */
+            for (uint64_t i = at; i < at + n; i++)
+                whole &= map[i].in_area != 0 && map[i].prot == map[at].prot;
+            if (!whole || (to < at + n && at < to + n))
+                break;
+            CU_ASSERT_EQUAL(call(&b, KCALL_MREMAP, va, len, VA_BASE + to * PAGE, len, 1), MM_OK);
+            memset(&map[at], 0, n * sizeof map[0]);
+            memcpy(&map[to], &saved[at], n * sizeof map[0]);
+            break;
+        default:
+            if (map[at].in_area == 0 || map[at].prot == 0)
+                break;
+            touched = at;
+            CU_ASSERT_EQUAL(touch(&b, va, map[at].prot == RW ? KF_WRITE : 0) == FAULT_SPURIOUS,
+                            map[at].pfn != 0);
+        }
+        compare(&b, map, touched);
+        check_frames_are_distinct(map);
+    }
+    CU_ASSERT_EQUAL(call(&b, KCALL_MUNMAP, VA_BASE, PLAYGROUND * PAGE, 0, 0, 0), MM_OK);
+    close_mm(&b);
+}
+
 static void default_costs_reproduce_published_totals(void)
 {
     /* X(name, key, default, text) once more, as femtoseconds. */
@@ -299,7 +405,7 @@ static void default_costs_reproduce_published_totals(void)
     free(b.r);
 }
 
-/* ---- scripted cores under the engine ----------------------------------------------------------- */
+/* ---- scripted cores under the engine --------------------------------------------------------- */
 
 enum step_kind { S_FAULT, S_CALL, S_MARK, S_PASS, S_EXIT, S_WORK, S_AD };
 struct step {
@@ -845,6 +951,7 @@ UNIT_MAIN("mimicos/kernel",
           UNIT(a_touch_below_the_stack_extends_it_within_its_limit),
           UNIT(a_poke_clears_the_accessed_bit_of_one_page_only),
           UNIT(mremap_moves_pages_with_their_frames), UNIT(running_out_of_frames_is_reported),
+          UNIT(random_calls_and_faults_agree_with_a_map_of_pages),
           UNIT(default_costs_reproduce_published_totals),
           UNIT(a_4k_fault_is_answered_after_the_exact_sum_of_its_costs),
           UNIT(segments_arrive_back_to_back_and_end_before_the_answer),
