@@ -226,7 +226,7 @@ static void format_decimal(const struct unit *units, uint64_t value, char *buf)
     int n = snprintf(buf, UNITS_TEXT_BYTES, "%" PRIu64, whole);
     if (rest != 0) {
         buf[n++] = '.';
-        for (uint64_t digit = best->scale / 10; rest != 0; digit /= 10) {
+        for (uint64_t digit = best->scale / 10; rest != 0 && digit != 0; digit /= 10) {
             buf[n++] = (char)('0' + rest / digit);
             rest %= digit;
         }

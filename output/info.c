@@ -370,7 +370,7 @@ static bool print_attr(void *ctx, const struct h5_attr *attr)
 
 static enum err print_config(const char *path)
 {
-    char *text;
+    char *text = NULL;
     enum err e = stats_file_config(path, &text);
     if (e == ERR_OK) {
         fputs(text, stdout);

@@ -39,6 +39,7 @@ MPKI_LINES = (
 )
 TIME_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (0, "ns"))
 POINTS_MAX = 240
+BUSY_SHARE = 0.02
 
 
 def thin(frame):
@@ -87,14 +88,18 @@ def draw_breakdown(axes, s, per):
                   transform=axes.transAxes)
         axes.set_axis_off()
         return
+    # Of cycles, not of instructions: a core that waits for faults all along executes hardly any.
+    base = "cores/cycles" if "cores/cycles" in s else "cores/instructions"
     if per == "time":
-        instructions = s.over_time("cores/instructions")
-        both = thin(parts.assign(_instructions=instructions))
+        both = thin(parts.assign(_base=s.over_time(base)))
     else:
-        both = parts.assign(_instructions=s.per_instance("cores/instructions"))
-    n = both.pop("_instructions")
-    values = both.div(n.where(n > 0), axis=0).fillna(0) * 1000
-    colours = [COLOURS.get(c, "#009E73") for c in values.columns]
+        both = parts.assign(_base=s.per_instance(base) if base in s else 0.0)
+    n = both.pop("_base")
+    values = both.div(n.where(n > 0), axis=0).fillna(0) * 100
+    shares = 100 * parts.sum() / parts.sum().sum()
+    values.columns = [f"{c} ({shares[c]:.1f} %)" for c in parts.columns]
+    shown = parts.columns
+    colours = [COLOURS.get(c, "#009E73") for c in shown]
     if per == "time":
         x, unit = time_axis(values.index)
         edges = np.concatenate(([time_in(unit, s.start_ns[0])], x))
@@ -114,8 +119,10 @@ def draw_breakdown(axes, s, per):
         axes.set_xlabel("core")
         axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
-    axes.set_ylabel("cycles per 1000 instructions")
-    axes.set_title("Translation cycles, overlapping ones counted each", fontsize=10, loc="left")
+    of_cycles = base == "cores/cycles"
+    axes.set_ylabel("% of core cycles" if of_cycles else "cycles per 100 instructions")
+    axes.set_title("Cycles of translation (those of overlapping accesses counted each)",
+                   fontsize=10, loc="left")
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], fontsize=8, loc="upper left",
                 bbox_to_anchor=(1.005, 1.0), frameon=False)
@@ -128,7 +135,8 @@ def draw_mpki(axes, s):
             counts[label] = s.over_time(name)
     counts = thin(counts)
     n = counts.pop("_instructions")
-    values = counts.div(n.where(n > 0), axis=0) * 1000
+    # An epoch that was all waiting has no rate worth showing.
+    values = counts.div(n.where(n > BUSY_SHARE * n.max()), axis=0) * 1000
     x, unit = time_axis(values.index)
     for label, _, colour, style in MPKI_LINES:
         if label in values:
@@ -137,7 +145,8 @@ def draw_mpki(axes, s):
     top = values.to_numpy()
     top = top[np.isfinite(top) & (top > 0)]
     if len(top) and top.max() / top.min() > 100:
-        axes.set_yscale("log")
+        axes.set_yscale("symlog", linthresh=max(0.1, 10 ** np.floor(np.log10(top.min()))))
+        axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
     else:
         axes.set_ylim(bottom=0)
