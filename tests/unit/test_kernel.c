@@ -579,7 +579,7 @@ static void set_up(uint32_t ncores, uint32_t nthreads)
 static uint64_t run_cut(uint64_t cut_seed)
 {
     struct engine *e = NULL;
-    struct engine_config ec = {.epoch_fs = 1000 * FS_PER_US, .mirror_latency_fs = 40 * NS,
+    struct engine_config ec = {.epoch_fs = 1000 * FS_PER_US, .mirror_latency_fs = g.cfg.mirror_latency_fs,
                                .cut_seed = cut_seed};
     struct engine_hooks hooks = {.mirror = on_mirror, .epoch = on_epoch, .idle = on_idle};
     CU_ASSERT_EQUAL_FATAL(engine_create(&ec, &hooks, transport_self(), &e), ERR_OK);
@@ -701,6 +701,20 @@ static void segments_arrive_back_to_back_and_end_before_the_answer(void)
     tear_down();
 }
 
+static void an_answer_waits_until_its_writes_are_visible(void)
+{
+    set_up(1, 1);
+    g.cfg.mirror_latency_fs = 7777 * NS;
+    PROGRAM(0, MMAP(0, VA, HUGE_PAGE), FAULT(VA, KF_WRITE), EXIT(0));
+    run();
+    const struct log_entry *answer = told(0, K_RESUME, 1);
+    const struct mirror_write *leaf = ptmem_log_at(g.pt, ptmem_log_end(g.pt) - 1);
+    CU_ASSERT_EQUAL(answer->time, leaf->time);
+    CU_ASSERT_NOT_EQUAL(walk(VA, answer->time), 0);
+    CU_ASSERT_EQUAL(walk(VA, answer->time - 1), 0);
+    tear_down();
+}
+
 static void a_huge_fault_is_one_answer_with_its_flag(void)
 {
     set_up(1, 1);
@@ -812,6 +826,10 @@ static void a_sleeper_goes_on_where_it_was_after_its_wake(void)
     CU_ASSERT_EQUAL(g.stats.futex_blocked[0], 1);
     CU_ASSERT_EQUAL(g.stats.syscalls[0], 1);
     CU_ASSERT_EQUAL(told(1, K_SWITCH_POS, 1)->a[0], 1);
+    const struct log_entry *wake_up = told(1, K_SEG, 1);
+    CU_ASSERT_EQUAL(wake_up->a[2],
+                    c_of(KOP_IDLE_WAKE) + c_of(KOP_CONTEXT_SWITCH) + c_of(KOP_SYSCALL_EXIT));
+    CU_ASSERT_EQUAL(told(1, K_SWITCH, 1)->time, wake_up->time + wake_up->a[2]);
     CU_ASSERT(told(1, K_SWITCH, 1)->time > told(1, K_IDLE, 0)->time);
     CU_ASSERT_EQUAL(g.stats.threads_exited[0], 2);
     tear_down();
@@ -955,6 +973,7 @@ UNIT_MAIN("mimicos/kernel",
           UNIT(default_costs_reproduce_published_totals),
           UNIT(a_4k_fault_is_answered_after_the_exact_sum_of_its_costs),
           UNIT(segments_arrive_back_to_back_and_end_before_the_answer),
+          UNIT(an_answer_waits_until_its_writes_are_visible),
           UNIT(a_huge_fault_is_one_answer_with_its_flag), UNIT(faults_of_one_region_serialise),
           UNIT(faults_of_two_regions_do_not_wait_for_each_other),
           UNIT(the_second_of_two_faults_on_a_page_is_spurious_and_sees_it),
