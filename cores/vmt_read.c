@@ -239,8 +239,13 @@ static enum err index_from_footer(struct vmt_reader *r, const struct vmt_trailer
         if (err != ERR_OK)
             return err;
     }
-    take_meta(r, end);
-    if (r->fe.nthreads != t->nthreads)
+    while (end < t->index_offset) {
+        uint64_t n = take_meta(r, end);
+        if (n == 0)
+            return damaged(r, end, "damaged text between the last block and the index");
+        end += n;
+    }
+    if (end != t->index_offset || r->fe.nthreads != t->nthreads)
         return ERR_OK;
     r->fe.ninstr = t->ninstr;
     r->fe.naccesses = t->naccesses;
@@ -287,7 +292,9 @@ static enum err build_index(struct vmt_reader *r)
     uint64_t first = sizeof(struct vmt_file_header);
     uint64_t n = take_meta(r, first);
     bool ok = false;
-    if (n != 0 && read_trailer(r, &t)) {
+    if (n == 0)
+        return damaged(r, first, "the text after the file header is damaged or cut off");
+    if (read_trailer(r, &t)) {
         enum err e = index_from_footer(r, &t, &ok);
         if (e != ERR_OK)
             return e;
@@ -314,28 +321,37 @@ static enum err build_index(struct vmt_reader *r)
 
 /* ---- decoding ------------------------------------------------------------------------------ */
 
-/* Adds plane `b` of a field into 64-bit values. */
-static inline uint64_t plane_value(const uint8_t *p, uint32_t n, uint32_t i, unsigned nbytes)
-{
-    uint64_t v = 0;
-    for (unsigned b = 0; b < nbytes; b++)
-        v |= (uint64_t)p[(size_t)b * n + i] << (8 * b);
-    return v;
-}
-
-/* Cursor over the fields of a plane-wise stored table. */
+/* Cursor over the fields of a plane-wise stored table of n rows. */
 struct planes {
     const uint8_t *p;
     uint32_t n;
 };
 
-/* Field of `nbytes` bytes of every row into `lvalue` of row i, then on to the next field. */
-#define GET_PLANES(pl, nbytes, lvalue, type)                              \
-    do {                                                                  \
-        for (uint32_t i = 0; i < (pl).n; i++)                             \
-            (lvalue) = (type)plane_value((pl).p, (pl).n, i, (nbytes));    \
-        (pl).p += (size_t)(nbytes) * (pl).n;                              \
-    } while (0)
+static bool all_zero(const uint8_t *p, size_t n)
+{
+    return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+}
+
+/*
+ * The next field of `nbytes` bytes into every row: `field` is its place in row 0, rows are `stride`
+ * bytes apart and hold zeros. Byte b of a field is its b-th byte in memory, as on any little-endian
+ * host. Most planes are zeros and cost one comparison.
+ */
+static inline void get_field(struct planes *pl, unsigned nbytes, void *field, size_t stride)
+{
+    for (unsigned b = 0; b < nbytes; b++, pl->p += pl->n) {
+        const uint8_t *src = pl->p;
+        uint8_t *dst = (uint8_t *)field + b;
+        if (all_zero(src, pl->n))
+            continue;
+        for (uint32_t i = 0; i < pl->n; i++)
+            dst[i * stride] = src[i];
+    }
+}
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "planes are copied byte by byte");
+
+#define GET_FIELD(pl, nbytes, row0, field) \
+    get_field(&(pl), (nbytes), &(row0)->field, sizeof *(row0))
 
 /* Sizes that follow from the counts; the payload is bounded here and checked when decoded. */
 static const char *check_counts(const struct vmt_block_header *h)
@@ -378,28 +394,26 @@ static bool unpack_column(struct vmt_reader *r, const struct vmt_block_header *h
     return ok && codec_unpack(p, raw, src, h->col[c].stored_bytes);
 }
 
+/* The inner loop has a fixed length, so that compilers turn it into vector instructions. */
 static bool ids_below(const uint16_t *ids, uint32_t n, uint32_t limit)
 {
-    uint16_t top = 0;
-    for (uint32_t i = 0; i < n; i++)
-        top = ids[i] > top ? ids[i] : top;
-    return n == 0 || top < limit;
-}
-
-static bool u32s_below(const uint8_t *plane, uint32_t n, uint32_t limit)
-{
-    uint32_t top = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t v = (uint32_t)plane_value(plane, n, i, 4);
-        top = v > top ? v : top;
-    }
-    return n == 0 || top < limit;
+    uint16_t top[32] = {0};
+    uint32_t i = 0;
+    for (; i + 32 <= n; i += 32)
+        for (unsigned k = 0; k < 32; k++)
+            top[k] = ids[i + k] > top[k] ? ids[i + k] : top[k];
+    for (; i < n; i++)
+        top[0] = ids[i] > top[0] ? ids[i] : top[0];
+    for (unsigned k = 1; k < 32; k++)
+        top[0] = top[k] > top[0] ? top[k] : top[0];
+    return n == 0 || top[0] < limit;
 }
 
 static void unpack_pcs(const struct vmt_reader *r, uint32_t n, uint64_t *pcs)
 {
     struct planes pl = {r->raw[VMT_COL_PCS], n};
-    GET_PLANES(pl, VMT_PC_BYTES, pcs[i], uint64_t);
+    memset(pcs, 0, n * sizeof *pcs);
+    get_field(&pl, VMT_PC_BYTES, pcs, sizeof *pcs);
     uint64_t pc = 0;
     for (uint32_t i = 0; i < n; i++)
         pcs[i] = pc += vmt_unzigzag(pcs[i]);
@@ -410,16 +424,16 @@ static void unpack_acc_templates(struct vmt_reader *r, uint32_t n)
     struct planes pl = {r->raw[VMT_COL_ACC_TMPL], n};
     struct access_rec *t = r->acc_tmpl;
     memset(t, 0, n * sizeof *t);
-    GET_PLANES(pl, 4, t[i].pc_id, uint32_t);
-    GET_PLANES(pl, 2, t[i].gap, uint16_t);
-    GET_PLANES(pl, 1, t[i].size, uint8_t);
-    GET_PLANES(pl, 1, t[i].flags, uint8_t);
-    GET_PLANES(pl, 2, t[i].addr_dep[0], uint16_t);
-    GET_PLANES(pl, 2, t[i].addr_dep[1], uint16_t);
-    GET_PLANES(pl, 2, t[i].data_dep, uint16_t);
-    GET_PLANES(pl, 1, t[i].addr_ops[0], uint8_t);
-    GET_PLANES(pl, 1, t[i].addr_ops[1], uint8_t);
-    GET_PLANES(pl, 1, t[i].data_ops, uint8_t);
+    GET_FIELD(pl, 4, t, pc_id);
+    GET_FIELD(pl, 2, t, gap);
+    GET_FIELD(pl, 1, t, size);
+    GET_FIELD(pl, 1, t, flags);
+    GET_FIELD(pl, 2, t, addr_dep[0]);
+    GET_FIELD(pl, 2, t, addr_dep[1]);
+    GET_FIELD(pl, 2, t, data_dep);
+    GET_FIELD(pl, 1, t, addr_ops[0]);
+    GET_FIELD(pl, 1, t, addr_ops[1]);
+    GET_FIELD(pl, 1, t, data_ops);
 }
 
 static bool acc_templates_legal(const struct vmt_reader *r, uint32_t n, uint32_t npcs)
@@ -430,11 +444,20 @@ static bool acc_templates_legal(const struct vmt_reader *r, uint32_t n, uint32_t
     return ok;
 }
 
-/* Payload bytes that the control column asks for. */
+/* Payload bytes that the control column asks for; eight codes at a time, code 7 means 8 bytes. */
 static uint64_t payload_bytes(const uint8_t *ctl, uint32_t n)
 {
+    const uint64_t ones = UINT64_C(0x0101010101010101);
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < n; i++)
+    uint32_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        uint64_t codes;
+        memcpy(&codes, ctl + i, sizeof codes);
+        codes &= 7 * ones;
+        codes += (codes + ones) >> 3 & ones;
+        sum += codes * ones >> 56;
+    }
+    for (; i < n; i++)
         sum += (ctl[i] & 7u) + ((ctl[i] & 7u) == 7);
     return sum;
 }
@@ -515,24 +538,25 @@ static const char *decode_branches(struct vmt_reader *r, const struct vmt_block_
     if (!unpack_column(r, h, VMT_COL_BR_IDS) || !unpack_column(r, h, VMT_COL_BR_TMPL))
         return "a branch column does not decompress to its size";
     uint32_t n = h->nbr_tmpl;
-    const uint8_t *planes = r->raw[VMT_COL_BR_TMPL];
     const uint16_t *ids = (const uint16_t *)(const void *)r->raw[VMT_COL_BR_IDS];
     if (!ids_below(ids, h->nbr, n))
         return "a branch names a template beyond the dictionary";
-    if (!u32s_below(planes + 4u * (size_t)n, n, h->npcs) ||
-        !u32s_below(planes + 8u * (size_t)n, n, h->npcs))
-        return "a branch template names a program counter beyond the dictionary";
     struct branch_rec *out = d->br, *t = out + h->nbr;
-    struct planes pl = {planes, n};
+    struct planes pl = {r->raw[VMT_COL_BR_TMPL], n};
     memset(t, 0, n * sizeof *t);
-    GET_PLANES(pl, 4, t[i].pos, uint32_t);
-    GET_PLANES(pl, 4, t[i].pc_id, uint32_t);
-    GET_PLANES(pl, 4, t[i].target_id, uint32_t);
-    GET_PLANES(pl, 2, t[i].instr_off, uint16_t);
-    GET_PLANES(pl, 2, t[i].dep, uint16_t);
-    GET_PLANES(pl, 1, t[i].ops, uint8_t);
-    GET_PLANES(pl, 1, t[i].kind, uint8_t);
-    GET_PLANES(pl, 1, t[i].taken, uint8_t);
+    GET_FIELD(pl, 4, t, pos);
+    GET_FIELD(pl, 4, t, pc_id);
+    GET_FIELD(pl, 4, t, target_id);
+    GET_FIELD(pl, 2, t, instr_off);
+    GET_FIELD(pl, 2, t, dep);
+    GET_FIELD(pl, 1, t, ops);
+    GET_FIELD(pl, 1, t, kind);
+    GET_FIELD(pl, 1, t, taken);
+    bool ok = true;
+    for (uint32_t i = 0; i < n; i++)
+        ok &= t[i].pc_id < h->npcs && t[i].target_id < h->npcs;
+    if (!ok)
+        return "a branch template names a program counter beyond the dictionary";
     uint64_t pos = 0;
     for (uint32_t i = 0; i < h->nbr; i++) {
         out[i] = t[ids[i]];
@@ -553,11 +577,12 @@ static const char *decode_events(struct vmt_reader *r, const struct vmt_block_he
         return "an event names a template beyond the dictionary";
     struct fe_event *out = d->ev, *t = out + h->nev;
     struct planes pl = {r->raw[VMT_COL_EV_TMPL], n};
-    GET_PLANES(pl, 4, t[i].pos, uint32_t);
-    GET_PLANES(pl, 2, t[i].type, uint16_t);
-    GET_PLANES(pl, 2, t[i].instr_off, uint16_t);
+    memset(t, 0, n * sizeof *t);
+    GET_FIELD(pl, 4, t, pos);
+    GET_FIELD(pl, 2, t, type);
+    GET_FIELD(pl, 2, t, instr_off);
     for (unsigned j = 0; j < 6; j++)
-        GET_PLANES(pl, 8, t[i].a[j], uint64_t);
+        GET_FIELD(pl, 8, t, a[j]);
     uint64_t pos = 0;
     for (uint32_t i = 0; i < h->nev; i++) {
         out[i] = t[ids[i]];
