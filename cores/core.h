@@ -47,6 +47,7 @@ struct core_cfg {
     simtime_t control_latency_fs;
     uint64_t instruction_limit; /* per thread; 0: none */
     uint64_t warmup;            /* per thread; 0: none */
+    bool plain; /* no limit, no warm-up, no instruction cache: dispatch may take its short way */
 };
 
 /* Host-side cache of the thread's current block: rebuilt from the position at any time. */
@@ -118,6 +119,7 @@ struct miss {
     uint64_t start; /* cycle the access began */
     uint64_t sent_at;
     waiter_t waiters;
+    uint32_t hash_next; /* 1 + index of the next miss in the same bucket */
     uint8_t state, kind, for_write, store_waits;
 };
 
@@ -155,6 +157,7 @@ enum run_state {
 #define LOAD_RING 1024u
 #define FORWARD_SLOTS 256u
 #define FILL_RING 32u
+#define MISS_BUCKETS 64u
 #define MAX_WALKERS 64u
 #define NPWC 4u
 
@@ -237,6 +240,7 @@ struct core {
     } fills[FILL_RING];
     uint32_t nfills;
     uint64_t fill_ready_max;
+    uint32_t miss_bucket[MISS_BUCKETS]; /* 1 + index of the first miss */
     uint32_t nmisses, miss_size, nsent_data, nmiss_free, miss_queue_head, miss_queue_n;
     uint32_t wbs_out, wb_queue_head, wb_queue_n, wb_queue_size;
     uint64_t mirror_cursor;
@@ -295,14 +299,14 @@ struct xlate {
     uint64_t time;  /* cycle the translation (or the fault) is known */
     uint64_t paddr;
 };
-struct xlate core_translate(struct core_ctx x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
+struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
                             waiter_t who);
 /* A walk's reference came back at cycle `at`. */
-void core_walk_data(struct core_ctx x, uint32_t walk_idx, uint64_t at, enum served_by served);
+void core_walk_data(const struct core_ctx *x, uint32_t walk_idx, uint64_t at, enum served_by served);
 /* Drops the translations of one address from the TLBs, as a page fault does. */
-void core_drop_page(struct core_ctx x, uint64_t vaddr);
+void core_drop_page(const struct core_ctx *x, uint64_t vaddr);
 /* Drops the translations of [vaddr, vaddr + bytes) of `asid`; bytes 0: all of the asid. */
-void core_flush(struct core_ctx x, uint64_t vaddr, uint64_t bytes, uint32_t asid);
+void core_flush(const struct core_ctx *x, uint64_t vaddr, uint64_t bytes, uint32_t asid);
 
 /* ---- priv_cache.c */
 #define LATENCY_WAIT UINT64_MAX
@@ -310,40 +314,40 @@ void core_flush(struct core_ctx x, uint64_t vaddr, uint64_t bytes, uint32_t asid
  * Access to a physical line that begins at cycle `start` (>= touch). Returns its latency and the
  * level, or LATENCY_WAIT: `who` is told when the line arrives.
  */
-uint64_t core_cache_access(struct core_ctx x, uint64_t paddr, enum line_kind kind, bool write,
+uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_kind kind, bool write,
                            uint64_t start, waiter_t who, enum served_by *served_out);
-void core_line_arrived(struct core_ctx x, const struct msg *m);
-void core_line_invalidate(struct core_ctx x, uint64_t line, bool write_back);
-void core_wb_acked(struct core_ctx x);
+void core_line_arrived(const struct core_ctx *x, const struct msg *m);
+void core_line_invalidate(const struct core_ctx *x, uint64_t line, bool write_back);
+void core_wb_acked(const struct core_ctx *x);
 /* A kernel handler's store: the line becomes dirty here; nobody waits for it. */
-void core_kernel_store(struct core_ctx x, uint64_t paddr);
+void core_kernel_store(const struct core_ctx *x, uint64_t paddr);
 
 /* ---- window.c */
-void core_access_dispatch(struct core_ctx x, const struct access_rec *r, bool kernel, uint64_t at);
-void core_load_arrived(struct core_ctx x, uint32_t idx, uint64_t at);
-void core_store_arrived(struct core_ctx x, uint32_t sq_idx, uint64_t at);
-void core_walk_released(struct core_ctx x, waiter_t who, struct xlate r);
-void core_run_wakes(struct core_ctx x);
+void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t at);
+void core_load_arrived(const struct core_ctx *x, uint32_t idx, uint64_t at);
+void core_store_arrived(const struct core_ctx *x, uint32_t sq_idx, uint64_t at);
+void core_walk_released(const struct core_ctx *x, waiter_t who, struct xlate r);
+void core_run_wakes(const struct core_ctx *x);
 /* Retires the oldest access if its completion is known; false: unknown. */
-bool core_retire_oldest(struct core_ctx x);
-bool core_drain_oldest_store(struct core_ctx x);
-void core_find_fault(struct core_ctx x);
-void core_window_reset(struct core_ctx x);
-void core_retry_faulted(struct core_ctx x);
+bool core_retire_oldest(const struct core_ctx *x);
+bool core_drain_oldest_store(const struct core_ctx *x);
+void core_find_fault(const struct core_ctx *x);
+void core_window_reset(const struct core_ctx *x);
+void core_retry_faulted(const struct core_ctx *x);
 
 /* ---- dispatch.c */
 /* Dispatches everything before cycle `until`; returns the next cycle it acts at, or CYCLE_UNKNOWN. */
-uint64_t core_dispatch(struct core_ctx x, uint64_t until);
-void core_ifetch_released(struct core_ctx x, struct xlate r);
+uint64_t core_dispatch(const struct core_ctx *x, uint64_t until);
+void core_ifetch_released(const struct core_ctx *x, struct xlate r);
 
 /* ---- kernel_side.c */
-void core_raise_fault(struct core_ctx x, uint64_t vaddr, unsigned flags, uint64_t at);
-void core_call_kernel(struct core_ctx x, const struct fe_event *ev, uint64_t at);
-void core_thread_exit(struct core_ctx x, uint64_t wake_id, uint64_t at);
-void core_handle_kernel(struct core_ctx x, const struct msg *m);
-void core_passed_mark(struct core_ctx x, uint64_t order, uint64_t at);
-void core_report_ad(struct core_ctx x, uint64_t entry_paddr, uint64_t bits);
+void core_raise_fault(const struct core_ctx *x, uint64_t vaddr, unsigned flags, uint64_t at);
+void core_call_kernel(const struct core_ctx *x, const struct fe_event *ev, uint64_t at);
+void core_thread_exit(const struct core_ctx *x, uint64_t wake_id, uint64_t at);
+void core_handle_kernel(const struct core_ctx *x, const struct msg *m);
+void core_passed_mark(const struct core_ctx *x, uint64_t order, uint64_t at);
+void core_report_ad(const struct core_ctx *x, uint64_t entry_paddr, uint64_t bits);
 /* Messages to the control LP (see pdes/control.h). */
-void core_tell_control(struct core_ctx x, uint16_t type, uint64_t a0, uint64_t at);
+void core_tell_control(const struct core_ctx *x, uint16_t type, uint64_t a0, uint64_t at);
 
 #endif

@@ -123,10 +123,11 @@ static void init_array(struct core *c, uint64_t offset, const struct sarray_cfg 
 
 static void core_start(struct lp *lp)
 {
-    struct core_ctx x = core_ctx_of(lp);
-    struct core *c = x.c;
-    struct array_cfgs a = array_cfgs(x.p, lp->instance);
-    lay_out(c, x.p, &a);
+    struct core_ctx ctx = core_ctx_of(lp);
+    const struct core_ctx *x = &ctx;
+    struct core *c = x->c;
+    struct array_cfgs a = array_cfgs(x->p, lp->instance);
+    lay_out(c, x->p, &a);
     init_array(c, c->at.l1i4k, &a.l1i4k);
     init_array(c, c->at.l1i2m, &a.l1i2m);
     init_array(c, c->at.l1d4k, &a.l1d4k);
@@ -153,47 +154,49 @@ static void core_start(struct lp *lp)
 }
 
 /* Page-table writes visible before `limit`: their lines leave the caches at their time. */
-static void follow_mirror(struct core_ctx x, simtime_t limit)
+static void follow_mirror(const struct core_ctx *x, simtime_t limit)
 {
-    struct core *c = x.c;
-    uint64_t end = ptmem_log_end(x.cfg->ptmem);
+    struct core *c = x->c;
+    uint64_t end = ptmem_log_end(x->cfg->ptmem);
     while (c->mirror_cursor < end) {
-        const struct mirror_write *w = ptmem_log_at(x.cfg->ptmem, c->mirror_cursor);
+        const struct mirror_write *w = ptmem_log_at(x->cfg->ptmem, c->mirror_cursor);
         if (w->time >= limit)
             return;
-        if (w->writer != x.lp->id)
+        if (w->writer != x->lp->id)
             core_line_invalidate(x, w->addr.v & ~(LINE_BYTES - 1), false);
         c->mirror_cursor++;
     }
 }
 
-static simtime_t next_mirror(struct core_ctx x)
+static simtime_t next_mirror(const struct core_ctx *x)
 {
-    if (x.c->mirror_cursor >= ptmem_log_end(x.cfg->ptmem))
+    if (x->c->mirror_cursor >= ptmem_log_end(x->cfg->ptmem))
         return SIM_NEVER;
-    return ptmem_log_at(x.cfg->ptmem, x.c->mirror_cursor)->time;
+    return ptmem_log_at(x->cfg->ptmem, x->c->mirror_cursor)->time;
 }
 
 static simtime_t core_advance(struct lp *lp, simtime_t until)
 {
-    struct core_ctx x = core_ctx_of(lp);
+    struct core_ctx ctx = core_ctx_of(lp);
+    const struct core_ctx *x = &ctx;
     for (;;) {
         /* Dispatch up to the next visible page-table write, apply it, go on. */
         simtime_t stop = u64_min(next_mirror(x), until);
-        uint64_t until_cycle = stop == SIM_NEVER ? CYCLE_UNKNOWN : cycle_of(x.cfg, stop);
+        uint64_t until_cycle = stop == SIM_NEVER ? CYCLE_UNKNOWN : cycle_of(x->cfg, stop);
         uint64_t next = core_dispatch(x, until_cycle);
         if (stop == until)
-            return next == CYCLE_UNKNOWN ? SIM_NEVER : u64_max(time_of(x.cfg, next), until);
+            return next == CYCLE_UNKNOWN ? SIM_NEVER : u64_max(time_of(x->cfg, next), until);
         follow_mirror(x, stop + 1);
     }
 }
 
 static void core_handle(struct lp *lp, const struct msg *m)
 {
-    struct core_ctx x = core_ctx_of(lp);
-    struct core *c = x.c;
+    struct core_ctx ctx = core_ctx_of(lp);
+    const struct core_ctx *x = &ctx;
+    struct core *c = x->c;
     follow_mirror(x, m->time + 1);
-    c->touch = u64_max(c->touch, cycle_of(x.cfg, m->time));
+    c->touch = u64_max(c->touch, cycle_of(x->cfg, m->time));
     switch (m->type) {
     case MEM_DATA:
         core_line_arrived(x, m);
@@ -214,14 +217,15 @@ static void core_handle(struct lp *lp, const struct msg *m)
 
 static void core_stats_out(struct lp *lp, uint64_t *row)
 {
-    struct core_ctx x = core_ctx_of(lp);
-    struct core_stats s = x.c->stats;
-    uint64_t end = cycle_of(x.cfg, engine_epoch_end(lp->engine));
-    if (x.c->run == RUN_IDLE)
-        s.idle_cycles += end > x.c->idle_since ? end - x.c->idle_since : 0;
+    struct core_ctx ctx = core_ctx_of(lp);
+    const struct core_ctx *x = &ctx;
+    struct core_stats s = x->c->stats;
+    uint64_t end = cycle_of(x->cfg, engine_epoch_end(lp->engine));
+    if (x->c->run == RUN_IDLE)
+        s.idle_cycles += end > x->c->idle_since ? end - x->c->idle_since : 0;
     else
-        s.cycles += end > x.c->run_since ? end - x.c->run_since : 0;
-    s.stlb_used = ((struct sarray *)core_at(x.c, x.c->at.stlb))->nused;
+        s.cycles += end > x->c->run_since ? end - x->c->run_since : 0;
+    s.stlb_used = ((struct sarray *)core_at(x->c, x->c->at.stlb))->nused;
     memcpy(row, &s, sizeof s);
 }
 

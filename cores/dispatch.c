@@ -11,13 +11,13 @@
 #include "pdes/control.h"
 
 /* Moves the touch clock to cycle `at` if that is below `until`; false: later, and when is noted. */
-static bool act_at(struct core_ctx x, uint64_t at, uint64_t until)
+static bool act_at(const struct core_ctx *x, uint64_t at, uint64_t until)
 {
-    x.c->later_at = at;
+    x->c->later_at = at;
     if (at >= until)
         return false;
-    x.c->touch = at;
-    x.lp->now = time_of(x.cfg, at);
+    x->c->touch = at;
+    x->lp->now = time_of(x->cfg, at);
     return true;
 }
 
@@ -35,10 +35,10 @@ static void stall_until(struct core *c, uint64_t at, uint64_t *stall)
     c->slot_k = 0;
 }
 
-static inline void take_slots(struct core_ctx x, uint64_t n)
+static inline void take_slots(const struct core_ctx *x, uint64_t n)
 {
-    struct core *c = x.c;
-    uint32_t width = (uint32_t)x.p->core.width;
+    struct core *c = x->c;
+    uint32_t width = (uint32_t)x->p->core.width;
     c->ordinal += n;
     uint64_t k = c->slot_k + n - 1; /* the last of the n instructions */
     if (k < width) {
@@ -64,10 +64,10 @@ static inline void take_slots(struct core_ctx x, uint64_t n)
  * Dispatches up to `n` instructions as far as the reorder buffer allows; returns how many are left
  * (0: all are dispatched), because the oldest access is unanswered.
  */
-static uint64_t dispatch_instructions(struct core_ctx x, uint64_t n)
+static inline uint64_t dispatch_instructions(const struct core_ctx *x, uint64_t n)
 {
-    struct core *c = x.c;
-    uint64_t rob = x.p->core.rob;
+    struct core *c = x->c;
+    uint64_t rob = x->p->core.rob;
     while (n > 0) {
         if (c->head != c->tail) {
             struct inflight *oldest = core_window(c, c->head);
@@ -93,9 +93,9 @@ static uint64_t dispatch_instructions(struct core_ctx x, uint64_t n)
 /* ---- conditions of single items --------------------------------------------------------------- */
 
 /* All older accesses complete and stores written; false: some are unanswered. */
-static bool drain(struct core_ctx x)
+static bool drain(const struct core_ctx *x)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     while (c->head != c->tail)
         if (!core_retire_oldest(x))
             return false;
@@ -108,18 +108,18 @@ static bool drain(struct core_ctx x)
 }
 
 /* A place in the load or store queue; false: the entry in the way is unanswered. */
-static bool make_room(struct core_ctx x, bool store)
+static bool make_room(const struct core_ctx *x, bool store)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     if (store) {
-        while (c->sq_tail - c->sq_head >= x.p->core.store_queue) {
+        while (c->sq_tail - c->sq_head >= x->p->core.store_queue) {
             if (!core_drain_oldest_store(x))
                 return false;
             stall_until(c, c->sq_drained, &c->stats.stall_sq);
         }
         return true;
     }
-    while (c->window_loads >= x.p->core.load_queue) {
+    while (c->window_loads >= x->p->core.load_queue) {
         if (!core_retire_oldest(x))
             return false;
         stall_until(c, c->retire_cycle, &c->stats.stall_lq);
@@ -129,9 +129,9 @@ static bool make_room(struct core_ctx x, bool store)
 
 /* ---- instruction side ------------------------------------------------------------------------- */
 
-void core_ifetch_released(struct core_ctx x, struct xlate r)
+void core_ifetch_released(const struct core_ctx *x, struct xlate r)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     if (c->ifetch_wait == 0)
         return;
     c->ifetch_wait = 0;
@@ -144,9 +144,9 @@ void core_ifetch_released(struct core_ctx x, struct xlate r)
 }
 
 /* The thread's next instructions are on another page; false: dispatch waits for a walk. */
-static bool fetch_page(struct core_ctx x, uint64_t vaddr)
+static bool fetch_page(const struct core_ctx *x, uint64_t vaddr)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     struct xlate r = core_translate(x, vaddr, false, true, u64_max(c->slot_cycle, c->touch),
                                     waiter_make(WAIT_IFETCH, 0));
     c->code_page = vaddr >> PAGE_SHIFT;
@@ -163,10 +163,10 @@ static bool fetch_page(struct core_ctx x, uint64_t vaddr)
 }
 
 /* The line of an access's instruction, when it is another one; false: dispatch waits for it. */
-static bool fetch_line(struct core_ctx x, uint64_t pc)
+static bool fetch_line(const struct core_ctx *x, uint64_t pc)
 {
-    struct core *c = x.c;
-    if (!x.p->l1i.enabled || pc >> LINE_SHIFT == c->code_line || pc >> PAGE_SHIFT != c->code_page)
+    struct core *c = x->c;
+    if (!x->p->l1i.enabled || pc >> LINE_SHIFT == c->code_line || pc >> PAGE_SHIFT != c->code_page)
         return true;
     c->code_line = pc >> LINE_SHIFT;
     enum served_by served;
@@ -218,13 +218,13 @@ static void inject(struct core *c, uint64_t vaddr, uint64_t bytes, bool store)
 enum item { ITEM_PASSED, ITEM_BLOCKED, ITEM_LATER };
 
 /* A call that MimicOS does not model: a fixed cost here, and the copies of its buffers. */
-static void local_syscall(struct core_ctx x, const struct fe_event *ev)
+static void local_syscall(const struct core_ctx *x, const struct fe_event *ev)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     c->stats.syscalls++;
     c->stats.syscalls_local++;
-    c->stats.kernel_cycles += x.p->core.syscall_cycles;
-    stall_until(c, c->slot_cycle + x.p->core.syscall_cycles + x.p->core.refill_cycles, NULL);
+    c->stats.kernel_cycles += x->p->core.syscall_cycles;
+    stall_until(c, c->slot_cycle + x->p->core.syscall_cycles + x->p->core.refill_cycles, NULL);
     inject(c, ev->a[2], ev->a[3], false);
     inject(c, ev->a[4], ev->a[5], true);
 }
@@ -250,9 +250,9 @@ static bool is_kernel_call(const struct core *c, const struct fe_event *ev)
 }
 
 /* The event at the thread's position, all instructions before it dispatched. */
-static enum item take_event(struct core_ctx x, const struct fe_event *ev, uint64_t until)
+static enum item take_event(const struct core_ctx *x, const struct fe_event *ev, uint64_t until)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     bool drained = is_kernel_call(c, ev) || ev->type == FE_SYSCALL || ev->type == FE_THREAD_EXIT;
     if (drained && !drain(x))
         return ITEM_BLOCKED;
@@ -298,9 +298,9 @@ static enum item take_event(struct core_ctx x, const struct fe_event *ev, uint64
 
 /* ---- accesses --------------------------------------------------------------------------------- */
 
-static enum item take_access(struct core_ctx x, const struct access_rec *r, bool kernel, uint64_t until)
+static enum item take_access(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t until)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     if ((r->flags & (ACC_LOCK | ACC_FENCE)) && r->gap != 0 && !drain(x))
         return ITEM_BLOCKED;
     if (!make_room(x, r->flags & ACC_STORE))
@@ -316,10 +316,10 @@ static enum item take_access(struct core_ctx x, const struct access_rec *r, bool
 
 /* ---- the stream ------------------------------------------------------------------------------- */
 
-static const struct fe_block *block_of(struct core_ctx x)
+static const struct fe_block *block_of(const struct core_ctx *x)
 {
-    struct core_host *h = x.cfg->host;
-    struct core *c = x.c;
+    struct core_host *h = x->cfg->host;
+    struct core *c = x->c;
     if (h->loaded && h->thread == c->thread && h->block_no == c->pos.block)
         return &h->block;
     enum err e = h->fe->ops->load(h->fe, c->thread, c->pos.block, &h->block);
@@ -333,14 +333,14 @@ static const struct fe_block *block_of(struct core_ctx x)
 }
 
 /* Dispatches user instructions up to `offset` after the last access; true: all. */
-static bool reach(struct core_ctx x, uint64_t offset)
+static bool reach(const struct core_ctx *x, uint64_t offset)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     if (offset <= c->pos.gap_done)
         return true;
     uint64_t n = offset - c->pos.gap_done;
-    if (x.cfg->instruction_limit != 0) {
-        uint64_t left = x.cfg->instruction_limit - c->pos.ninstr;
+    if (x->cfg->instruction_limit != 0) {
+        uint64_t left = x->cfg->instruction_limit - c->pos.ninstr;
         if (n > left)
             n = left;
     }
@@ -351,17 +351,53 @@ static bool reach(struct core_ctx x, uint64_t offset)
     return left == 0;
 }
 
-static void tell_warm(struct core_ctx x)
+static void tell_warm(const struct core_ctx *x)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     c->warm_told = 1;
     core_tell_control(x, CTRL_WARM, c->pos.ninstr, u64_max(c->slot_cycle, c->touch));
 }
 
-/* One step of the thread. */
-static enum item step(struct core_ctx x, uint64_t until)
+/*
+ * The common case, without the questions of a whole step: accesses up to the next event, while
+ * nothing limits, warms up, injects or fetches lines. Stops (ITEM_PASSED) where the whole step must
+ * look.
+ */
+static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b, uint64_t until)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
+    uint32_t end = c->pos.ev < b->nev ? b->ev[c->pos.ev].pos : b->nacc;
+    while (c->pos.acc < end) {
+        const struct access_rec *r = &b->acc[c->pos.acc];
+        if (r->flags & (ACC_LOCK | ACC_FENCE))
+            return ITEM_PASSED;
+        if (c->pos.gap_done < r->gap) {
+            uint64_t n = r->gap - c->pos.gap_done;
+            uint64_t left = dispatch_instructions(x, n);
+            n -= left;
+            c->stats.instructions += n;
+            c->pos.ninstr += n;
+            c->pos.gap_done += (uint32_t)n;
+            if (left != 0)
+                return ITEM_BLOCKED;
+        }
+        if (!make_room(x, r->flags & ACC_STORE))
+            return ITEM_BLOCKED;
+        if (!act_at(x, u64_max(c->last_cycle, c->touch), u64_min(until, c->fault_at)))
+            return ITEM_LATER;
+        core_access_dispatch(x, r, false, c->touch);
+        if (c->nwakes > 0 || c->nfaulted > 0)
+            core_run_wakes(x);
+        c->pos.acc++;
+        c->pos.gap_done = 0;
+    }
+    return ITEM_PASSED;
+}
+
+/* One step of the thread. */
+static enum item step(const struct core_ctx *x, uint64_t until)
+{
+    struct core *c = x->c;
     if (injecting(c)) {
         struct access_rec r = next_injected(c);
         if (c->inject.gap_done < r.gap) {
@@ -379,17 +415,22 @@ static enum item step(struct core_ctx x, uint64_t until)
         return i;
     }
     const struct fe_block *b = block_of(x);
+    if (x->cfg->plain) {
+        enum item i = run_accesses(x, b, until);
+        if (i != ITEM_PASSED)
+            return i;
+    }
     bool event = c->pos.ev < b->nev && b->ev[c->pos.ev].pos <= c->pos.acc;
     bool access = !event && c->pos.acc < b->nacc;
     uint64_t goal = event ? b->ev[c->pos.ev].instr_off : access ? b->acc[c->pos.acc].gap : b->tail_gap;
     if (!reach(x, goal))
         return ITEM_BLOCKED;
-    if (x.cfg->instruction_limit != 0 && c->pos.ninstr >= x.cfg->instruction_limit) {
+    if (x->cfg->instruction_limit != 0 && c->pos.ninstr >= x->cfg->instruction_limit) {
         c->limit_hit = 1;
         c->run = RUN_ENDING;
         return ITEM_PASSED;
     }
-    if (x.cfg->warmup != 0 && !c->warm_told && c->pos.ninstr >= x.cfg->warmup) {
+    if (x->cfg->warmup != 0 && !c->warm_told && c->pos.ninstr >= x->cfg->warmup) {
         if (!act_at(x, u64_max(c->slot_cycle, c->touch), until))
             return ITEM_LATER;
         tell_warm(x);
@@ -398,7 +439,7 @@ static enum item step(struct core_ctx x, uint64_t until)
         return take_event(x, &b->ev[c->pos.ev], until);
     if (access) {
         const struct access_rec *r = &b->acc[c->pos.acc];
-        if (r->gap != 0 && x.p->l1i.enabled) {
+        if (r->gap != 0 && x->p->l1i.enabled) {
             if (!act_at(x, u64_max(c->last_cycle, c->touch), u64_min(until, c->fault_at)))
                 return ITEM_LATER;
             if (!fetch_line(x, b->pcs[r->pc_id]))
@@ -422,9 +463,9 @@ static enum item step(struct core_ctx x, uint64_t until)
 }
 
 /* The thread's stream is over: everything older completes, then the kernel hears of it. */
-static enum item end_thread(struct core_ctx x, uint64_t until)
+static enum item end_thread(const struct core_ctx *x, uint64_t until)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     if (!drain(x))
         return ITEM_BLOCKED;
     uint64_t at = u64_max(c->slot_cycle, c->touch);
@@ -435,9 +476,9 @@ static enum item end_thread(struct core_ctx x, uint64_t until)
 }
 
 /* The page of the next instruction has no translation: precise, like any fault. */
-static enum item raise_ifetch_fault(struct core_ctx x, uint64_t until)
+static enum item raise_ifetch_fault(const struct core_ctx *x, uint64_t until)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     if (!drain(x))
         return ITEM_BLOCKED;
     uint64_t at = u64_max(c->slot_cycle, c->touch);
@@ -448,18 +489,18 @@ static enum item raise_ifetch_fault(struct core_ctx x, uint64_t until)
     return ITEM_BLOCKED;
 }
 
-static void raise_oldest_fault(struct core_ctx x)
+static void raise_oldest_fault(const struct core_ctx *x)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     const struct inflight *e = core_window(c, c->fault_no);
     uint64_t at = u64_max(c->fault_at, c->touch);
     act_at(x, at, CYCLE_UNKNOWN);
     core_raise_fault(x, e->vaddr, e->flags & ACC_STORE ? KF_WRITE : 0, at);
 }
 
-uint64_t core_dispatch(struct core_ctx x, uint64_t until)
+uint64_t core_dispatch(const struct core_ctx *x, uint64_t until)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     while (c->run == RUN_USER || c->run == RUN_ENDING) {
         enum item i = c->ifetch_fault       ? raise_ifetch_fault(x, until)
                       : c->ifetch_wait != 0 ? ITEM_BLOCKED

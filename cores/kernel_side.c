@@ -25,11 +25,11 @@ SAME_EVENT(SYSCALL)
 _Static_assert((int)FE_FORK == (int)KCALL_FORK && (int)FE_EXEC == (int)KCALL_EXEC, "event numbers agree");
 
 /* A request that leaves at cycle `at`, after the exception entry. */
-static void tell_kernel(struct core_ctx x, uint16_t type, unsigned flags, uint64_t at,
+static void tell_kernel(const struct core_ctx *x, uint16_t type, unsigned flags, uint64_t at,
                         const uint64_t a[4])
 {
-    lp_send(x.lp, x.cfg->kernel_lp, time_of(x.cfg, at) + x.cfg->kernel_entry_fs, MSG_TYPE(type, flags),
-            x.c->thread, a[0], a[1], a[2], a[3]);
+    lp_send(x->lp, x->cfg->kernel_lp, time_of(x->cfg, at) + x->cfg->kernel_entry_fs, MSG_TYPE(type, flags),
+            x->c->thread, a[0], a[1], a[2], a[3]);
 }
 
 static void enter_kernel(struct core *c, uint64_t at)
@@ -39,9 +39,9 @@ static void enter_kernel(struct core *c, uint64_t at)
     c->kernel_since = at;
 }
 
-static void send_position(struct core_ctx x, uint64_t at)
+static void send_position(const struct core_ctx *x, uint64_t at)
 {
-    const struct position *p = &x.c->pos;
+    const struct position *p = &x->c->pos;
     const uint64_t a[4] = {p->block, (uint64_t)p->acc << 32 | p->ev, (uint64_t)p->br << 32 | p->gap_done,
                            p->ninstr};
     tell_kernel(x, K_POS, 0, at, a);
@@ -54,9 +54,9 @@ static struct position position_of(const struct msg *m)
                              .ninstr = m->a[3]};
 }
 
-void core_raise_fault(struct core_ctx x, uint64_t vaddr, unsigned flags, uint64_t at)
+void core_raise_fault(const struct core_ctx *x, uint64_t vaddr, unsigned flags, uint64_t at)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     core_drop_page(x, vaddr);
     c->stats.faults++;
     c->in_fault = 1;
@@ -65,10 +65,10 @@ void core_raise_fault(struct core_ctx x, uint64_t vaddr, unsigned flags, uint64_
     tell_kernel(x, K_FAULT, 0, at, (const uint64_t[4]){vaddr, flags, 0, 0});
 }
 
-void core_call_kernel(struct core_ctx x, const struct fe_event *ev, uint64_t at)
+void core_call_kernel(const struct core_ctx *x, const struct fe_event *ev, uint64_t at)
 {
-    x.c->stats.syscalls += ev->type != FE_MAP_MARK;
-    enter_kernel(x.c, at);
+    x->c->stats.syscalls += ev->type != FE_MAP_MARK;
+    enter_kernel(x->c, at);
     send_position(x, at);
     if (ev->type == FE_MAP_MARK) {
         tell_kernel(x, K_MARK, 1, at, (const uint64_t[4]){ev->a[0], 0, 0, 0});
@@ -79,26 +79,26 @@ void core_call_kernel(struct core_ctx x, const struct fe_event *ev, uint64_t at)
     tell_kernel(x, K_CALL, ev->type, at, ev->a);
 }
 
-void core_passed_mark(struct core_ctx x, uint64_t order, uint64_t at)
+void core_passed_mark(const struct core_ctx *x, uint64_t order, uint64_t at)
 {
     tell_kernel(x, K_MARK, 0, at, (const uint64_t[4]){order, 0, 0, 0});
 }
 
-void core_report_ad(struct core_ctx x, uint64_t entry_paddr, uint64_t bits)
+void core_report_ad(const struct core_ctx *x, uint64_t entry_paddr, uint64_t bits)
 {
-    x.c->stats.ad_updates++;
-    tell_kernel(x, K_AD, 0, x.c->touch, (const uint64_t[4]){entry_paddr, bits, 0, 0});
+    x->c->stats.ad_updates++;
+    tell_kernel(x, K_AD, 0, x->c->touch, (const uint64_t[4]){entry_paddr, bits, 0, 0});
 }
 
-void core_tell_control(struct core_ctx x, uint16_t type, uint64_t a0, uint64_t at)
+void core_tell_control(const struct core_ctx *x, uint16_t type, uint64_t a0, uint64_t at)
 {
-    lp_send(x.lp, x.cfg->control_lp, time_of(x.cfg, at) + x.cfg->control_latency_fs, type, x.c->thread, a0,
-            x.c->limit_hit, 0, 0);
+    lp_send(x->lp, x->cfg->control_lp, time_of(x->cfg, at) + x->cfg->control_latency_fs, type, x->c->thread, a0,
+            x->c->limit_hit, 0, 0);
 }
 
-void core_thread_exit(struct core_ctx x, uint64_t wake_id, uint64_t at)
+void core_thread_exit(const struct core_ctx *x, uint64_t wake_id, uint64_t at)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     core_tell_control(x, CTRL_THREAD_DONE, c->pos.ninstr, at);
     enter_kernel(c, at);
     send_position(x, at);
@@ -107,9 +107,9 @@ void core_thread_exit(struct core_ctx x, uint64_t wake_id, uint64_t at)
 
 /* ---- answers ---------------------------------------------------------------------------------- */
 
-static void restart_slots(struct core_ctx x, uint64_t cycles)
+static void restart_slots(const struct core_ctx *x, uint64_t cycles)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     uint64_t at = u64_max(c->slot_cycle, c->touch) + cycles;
     c->slot_cycle = at;
     c->last_cycle = at;
@@ -124,15 +124,15 @@ static void count_idle(struct core *c)
     }
 }
 
-static void resume(struct core_ctx x, const struct msg *m)
+static void resume(const struct core_ctx *x, const struct msg *m)
 {
-    struct core *c = x.c;
-    SIM_ASSERT(c->run == RUN_KERNEL, "core %u resumed in state %u", x.lp->instance, c->run);
+    struct core *c = x->c;
+    SIM_ASSERT(c->run == RUN_KERNEL, "core %u resumed in state %u", x->lp->instance, c->run);
     uint64_t cycles = c->touch - c->kernel_since;
     c->stats.kernel_cycles += cycles;
     c->map_order = u64_max(c->map_order, m->a[1]);
     c->run = c->resume_run;
-    restart_slots(x, x.p->core.refill_cycles);
+    restart_slots(x, x->p->core.refill_cycles);
     if (c->in_fault) {
         c->in_fault = 0;
         c->stats.fault_cycles += cycles;
@@ -141,11 +141,11 @@ static void resume(struct core_ctx x, const struct msg *m)
     }
 }
 
-static void switch_thread(struct core_ctx x, const struct msg *m)
+static void switch_thread(const struct core_ctx *x, const struct msg *m)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     SIM_ASSERT(c->run == RUN_KERNEL || c->run == RUN_IDLE, "core %u switched in state %u",
-               x.lp->instance, c->run);
+               x->lp->instance, c->run);
     if (c->run == RUN_KERNEL)
         c->stats.kernel_cycles += c->touch - c->kernel_since;
     count_idle(c);
@@ -158,15 +158,15 @@ static void switch_thread(struct core_ctx x, const struct msg *m)
     c->map_order = m->a[3];
     c->code_page = c->code_line = UINT64_MAX;
     c->limit_hit = 0;
-    c->warm_told = x.cfg->warmup != 0 && c->pos.ninstr >= x.cfg->warmup;
-    x.cfg->host->loaded = false;
+    c->warm_told = x->cfg->warmup != 0 && c->pos.ninstr >= x->cfg->warmup;
+    x->cfg->host->loaded = false;
     core_window_reset(x);
-    restart_slots(x, x.p->core.refill_cycles);
+    restart_slots(x, x->p->core.refill_cycles);
 }
 
-static void go_idle(struct core_ctx x)
+static void go_idle(const struct core_ctx *x)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     if (c->run == RUN_KERNEL)
         c->stats.kernel_cycles += c->touch - c->kernel_since;
     if (c->run != RUN_IDLE) {
@@ -177,26 +177,26 @@ static void go_idle(struct core_ctx x)
 }
 
 /* Time taken from the running thread; a core in the kernel or asleep takes it beside. */
-static void steal(struct core_ctx x, simtime_t cost)
+static void steal(const struct core_ctx *x, simtime_t cost)
 {
-    struct core *c = x.c;
-    uint64_t cycles = cycle_of(x.cfg, cost);
+    struct core *c = x->c;
+    uint64_t cycles = cycle_of(x->cfg, cost);
     if (c->run != RUN_USER && c->run != RUN_ENDING)
         return;
     c->stats.interrupt_cycles += cycles;
     restart_slots(x, cycles);
 }
 
-static void shoot_down(struct core_ctx x, const struct msg *m)
+static void shoot_down(const struct core_ctx *x, const struct msg *m)
 {
-    x.c->stats.shootdowns++;
+    x->c->stats.shootdowns++;
     core_flush(x, m->a[0], m->a[1], (uint32_t)m->a[2]);
     steal(x, (simtime_t)m->arg * FS_PER_NS);
-    lp_send(x.lp, x.cfg->kernel_lp, x.lp->now + x.cfg->kernel_entry_fs, K_FLUSHED, x.c->thread, m->a[3], 0, 0,
+    lp_send(x->lp, x->cfg->kernel_lp, x->lp->now + x->cfg->kernel_entry_fs, K_FLUSHED, x->c->thread, m->a[3], 0, 0,
             0);
 }
 
-void core_handle_kernel(struct core_ctx x, const struct msg *m)
+void core_handle_kernel(const struct core_ctx *x, const struct msg *m)
 {
     switch (m->type) {
     case K_SEG:
@@ -207,7 +207,7 @@ void core_handle_kernel(struct core_ctx x, const struct msg *m)
         resume(x, m);
         break;
     case K_SWITCH_POS:
-        x.c->next_thread_pos = position_of(m);
+        x->c->next_thread_pos = position_of(m);
         break;
     case K_SWITCH:
         switch_thread(x, m);
@@ -219,10 +219,10 @@ void core_handle_kernel(struct core_ctx x, const struct msg *m)
         shoot_down(x, m);
         break;
     case K_INTERRUPT:
-        x.c->stats.interrupts++;
+        x->c->stats.interrupts++;
         steal(x, m->a[0]);
         break;
     default:
-        SIM_ASSERT(false, "core %u: unknown message %u", x.lp->instance, m->type);
+        SIM_ASSERT(false, "core %u: unknown message %u", x->lp->instance, m->type);
     }
 }

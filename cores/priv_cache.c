@@ -48,30 +48,30 @@ static uint64_t *wb_slot(struct core *c, uint32_t i)
     return (uint64_t *)core_at(c, c->at.wb_queue) + (c->wb_queue_head + i) % c->wb_queue_size;
 }
 
-static void send_writeback(struct core_ctx x, uint64_t line_and_kind)
+static void send_writeback(const struct core_ctx *x, uint64_t line_and_kind)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     uint64_t line = line_and_kind & ~(LINE_BYTES - 1);
-    uint32_t slice = llc_slice_of((paddr_t){line}, x.cfg->nslices);
-    simtime_t t = time_of(x.cfg, c->touch + core_min_request_cycles(x.p)) +
-                  noc_core_slice_fs(x.cfg->noc, x.lp->instance, slice);
-    lp_send(x.lp, x.cfg->first_slice_lp + slice, t,
+    uint32_t slice = llc_slice_of((paddr_t){line}, x->cfg->nslices);
+    simtime_t t = time_of(x->cfg, c->touch + core_min_request_cycles(x->p)) +
+                  noc_core_slice_fs(x->cfg->noc, x->lp->instance, slice);
+    lp_send(x->lp, x->cfg->first_slice_lp + slice, t,
             MSG_TYPE(MEM_WRITEBACK, line_and_kind & LINE_KIND_MASK), 0, line, 0, 0, 0);
     c->wbs_out++;
     c->writebacks_sent++;
     c->stats.l2_writebacks++;
 }
 
-static void write_back(struct core_ctx x, uint64_t line, uint64_t data)
+static void write_back(const struct core_ctx *x, uint64_t line, uint64_t data)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     uint64_t entry = line | (data & LINE_KIND_MASK);
-    if (c->wb_queue_n == 0 && c->wbs_out < x.p->l2.wb_buffers) {
+    if (c->wb_queue_n == 0 && c->wbs_out < x->p->l2.wb_buffers) {
         send_writeback(x, entry);
         return;
     }
     SIM_ASSERT(c->wb_queue_n < c->wb_queue_size, "core %u: %u write-backs wait; raise l2.wb_buffers",
-               x.lp->instance, c->wb_queue_n);
+               x->lp->instance, c->wb_queue_n);
     *wb_slot(c, c->wb_queue_n++) = entry;
 }
 
@@ -83,9 +83,9 @@ static void count_kind(struct core *c, uint64_t data, int n)
         c->stats.l2_pt_lines += (uint64_t)(int64_t)n;
 }
 
-static void fill_l2(struct core_ctx x, uint64_t line, uint64_t data)
+static void fill_l2(const struct core_ctx *x, uint64_t line, uint64_t data)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     struct sarray *a = l2(c);
     if (a->nways == 0) {
         if (data & LINE_DIRTY)
@@ -108,9 +108,9 @@ static void fill_l2(struct core_ctx x, uint64_t line, uint64_t data)
     count_kind(c, data, 1);
 }
 
-static void fill_l1d(struct core_ctx x, uint64_t line, uint64_t data)
+static void fill_l1d(const struct core_ctx *x, uint64_t line, uint64_t data)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     struct sarray *a = l1d(c);
     c->last_line = UINT64_MAX;
     if (a->nways == 0) {
@@ -129,9 +129,9 @@ static void fill_l1d(struct core_ctx x, uint64_t line, uint64_t data)
     sarray_fill(a, set, way, line, data);
 }
 
-static void fill_l1i(struct core_ctx x, uint64_t line)
+static void fill_l1i(const struct core_ctx *x, uint64_t line)
 {
-    struct sarray *a = l1i(x.c);
+    struct sarray *a = l1i(x->c);
     if (a->nways == 0)
         return;
     uint32_t set = set_of(a, line);
@@ -163,44 +163,53 @@ static uint32_t *miss_queue_slot(struct core *c, uint32_t i)
     return (uint32_t *)core_at(c, c->at.miss_queue) + (c->miss_queue_head + i) % c->miss_size;
 }
 
-static struct miss *find_miss(struct core *c, uint64_t line, bool code, uint32_t *idx_out)
+static inline uint32_t *miss_bucket(struct core *c, uint64_t line)
 {
-    struct miss *m = core_miss(c, 0);
-    for (uint32_t i = 0, left = c->nmisses; left > 0; i++) {
-        if (m[i].state == MISS_FREE)
-            continue;
-        left--;
-        if (m[i].line == line && (m[i].kind == LINE_CODE) == code) {
-            *idx_out = i;
-            return &m[i];
-        }
+    return &c->miss_bucket[(line >> LINE_SHIFT ^ line >> (LINE_SHIFT + 6)) % MISS_BUCKETS];
+}
+
+static struct miss *find_miss(struct core *c, uint64_t line, bool code)
+{
+    for (uint32_t i = *miss_bucket(c, line); i != 0;) {
+        struct miss *m = core_miss(c, i - 1);
+        if (m->line == line && (m->kind == LINE_CODE) == code)
+            return m;
+        i = m->hash_next;
     }
     return NULL;
 }
 
-static bool may_send(const struct core_ctx x)
+static void unhash_miss(struct core *c, uint32_t idx)
 {
-    return x.c->nsent_data < x.p->l1d.mshrs && x.c->wb_queue_n == 0;
+    uint32_t *link = miss_bucket(c, core_miss(c, idx)->line);
+    while (*link != idx + 1)
+        link = &core_miss(c, *link - 1)->hash_next;
+    *link = core_miss(c, idx)->hash_next;
 }
 
-static void send_miss(struct core_ctx x, uint32_t idx, uint64_t start)
+static bool may_send(const struct core_ctx *x)
 {
-    struct core *c = x.c;
+    return x->c->nsent_data < x->p->l1d.mshrs && x->c->wb_queue_n == 0;
+}
+
+static void send_miss(const struct core_ctx *x, uint32_t idx, uint64_t start)
+{
+    struct core *c = x->c;
     struct miss *m = core_miss(c, idx);
-    uint32_t slice = llc_slice_of((paddr_t){m->line}, x.cfg->nslices);
-    simtime_t t = time_of(x.cfg, start + core_min_request_cycles(x.p)) +
-                  noc_core_slice_fs(x.cfg->noc, x.lp->instance, slice);
+    uint32_t slice = llc_slice_of((paddr_t){m->line}, x->cfg->nslices);
+    simtime_t t = time_of(x->cfg, start + core_min_request_cycles(x->p)) +
+                  noc_core_slice_fs(x->cfg->noc, x->lp->instance, slice);
     m->state = MISS_SENT;
     m->sent_at = start;
     c->nsent_data++;
     c->requests_sent++;
-    lp_send(x.lp, x.cfg->first_slice_lp + slice, t,
+    lp_send(x->lp, x->cfg->first_slice_lp + slice, t,
             MSG_TYPE(MEM_READ, m->kind | (m->for_write ? MEM_FOR_WRITE : 0u)), idx, m->line, 0, 0, 0);
 }
 
-static void push_waiter(struct core_ctx x, struct miss *m, waiter_t who)
+static void push_waiter(const struct core_ctx *x, struct miss *m, waiter_t who)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     switch (waiter_kind(who)) {
     case WAIT_LOAD:
         core_window(c, waiter_idx(who))->next_waiter = m->waiters;
@@ -222,16 +231,17 @@ static void push_waiter(struct core_ctx x, struct miss *m, waiter_t who)
     m->waiters = who;
 }
 
-static void start_miss(struct core_ctx x, uint64_t line, enum line_kind kind, bool write,
+static void start_miss(const struct core_ctx *x, uint64_t line, enum line_kind kind, bool write,
                        uint64_t start, waiter_t who)
 {
-    struct core *c = x.c;
-    SIM_ASSERT(c->nmiss_free > 0, "core %u: no place for a miss of line %llx", x.lp->instance,
+    struct core *c = x->c;
+    SIM_ASSERT(c->nmiss_free > 0, "core %u: no place for a miss of line %llx", x->lp->instance,
                (unsigned long long)line);
     uint32_t idx = ((uint32_t *)core_at(c, c->at.miss_free))[--c->nmiss_free];
     struct miss *m = core_miss(c, idx);
     *m = (struct miss){.line = line, .start = start, .state = MISS_QUEUED, .kind = (uint8_t)kind,
-                       .for_write = write};
+                       .for_write = write, .hash_next = *miss_bucket(c, line)};
+    *miss_bucket(c, line) = idx + 1;
     c->nmisses++;
     push_waiter(x, m, who);
     if (c->miss_queue_n == 0 && may_send(x)) {
@@ -242,9 +252,9 @@ static void start_miss(struct core_ctx x, uint64_t line, enum line_kind kind, bo
     *miss_queue_slot(c, c->miss_queue_n++) = idx;
 }
 
-static void send_queued(struct core_ctx x)
+static void send_queued(const struct core_ctx *x)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     while (c->miss_queue_n > 0 && may_send(x)) {
         uint32_t idx = *miss_queue_slot(c, 0);
         c->miss_queue_head = (c->miss_queue_head + 1) % c->miss_size;
@@ -255,12 +265,11 @@ static void send_queued(struct core_ctx x)
 
 /* ---- the access ------------------------------------------------------------------------------- */
 
-static uint64_t access_l2(struct core_ctx x, uint64_t line, enum line_kind kind, bool write,
+static uint64_t access_l2(const struct core_ctx *x, uint64_t line, enum line_kind kind, bool write,
                           uint64_t start, waiter_t who, enum served_by *served_out)
 {
-    struct core *c = x.c;
-    uint32_t idx;
-    struct miss *m = c->nmisses ? find_miss(c, line, kind == LINE_CODE, &idx) : NULL;
+    struct core *c = x->c;
+    struct miss *m = c->nmisses ? find_miss(c, line, kind == LINE_CODE) : NULL;
     if (m != NULL) {
         c->stats.l1d_merged++;
         m->for_write |= write && m->state == MISS_QUEUED;
@@ -289,16 +298,16 @@ static uint64_t access_l2(struct core_ctx x, uint64_t line, enum line_kind kind,
     } else {
         uint64_t data = (*held & LINE_KIND_MASK) | (write ? LINE_DIRTY : 0);
         fill_l1d(x, line, data);
-        note_fill(c, line, start + x.p->l2.latency_cycles);
+        note_fill(c, line, start + x->p->l2.latency_cycles);
     }
     *served_out = SERVED_L2;
-    return x.p->l2.latency_cycles;
+    return x->p->l2.latency_cycles;
 }
 
-uint64_t core_cache_access(struct core_ctx x, uint64_t paddr, enum line_kind kind, bool write,
+uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_kind kind, bool write,
                            uint64_t start, waiter_t who, enum served_by *served_out)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     uint64_t line = paddr & ~(LINE_BYTES - 1);
     if (kind == LINE_CODE) {
         if (lookup(l1i(c), line) != NULL) {
@@ -327,7 +336,7 @@ uint64_t core_cache_access(struct core_ctx x, uint64_t paddr, enum line_kind kin
         if (write)
             *held |= LINE_DIRTY;
         *served_out = SERVED_L1;
-        uint64_t latency = x.p->l1d.latency_cycles;
+        uint64_t latency = x->p->l1d.latency_cycles;
         if (start + latency < c->fill_ready_max) {
             uint64_t ready = fill_ready(c, line);
             if (ready > start + latency)
@@ -342,17 +351,18 @@ uint64_t core_cache_access(struct core_ctx x, uint64_t paddr, enum line_kind kin
     return access_l2(x, line, kind, write, start, who, served_out);
 }
 
-void core_line_arrived(struct core_ctx x, const struct msg *msg)
+void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     uint32_t idx = msg->arg;
     struct miss *m = core_miss(c, idx);
     SIM_ASSERT(idx < c->miss_size && m->state == MISS_SENT && m->line == msg->a[0],
-               "core %u: answer for line %llx, miss %u holds %llx", x.lp->instance,
+               "core %u: answer for line %llx, miss %u holds %llx", x->lp->instance,
                (unsigned long long)msg->a[0], idx, (unsigned long long)m->line);
     c->stats.answers++;
     c->stats.miss_cycles += c->touch - m->sent_at;
     struct miss done = *m;
+    unhash_miss(c, idx);
     m->state = MISS_FREE;
     ((uint32_t *)core_at(c, c->at.miss_free))[c->nmiss_free++] = idx;
     c->nmisses--;
@@ -394,13 +404,13 @@ void core_line_arrived(struct core_ctx x, const struct msg *msg)
     send_queued(x);
 }
 
-void core_wb_acked(struct core_ctx x)
+void core_wb_acked(const struct core_ctx *x)
 {
-    struct core *c = x.c;
-    SIM_ASSERT(c->wbs_out > 0, "core %u: acknowledgement without a write-back", x.lp->instance);
+    struct core *c = x->c;
+    SIM_ASSERT(c->wbs_out > 0, "core %u: acknowledgement without a write-back", x->lp->instance);
     c->wbs_out--;
     c->stats.wb_acks++;
-    while (c->wb_queue_n > 0 && c->wbs_out < x.p->l2.wb_buffers) {
+    while (c->wb_queue_n > 0 && c->wbs_out < x->p->l2.wb_buffers) {
         uint64_t entry = *wb_slot(c, 0);
         c->wb_queue_head = (c->wb_queue_head + 1) % c->wb_queue_size;
         c->wb_queue_n--;
@@ -423,9 +433,9 @@ static uint64_t drop(struct sarray *a, uint64_t line, bool *found)
     return data;
 }
 
-void core_line_invalidate(struct core_ctx x, uint64_t line, bool keep_dirty)
+void core_line_invalidate(const struct core_ctx *x, uint64_t line, bool keep_dirty)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     bool found = false, in_l2 = false;
     uint64_t data = drop(l1d(c), line, &found);
     uint64_t l2_data = drop(l2(c), line, &in_l2);
@@ -439,9 +449,9 @@ void core_line_invalidate(struct core_ctx x, uint64_t line, bool keep_dirty)
         write_back(x, line, data);
 }
 
-void core_kernel_store(struct core_ctx x, uint64_t paddr)
+void core_kernel_store(const struct core_ctx *x, uint64_t paddr)
 {
     enum served_by served;
-    x.c->stats.kernel_accesses++;
-    core_cache_access(x, paddr, LINE_PT, true, x.c->touch, waiter_make(WAIT_NOBODY, 0), &served);
+    x->c->stats.kernel_accesses++;
+    core_cache_access(x, paddr, LINE_PT, true, x->c->touch, waiter_make(WAIT_NOBODY, 0), &served);
 }

@@ -105,7 +105,7 @@ enum { QEMU_PLUGIN_CB_NO_REGS = 0, QEMU_PLUGIN_MEM_RW = 3 };
 #define SPIN_INSTRS 64u /* a loop is taken for a spin after this many instructions */
 #define SPIN_LOADS 8u
 #define CLOSE_TRIES 20000u /* of 50 us */
-#define REACH 256u /* loads; a producer farther back has long answered in any core */
+#define REACH 512u /* loads; a producer farther back has long answered in any core */
 #define NO_PAGE UINT64_MAX
 #define NO_ORDER UINT64_MAX
 

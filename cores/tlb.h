@@ -17,7 +17,7 @@
 static inline struct sarray_cfg tlb_geometry(uint64_t entries, uint64_t ways, uint64_t repl,
                                              uint64_t seed)
 {
-    uint64_t w = ways == 0 ? entries : ways;
+    uint64_t w = entries == 0 ? 0 : ways == 0 ? entries : ways;
     return (struct sarray_cfg){.nsets = (uint32_t)(w ? entries / w : 0), .nways = (uint32_t)w,
                                .repl = (enum repl_kind)repl, .seed = seed};
 }
@@ -37,7 +37,7 @@ static inline uint32_t tlb_set(const struct sarray *a, uint64_t vaddr, unsigned 
 /* Payload of the entry for `vaddr`, or NULL; a hit counts as a use. */
 static inline uint64_t *tlb_lookup(struct sarray *a, uint32_t asid, uint64_t vaddr, unsigned shift)
 {
-    if (a->nways == 0)
+    if (a->nused == 0) /* not there, or never filled */
         return NULL;
     uint32_t set = tlb_set(a, vaddr, shift);
     int way = sarray_find(a, set, tlb_tag(asid, vaddr, shift));

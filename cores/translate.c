@@ -32,27 +32,27 @@ static struct sarray *l1_of(struct core *c, bool exec, unsigned shift)
     return shift == PAGE_SHIFT_2M ? array_at(c, c->at.l1d2m) : array_at(c, c->at.l1d1g);
 }
 
-static struct sarray *stlb_of(struct core_ctx x, unsigned shift)
+static struct sarray *stlb_of(const struct core_ctx *x, unsigned shift)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     struct sarray *own_1g = array_at(c, c->at.stlb1g);
     if (shift != PAGE_SHIFT_1G)
         return array_at(c, c->at.stlb);
-    return own_1g->nways != 0 || !x.p->stlb.share_1g ? own_1g : array_at(c, c->at.stlb);
+    return own_1g->nways != 0 || !x->p->stlb.share_1g ? own_1g : array_at(c, c->at.stlb);
 }
 
-static void fill_l1(struct core_ctx x, bool exec, uint32_t asid, uint64_t vaddr, unsigned shift,
+static void fill_l1(const struct core_ctx *x, bool exec, uint32_t asid, uint64_t vaddr, unsigned shift,
                     uint64_t payload)
 {
-    x.c->last_page = UINT64_MAX;
-    tlb_fill(l1_of(x.c, exec, shift), asid, vaddr, shift, payload);
+    x->c->last_page = UINT64_MAX;
+    tlb_fill(l1_of(x->c, exec, shift), asid, vaddr, shift, payload);
 }
 
 /* ---- walks ------------------------------------------------------------------------------------ */
 
-static void count_ref(struct core_ctx x, enum served_by served, uint64_t cycles)
+static void count_ref(const struct core_ctx *x, enum served_by served, uint64_t cycles)
 {
-    struct core_stats *s = &x.c->stats;
+    struct core_stats *s = &x->c->stats;
     s->walk_refs++;
     switch (served) {
     case SERVED_L1:
@@ -94,20 +94,20 @@ static struct xlate result_of(const struct walk *w, uint64_t vaddr)
 }
 
 /* The leaf is read: sets accessed and dirty bits the first time. */
-static void set_ad_bits(struct core_ctx x, struct walk *w, uint64_t pte)
+static void set_ad_bits(const struct core_ctx *x, struct walk *w, uint64_t pte)
 {
     uint64_t bits = PTE_ACCESSED | (w->write ? PTE_DIRTY : 0);
     if ((pte & bits) == bits)
         return;
     w->pte_flags |= bits;
-    if (x.p->ptw.ref_cycles == 0)
+    if (x->p->ptw.ref_cycles == 0)
         core_kernel_store(x, w->entry);
     core_report_ad(x, w->entry, bits & ~pte);
 }
 
-static void end_walk(struct core_ctx x, struct walk *w, enum walk_result result)
+static void end_walk(const struct core_ctx *x, struct walk *w, enum walk_result result)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     struct core_stats *s = &c->stats;
     w->result = (uint8_t)result;
     w->state = WALK_IDLE;
@@ -138,10 +138,10 @@ static void end_walk(struct core_ctx x, struct walk *w, enum walk_result result)
 }
 
 /* The entry at w->entry is here; true: the walk has ended. */
-static bool take_entry(struct core_ctx x, struct walk *w)
+static bool take_entry(const struct core_ctx *x, struct walk *w)
 {
-    struct core *c = x.c;
-    uint64_t pte = ptmem_read(x.cfg->ptmem, (paddr_t){w->entry}, x.lp->now);
+    struct core *c = x->c;
+    uint64_t pte = ptmem_read(x->cfg->ptmem, (paddr_t){w->entry}, x->lp->now);
     if (!pte_present(pte)) {
         end_walk(x, w, WALK_FAULT);
         return true;
@@ -167,14 +167,14 @@ static bool take_entry(struct core_ctx x, struct walk *w)
 }
 
 /* Reads entries until the walk ends (true) or has to wait for a line (false). */
-static bool run_walk(struct core_ctx x, uint32_t idx)
+static bool run_walk(const struct core_ctx *x, uint32_t idx)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     struct walk *w = &c->walks[idx];
     for (;;) {
         w->entry = radix_entry_paddr(c->levels, w->level, (paddr_t){w->table}, (vaddr_t){w->vaddr}).v;
         enum served_by served = SERVED_L1;
-        uint64_t cycles = x.p->ptw.ref_cycles;
+        uint64_t cycles = x->p->ptw.ref_cycles;
         if (cycles == 0)
             cycles = core_cache_access(x, w->entry, LINE_PT, false, w->time,
                                        waiter_make(WAIT_WALK, idx), &served);
@@ -188,9 +188,9 @@ static bool run_walk(struct core_ctx x, uint32_t idx)
 }
 
 /* Puts a walk on walker `idx` at cycle `start`; true: it has ended already. */
-static bool start_walk(struct core_ctx x, uint32_t idx, const struct walk_request *r, uint64_t start)
+static bool start_walk(const struct core_ctx *x, uint32_t idx, const struct walk_request *r, uint64_t start)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     struct walk *w = &c->walks[idx];
     *w = (struct walk){.vaddr = r->vaddr, .asked = r->asked, .start = start, .waiters = r->waiters,
                        .asid = r->asid, .state = WALK_ACTIVE, .write = r->write, .exec = r->exec,
@@ -206,8 +206,8 @@ static bool start_walk(struct core_ctx x, uint32_t idx, const struct walk_reques
     c->stats.pwc_pdpt_hits += hit == 3;
     c->stats.pwc_pml4_hits += hit == 4;
     c->stats.pwc_pml5_hits += hit == 5;
-    w->time = start + x.p->pwc.latency_cycles;
-    c->stats.walk_cycles_l1 += x.p->pwc.latency_cycles;
+    w->time = start + x->p->pwc.latency_cycles;
+    c->stats.walk_cycles_l1 += x->p->pwc.latency_cycles;
     return run_walk(x, idx);
 }
 
@@ -217,7 +217,7 @@ static struct walk_request *queued(struct core *c, uint32_t i)
            (c->walk_queue_head + i) % c->walk_queue_size;
 }
 
-static void release(struct core_ctx x, struct walk *w)
+static void release(const struct core_ctx *x, struct walk *w)
 {
     waiter_t who = w->waiters;
     w->waiters = 0;
@@ -225,10 +225,10 @@ static void release(struct core_ctx x, struct walk *w)
         waiter_t next = 0;
         uint64_t vaddr = w->vaddr;
         if (waiter_kind(who) == WAIT_LOAD) { /* any data access: its index is in the window */
-            next = core_window(x.c, waiter_idx(who))->next_waiter;
-            vaddr = core_window(x.c, waiter_idx(who))->vaddr;
+            next = core_window(x->c, waiter_idx(who))->next_waiter;
+            vaddr = core_window(x->c, waiter_idx(who))->vaddr;
         } else {
-            next = x.c->ifetch_next_waiter;
+            next = x->c->ifetch_next_waiter;
         }
         core_walk_released(x, who, result_of(w, vaddr));
         who = next;
@@ -236,9 +236,9 @@ static void release(struct core_ctx x, struct walk *w)
 }
 
 /* The walk on `idx` ended: tells who waited, and takes the next one from the queue. */
-static void finish(struct core_ctx x, uint32_t idx)
+static void finish(const struct core_ctx *x, uint32_t idx)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     for (;;) {
         release(x, &c->walks[idx]);
         if (c->walk_queue_n == 0)
@@ -251,9 +251,9 @@ static void finish(struct core_ctx x, uint32_t idx)
     }
 }
 
-void core_walk_data(struct core_ctx x, uint32_t idx, uint64_t at, enum served_by served)
+void core_walk_data(const struct core_ctx *x, uint32_t idx, uint64_t at, enum served_by served)
 {
-    struct walk *w = &x.c->walks[idx];
+    struct walk *w = &x->c->walks[idx];
     uint64_t arrived = u64_max(at, w->time);
     count_ref(x, served, arrived - w->time);
     w->time = arrived;
@@ -271,13 +271,13 @@ static void link_waiter(struct core *c, waiter_t who, waiter_t *head)
 }
 
 /* Misses the STLB at cycle `asked`. */
-static struct xlate walk(struct core_ctx x, uint64_t vaddr, bool write, bool exec, uint64_t asked,
+static struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t asked,
                          waiter_t who)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     uint64_t page = vaddr >> PAGE_SHIFT;
     uint32_t best = NO_INDEX;
-    for (uint32_t i = 0; i < x.p->ptw.walkers; i++) {
+    for (uint32_t i = 0; i < x->p->ptw.walkers; i++) {
         struct walk *w = &c->walks[i];
         bool same = w->vaddr >> PAGE_SHIFT == page && w->asid == c->asid && w->write >= write;
         if (w->state == WALK_ACTIVE) {
@@ -307,7 +307,7 @@ static struct xlate walk(struct core_ctx x, uint64_t vaddr, bool write, bool exe
     struct walk_request r = {.vaddr = vaddr, .asked = asked, .asid = c->asid, .write = write,
                              .exec = exec};
     if (best == NO_INDEX) {
-        SIM_ASSERT(c->walk_queue_n < c->walk_queue_size, "core %u: %u walks wait", x.lp->instance,
+        SIM_ASSERT(c->walk_queue_n < c->walk_queue_size, "core %u: %u walks wait", x->lp->instance,
                    c->walk_queue_n);
         link_waiter(c, who, &r.waiters);
         *queued(c, c->walk_queue_n++) = r;
@@ -323,9 +323,9 @@ static struct xlate walk(struct core_ctx x, uint64_t vaddr, bool write, bool exe
 /* ---- the flow --------------------------------------------------------------------------------- */
 
 /* When a translation found in a TLB at cycle `t` may be used: not before the walk that filled it ended. */
-static uint64_t usable_at(const struct core_ctx x, uint64_t vaddr, uint64_t t)
+static uint64_t usable_at(const struct core_ctx *x, uint64_t vaddr, uint64_t t)
 {
-    const struct core *c = x.c;
+    const struct core *c = x->c;
     if (t >= c->walked_until)
         return t;
     for (uint32_t i = 0; i < FILL_RING; i++)
@@ -336,13 +336,13 @@ static uint64_t usable_at(const struct core_ctx x, uint64_t vaddr, uint64_t t)
 }
 
 /* A store to a page that the TLB holds as clean: the entry's dirty bit is set by an assist. */
-static uint64_t dirty_assist(struct core_ctx x, uint64_t vaddr, uint64_t *payload, uint64_t t)
+static uint64_t dirty_assist(const struct core_ctx *x, uint64_t vaddr, uint64_t *payload, uint64_t t)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     uint64_t table = c->root;
     for (unsigned level = c->levels;; level--) {
         paddr_t entry = radix_entry_paddr(c->levels, level, (paddr_t){table}, (vaddr_t){vaddr});
-        uint64_t pte = ptmem_read(x.cfg->ptmem, entry, x.lp->now);
+        uint64_t pte = ptmem_read(x->cfg->ptmem, entry, x->lp->now);
         if (!pte_present(pte))
             return t; /* unmapped meanwhile; the flush is on its way */
         if (!pte_is_leaf(level, pte)) {
@@ -353,10 +353,10 @@ static uint64_t dirty_assist(struct core_ctx x, uint64_t vaddr, uint64_t *payloa
         if (pte & PTE_DIRTY)
             return t;
         c->stats.dirty_assists++;
-        if (x.p->ptw.ref_cycles == 0)
+        if (x->p->ptw.ref_cycles == 0)
             core_kernel_store(x, entry.v);
         core_report_ad(x, entry.v, PTE_ACCESSED | PTE_DIRTY);
-        return t + x.p->ptw.dirty_assist_cycles;
+        return t + x->p->ptw.dirty_assist_cycles;
     }
 }
 
@@ -377,11 +377,11 @@ static inline struct hit probe_l1(struct core *c, uint64_t vaddr, bool exec)
     return (struct hit){p, PAGE_SHIFT_1G};
 }
 
-static struct hit probe_stlb(struct core_ctx x, uint64_t vaddr)
+static struct hit probe_stlb(const struct core_ctx *x, uint64_t vaddr)
 {
     static const unsigned shifts[] = {PAGE_SHIFT, PAGE_SHIFT_2M, PAGE_SHIFT_1G};
     for (unsigned i = 0; i < 3; i++) {
-        uint64_t *p = tlb_lookup(stlb_of(x, shifts[i]), x.c->asid, vaddr, shifts[i]);
+        uint64_t *p = tlb_lookup(stlb_of(x, shifts[i]), x->c->asid, vaddr, shifts[i]);
         if (p != NULL)
             return (struct hit){p, shifts[i]};
     }
@@ -392,15 +392,15 @@ static struct hit probe_stlb(struct core_ctx x, uint64_t vaddr)
  * Everything free: the TLB arrays only save this host the lookup in the tables, nothing is charged
  * or counted.
  */
-static struct xlate translate_free(struct core_ctx x, uint64_t vaddr, bool write, bool exec, uint64_t t)
+static struct xlate translate_free(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t t)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     struct hit h = probe_l1(c, vaddr, exec);
     if (h.payload == NULL || !permits(*h.payload, write, exec)) {
         uint64_t table = c->root;
         for (unsigned level = c->levels;; level--) {
             paddr_t entry = radix_entry_paddr(c->levels, level, (paddr_t){table}, (vaddr_t){vaddr});
-            uint64_t pte = ptmem_read(x.cfg->ptmem, entry, x.lp->now);
+            uint64_t pte = ptmem_read(x->cfg->ptmem, entry, x->lp->now);
             if (!pte_present(pte))
                 return (struct xlate){.status = XLATE_FAULT, .time = t};
             if (!pte_is_leaf(level, pte)) {
@@ -420,15 +420,15 @@ static struct xlate translate_free(struct core_ctx x, uint64_t vaddr, bool write
                           (*h.payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << h.shift) - 1))};
 }
 
-struct xlate core_translate(struct core_ctx x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
+struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
                             waiter_t who)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     vaddr &= radix_va_mask(c->levels);
-    if (x.cfg->mmu->free_translation)
+    if (x->cfg->mmu->free_translation)
         return translate_free(x, vaddr, write, exec, issue);
 
-    uint64_t l1_cycles = exec ? x.p->l1i4k.latency_cycles : x.p->l1d4k.latency_cycles;
+    uint64_t l1_cycles = exec ? x->p->l1i4k.latency_cycles : x->p->l1d4k.latency_cycles;
     uint64_t *l1_hits = exec ? &c->stats.itlb_l1_hits : &c->stats.dtlb_l1_hits;
     /* The page of the last data access is still the most recent entry of its set. */
     if (!exec && vaddr >> c->last_page_shift == c->last_page &&
@@ -444,9 +444,9 @@ struct xlate core_translate(struct core_ctx x, uint64_t vaddr, bool write, bool 
     if (!from_stlb) {
         ++*l1_hits;
         t += h.shift == PAGE_SHIFT     ? l1_cycles
-             : exec                    ? x.p->l1i2m.latency_cycles
-             : h.shift == PAGE_SHIFT_2M ? x.p->l1d2m.latency_cycles
-                                       : x.p->l1d1g.latency_cycles;
+             : exec                    ? x->p->l1i2m.latency_cycles
+             : h.shift == PAGE_SHIFT_2M ? x->p->l1d2m.latency_cycles
+                                       : x->p->l1d1g.latency_cycles;
         c->stats.tlb_l1_cycles += t - issue;
     } else {
         if (exec)
@@ -455,7 +455,7 @@ struct xlate core_translate(struct core_ctx x, uint64_t vaddr, bool write, bool 
             c->stats.dtlb_l1_misses++;
         t += l1_cycles;
         h = probe_stlb(x, vaddr);
-        t += x.p->stlb.entries ? x.p->stlb.latency_cycles : 0;
+        t += x->p->stlb.entries ? x->p->stlb.latency_cycles : 0;
         if (h.payload == NULL) {
             c->stats.stlb_misses++;
             return walk(x, vaddr, write, exec, t, who);
@@ -492,16 +492,16 @@ static void drop_page(struct core *c, uint32_t asid, uint64_t vaddr, unsigned sh
         tlb_drop(array_at(c, tlbs[i]), asid, vaddr, shift);
 }
 
-void core_drop_page(struct core_ctx x, uint64_t vaddr)
+void core_drop_page(const struct core_ctx *x, uint64_t vaddr)
 {
-    x.c->last_page = UINT64_MAX;
+    x->c->last_page = UINT64_MAX;
     for (unsigned s = 0; s < 3; s++)
-        drop_page(x.c, x.c->asid, vaddr, page_shifts[s]);
+        drop_page(x->c, x->c->asid, vaddr, page_shifts[s]);
 }
 
-void core_flush(struct core_ctx x, uint64_t vaddr, uint64_t bytes, uint32_t asid)
+void core_flush(const struct core_ctx *x, uint64_t vaddr, uint64_t bytes, uint32_t asid)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     const uint64_t tlbs[] = {c->at.l1i4k, c->at.l1i2m, c->at.l1d4k, c->at.l1d2m,
                              c->at.l1d1g, c->at.stlb,  c->at.stlb1g};
     const uint64_t all_above = 33 * PAGE_BYTES; /* Linux flushes the whole space above 33 pages */
@@ -518,7 +518,7 @@ void core_flush(struct core_ctx x, uint64_t vaddr, uint64_t bytes, uint32_t asid
             pwc_drop_range(a, i + PWC_FIRST_LEVEL, asid, whole ? 0 : vaddr,
                            whole ? radix_va_mask(RADIX_MAX_LEVELS) : bytes);
     }
-    for (uint32_t i = 0; i < x.p->ptw.walkers; i++)
+    for (uint32_t i = 0; i < x->p->ptw.walkers; i++)
         if (c->walks[i].state == WALK_ACTIVE && c->walks[i].asid == asid)
             c->walks[i].stale = 1; /* ends for those who wait, fills nothing */
 }

@@ -66,9 +66,9 @@ static void add_producer(struct core *c, uint64_t no, unsigned slot, uint64_t di
     }
 }
 
-static void complete(struct core_ctx x, uint64_t no, uint64_t done)
+static void complete(const struct core_ctx *x, uint64_t no, uint64_t done)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     struct inflight *e = core_window(c, no);
     e->done = done;
     e->phase = PH_DONE;
@@ -101,17 +101,17 @@ static inline uint32_t forward_slot(uint64_t granule)
     return (uint32_t)((granule * UINT64_C(0x9e3779b97f4a7c15)) >> 56) % FORWARD_SLOTS;
 }
 
-static void mark_fault(struct core_ctx x, uint64_t no, uint64_t at)
+static void mark_fault(const struct core_ctx *x, uint64_t no, uint64_t at)
 {
-    struct inflight *e = core_window(x.c, no);
+    struct inflight *e = core_window(x->c, no);
     e->phase = PH_FAULT;
     e->fault_at = at;
-    x.c->nfaulted++;
+    x->c->nfaulted++;
 }
 
-static void store_access(struct core_ctx x, uint64_t no, uint64_t start)
+static void store_access(const struct core_ctx *x, uint64_t no, uint64_t start)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     struct inflight *e = core_window(c, no);
     struct store_entry *s = core_sq(c, e->sq_idx);
     enum served_by served;
@@ -131,9 +131,9 @@ static void store_access(struct core_ctx x, uint64_t no, uint64_t start)
 }
 
 /* A load whose data an older store still holds in the store queue; true: it takes it from there. */
-static bool load_forwarded(struct core_ctx x, uint64_t no, uint64_t start)
+static bool load_forwarded(const struct core_ctx *x, uint64_t no, uint64_t start)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     struct inflight *e = core_window(c, no);
     uint64_t granule = e->vaddr >> 3;
     uint32_t f = forward_slot(granule);
@@ -141,7 +141,7 @@ static bool load_forwarded(struct core_ctx x, uint64_t no, uint64_t start)
         c->forward[f].window_no >= no)
         return false;
     c->stats.l1d_forwards++;
-    uint64_t forward = x.p->core.forward_cycles;
+    uint64_t forward = x->p->core.forward_cycles;
     uint64_t store_no = c->forward[f].window_no;
     e->ready = start + forward;
     if (store_no >= c->head) {
@@ -159,9 +159,9 @@ static bool load_forwarded(struct core_ctx x, uint64_t no, uint64_t start)
     return true;
 }
 
-static void load_access(struct core_ctx x, uint64_t no, uint64_t start)
+static void load_access(const struct core_ctx *x, uint64_t no, uint64_t start)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     struct inflight *e = core_window(c, no);
     if (load_forwarded(x, no, start))
         return;
@@ -173,12 +173,12 @@ static void load_access(struct core_ctx x, uint64_t no, uint64_t start)
     if (cycles == LATENCY_WAIT)
         e->phase = PH_MEM;
     else
-        complete(x, no, start + cycles + (e->flags & ACC_LOCK ? x.p->core.lock_cycles : 0));
+        complete(x, no, start + cycles + (e->flags & ACC_LOCK ? x->p->core.lock_cycles : 0));
 }
 
-static void translated(struct core_ctx x, uint64_t no, struct xlate r)
+static void translated(const struct core_ctx *x, uint64_t no, struct xlate r)
 {
-    struct inflight *e = core_window(x.c, no);
+    struct inflight *e = core_window(x->c, no);
     if (r.status == XLATE_WAIT) {
         e->phase = PH_XLATE;
         return;
@@ -195,9 +195,9 @@ static void translated(struct core_ctx x, uint64_t no, struct xlate r)
 }
 
 /* Translates and accesses, at the touch clock; the address is known. */
-static void touch(struct core_ctx x, uint64_t no)
+static void touch(const struct core_ctx *x, uint64_t no)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     struct inflight *e = core_window(c, no);
     uint64_t issue = u64_max(e->ready, c->touch);
     waiter_t who = waiter_make(WAIT_LOAD, (uint32_t)(no & (c->window_size - 1)));
@@ -205,9 +205,9 @@ static void touch(struct core_ctx x, uint64_t no)
     translated(x, no, core_translate(x, e->vaddr, e->flags & ACC_STORE, false, issue, who));
 }
 
-void core_access_dispatch(struct core_ctx x, const struct access_rec *r, bool kernel, uint64_t at)
+void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t at)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     uint64_t no = c->tail++;
     struct inflight *e = core_window(c, no);
     *e = (struct inflight){.instr = c->ordinal, .done = CYCLE_UNKNOWN, .ready = at, .data_ready = at,
@@ -246,25 +246,25 @@ static uint64_t no_of(const struct core *c, uint32_t idx)
     return c->head + ((idx - c->head) & (c->window_size - 1));
 }
 
-void core_load_arrived(struct core_ctx x, uint32_t idx, uint64_t at)
+void core_load_arrived(const struct core_ctx *x, uint32_t idx, uint64_t at)
 {
-    struct inflight *e = core_window(x.c, idx);
-    uint64_t extra = e->flags & ACC_LOCK ? x.p->core.lock_cycles : 0;
-    complete(x, no_of(x.c, idx), u64_max(at, e->ready + x.p->l1d.latency_cycles) + extra);
+    struct inflight *e = core_window(x->c, idx);
+    uint64_t extra = e->flags & ACC_LOCK ? x->p->core.lock_cycles : 0;
+    complete(x, no_of(x->c, idx), u64_max(at, e->ready + x->p->l1d.latency_cycles) + extra);
 }
 
-void core_store_arrived(struct core_ctx x, uint32_t sq_idx, uint64_t at)
+void core_store_arrived(const struct core_ctx *x, uint32_t sq_idx, uint64_t at)
 {
-    core_sq(x.c, sq_idx)->fill = at;
+    core_sq(x->c, sq_idx)->fill = at;
 }
 
-void core_walk_released(struct core_ctx x, waiter_t who, struct xlate r)
+void core_walk_released(const struct core_ctx *x, waiter_t who, struct xlate r)
 {
     if (waiter_kind(who) == WAIT_IFETCH) {
         core_ifetch_released(x, r);
         return;
     }
-    struct core *c = x.c;
+    struct core *c = x->c;
     uint64_t no = no_of(c, waiter_idx(who));
     struct inflight *e = core_window(c, no);
     e->paddr = r.paddr;
@@ -275,9 +275,9 @@ void core_walk_released(struct core_ctx x, waiter_t who, struct xlate r)
 }
 
 /* Everything that the message in progress woke, oldest first. */
-void core_run_wakes(struct core_ctx x)
+void core_run_wakes(const struct core_ctx *x)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     while (c->nwakes > 0) {
         uint64_t no = take_wake(c);
         struct inflight *e = core_window(c, no);
@@ -296,7 +296,7 @@ void core_run_wakes(struct core_ctx x)
             complete(x, no, u64_max(e->ready + (e->flags & ACC_STORE ? 1 : 0), e->data_ready));
             break;
         default:
-            SIM_ASSERT(false, "core %u: access %llu woken in phase %u", x.lp->instance,
+            SIM_ASSERT(false, "core %u: access %llu woken in phase %u", x->lp->instance,
                        (unsigned long long)no, e->phase);
         }
     }
@@ -306,9 +306,9 @@ void core_run_wakes(struct core_ctx x)
 
 /* ---- retirement ------------------------------------------------------------------------------- */
 
-bool core_retire_oldest(struct core_ctx x)
+bool core_retire_oldest(const struct core_ctx *x)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     struct inflight *e = core_window(c, c->head);
     if (e->done == CYCLE_UNKNOWN)
         return false;
@@ -322,9 +322,9 @@ bool core_retire_oldest(struct core_ctx x)
     return true;
 }
 
-bool core_drain_oldest_store(struct core_ctx x)
+bool core_drain_oldest_store(const struct core_ctx *x)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     struct store_entry *s = core_sq(c, c->sq_head);
     while (s->retired == CYCLE_UNKNOWN)
         if (!core_retire_oldest(x))
@@ -339,9 +339,9 @@ bool core_drain_oldest_store(struct core_ctx x)
 /* ---- faults ----------------------------------------------------------------------------------- */
 
 /* Finds the fault that is next in program order, once all older accesses have their completion. */
-void core_find_fault(struct core_ctx x)
+void core_find_fault(const struct core_ctx *x)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     if (c->fault_at != CYCLE_UNKNOWN)
         return;
     uint64_t at = c->retire_cycle;
@@ -358,24 +358,31 @@ void core_find_fault(struct core_ctx x)
     }
 }
 
-/* The handler has ended: every access whose walk found nothing walks again, oldest first. */
-void core_retry_faulted(struct core_ctx x)
+/*
+ * The handler has ended: accesses whose walk found nothing walk again, oldest first, up to the first
+ * that finds nothing again; those behind it wait for its handler in turn.
+ */
+void core_retry_faulted(const struct core_ctx *x)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     c->fault_at = CYCLE_UNKNOWN;
-    c->nfaulted = 0;
-    for (uint64_t no = c->head; no < c->tail; no++)
+    for (uint64_t no = c->head; no < c->tail && c->nfaulted > 0; no++) {
+        if (core_window(c, no)->phase != PH_FAULT)
+            continue;
+        c->nfaulted--;
+        touch(x, no);
         if (core_window(c, no)->phase == PH_FAULT)
-            touch(x, no);
+            break;
+    }
     core_run_wakes(x);
 }
 
 /* Another thread comes: nothing is in flight any more. */
-void core_window_reset(struct core_ctx x)
+void core_window_reset(const struct core_ctx *x)
 {
-    struct core *c = x.c;
+    struct core *c = x->c;
     SIM_ASSERT(c->head == c->tail && c->sq_head == c->sq_tail, "core %u switches threads with %llu accesses in flight",
-               x.lp->instance, (unsigned long long)(c->tail - c->head));
+               x->lp->instance, (unsigned long long)(c->tail - c->head));
     c->loads_dispatched = 0;
     c->last_page = UINT64_MAX;
     for (uint32_t i = 0; i < FORWARD_SLOTS; i++)

@@ -3,7 +3,7 @@
 
 static uint32_t words_of(uint32_t nways) { return (nways + 7) / 8; }
 
-static uint32_t set_words_of(uint32_t nways) { return 2 * words_of(nways) + 2 * nways; }
+static uint32_t set_words_of(uint32_t nways) { return 2 * words_of(nways) + 1 + 2 * nways; }
 
 size_t sarray_bytes(const struct sarray_cfg *cfg)
 {

@@ -6,12 +6,14 @@
  * pointers, so it can be copied and moved with the state that contains it.
  *
  * Block:  struct sarray | set 0 | set 1 | ...
- * Set:    nwords fingerprint words | nwords replacement words | nways x {tag, data}
+ * Set:    nwords fingerprint words | nwords replacement words | latest way | nways x {tag, data}
  *
  * A fingerprint byte is 0x80 + 7 hash bits of the tag; 0 marks a way never filled and 1 one that
  * was invalidated, so neither can look like a tag. A lookup compares eight fingerprints at a time
  * within a 64-bit word (zero-byte detection) and then the full tag of the candidates, mostly just
  * one; that is plain C and needs no vector instructions.
+ *
+ * The way used latest is tried first: most lookups of a cache or TLB are for it.
  *
  * Tags are full 64-bit keys, any value. The set number is the caller's business, so sets need not
  * be a power of two. Fully associative is one set; SARRAY_MAX_WAYS bounds the ways.
@@ -109,7 +111,7 @@ static inline uint64_t *sarray_row(struct sarray *a, uint32_t set)
 /* Index of a way's tag word within its set; the payload is the word after it. */
 static inline uint32_t sarray_tag_word(const struct sarray *a, uint32_t way)
 {
-    return 2 * a->nwords + 2 * way;
+    return 2 * a->nwords + 1 + 2 * way;
 }
 
 static inline uint64_t sarray_fingerprint(uint64_t tag)
@@ -149,6 +151,9 @@ static inline uint64_t sarray_candidates(const uint64_t *row, uint32_t nwords, u
 static inline int sarray_find(const struct sarray *a, uint32_t set, uint64_t tag)
 {
     const uint64_t *row = sarray_row_const(a, set);
+    uint32_t latest = (uint32_t)row[2 * a->nwords];
+    if (row[sarray_tag_word(a, latest)] == tag && sarray_fingerprint_at(row, latest) >> 7)
+        return (int)latest;
     uint64_t fp_all = sarray_fingerprint(tag) * SARRAY_ONES;
     for (uint32_t w = 0; w < a->nwords; w += 8) {
         uint32_t nwords = a->nwords - w < 8 ? a->nwords - w : 8;
@@ -167,6 +172,7 @@ static inline int sarray_find(const struct sarray *a, uint32_t set, uint64_t tag
 static inline void sarray_hit(struct sarray *a, uint32_t set, uint32_t way)
 {
     uint64_t *repl_row = sarray_row(a, set) + a->nwords;
+    repl_row[a->nwords] = way;
     if (a->repl == REPL_LRU)
         repl_ages_touch(repl_row, a->nways, way);
     else
@@ -199,6 +205,7 @@ static inline void sarray_fill(struct sarray *a, uint32_t set, uint32_t way, uin
     sarray_fingerprint_set(row, way, sarray_fingerprint(tag));
     row[sarray_tag_word(a, way)] = tag;
     row[sarray_tag_word(a, way) + 1] = data;
+    row[2 * a->nwords] = way;
     if (a->repl == REPL_LRU)
         repl_ages_touch(row + a->nwords, a->nways, way);
     else

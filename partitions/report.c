@@ -35,7 +35,7 @@ static void host_row(const struct report *r, double *row)
     const struct engine_host *h = engine_host(r->m->engine);
     double values[NHOST] = {
         progress_seconds(&r->progress),
-        (double)(h->run_ns[0] + h->run_ns[1]) * 1e-9,
+        r->m->tr->nranks > 1 ? (double)(h->run_ns[0] + h->run_ns[1]) * 1e-9 : progress_seconds(&r->progress),
         (double)h->exchange_ns * 1e-9,
         (double)h->nmessages_remote,
         (double)h->nbytes_remote,

@@ -126,6 +126,8 @@ static size_t edit_distance(const char *a, const char *b)
 const char *err_nearest(const char *word, const char *const *words, size_t nwords)
 {
     const char *best = NULL;
+    if (strlen(word) >= 64) /* the reach of edit_distance */
+        return NULL;
     size_t best_distance = 2 + strlen(word) / 4;
     for (size_t i = 0; i < nwords; i++) {
         size_t d = edit_distance(word, words[i]);
