@@ -59,6 +59,15 @@ static void *alloc_or_stop(size_t n, size_t size)
     return p;
 }
 
+static struct node **grow_chunks(struct node **chunks, uint64_t n)
+{
+    struct node **p = realloc(chunks, n * sizeof(struct node *));
+    if (p == NULL)
+        err_fatal(ERR_MEMORY, "page-table replica: no memory for %llu chunks of nodes",
+                  (unsigned long long)n);
+    return p;
+}
+
 static struct node *node_at(const struct ptmem *m, uint64_t idx)
 {
     return &m->chunks[idx / CHUNK_NODES][idx % CHUNK_NODES];
@@ -93,12 +102,8 @@ static void set_slots(struct ptmem *m, uint64_t nslots)
 static struct node *append_node(struct ptmem *m, uint64_t pfn)
 {
     if (m->nnodes == m->nchunks * CHUNK_NODES) {
-        struct node **chunks = realloc(m->chunks, (m->nchunks + 1) * sizeof *chunks);
-        if (chunks == NULL)
-            err_fatal(ERR_MEMORY, "page-table replica: no memory for %llu nodes",
-                      (unsigned long long)m->nnodes + 1);
-        m->chunks = chunks;
-        chunks[m->nchunks++] = alloc_or_stop(CHUNK_NODES, sizeof(struct node));
+        m->chunks = grow_chunks(m->chunks, m->nchunks + 1);
+        m->chunks[m->nchunks++] = alloc_or_stop(CHUNK_NODES, sizeof(struct node));
     }
     struct node *n = node_at(m, m->nnodes++);
     n->pfn = pfn;
