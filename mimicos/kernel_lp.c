@@ -413,14 +413,14 @@ static simtime_t kernel_advance(struct lp *lp, simtime_t until)
     while (x.k->next_action < until) {
         simtime_t at;
         uint32_t core = first_action(&x, &at);
-        if (at < until) {
-            lp->now = at;
-            if (kernel_core(x.k, core)->commit_at <= at)
-                kernel_commit(&x, core);
-            else
-                end_block(&x, core);
-        }
-        first_action(&x, &x.k->next_action);
+        x.k->next_action = at;
+        if (at >= until)
+            break;
+        lp->now = at;
+        if (kernel_core(x.k, core)->commit_at <= at)
+            kernel_commit(&x, core);
+        else
+            end_block(&x, core);
     }
     return x.k->next_action;
 }

@@ -803,6 +803,47 @@ static void frames_are_freed_only_after_the_last_acknowledgement(void)
     tear_down();
 }
 
+static void an_idle_core_is_flushed_once_and_not_interrupted(void)
+{
+    set_up(2, 2);
+    g.cfg.all_start = true;
+    PROGRAM(0, MMAP(1, VA, HUGE_PAGE), FAULT(VA, KF_WRITE), WORK(100000),
+            CALL(MADVISE, 2, VA, PAGE, KADV_DONTNEED), FAULT(VA, KF_WRITE),
+            CALL(MADVISE, 3, VA, PAGE, KADV_DONTNEED), EXIT(0));
+    PROGRAM(1, EXIT(0));
+    run();
+    CU_ASSERT_EQUAL(count_told(0, K_SHOOTDOWN), 2);
+    CU_ASSERT_EQUAL(told(0, K_SHOOTDOWN, 1)->a[1], PAGE);
+    CU_ASSERT_EQUAL(count_told(1, K_SHOOTDOWN), 1);
+    CU_ASSERT_EQUAL(told(1, K_SHOOTDOWN, 0)->a[1], 0);
+    CU_ASSERT_EQUAL(told(1, K_SHOOTDOWN, 0)->thread, 0);
+    CU_ASSERT_EQUAL(g.stats.shootdown_lazy[0], 1);
+    CU_ASSERT_EQUAL(g.stats.shootdown_cores[0], 0);
+    tear_down();
+}
+
+static void processes_share_neither_pages_nor_orders_nor_flushes(void)
+{
+    static const uint32_t space_of[] = {0, 0, 1, 1};
+    set_up(2, 4);
+    g.cfg.nprocesses = 2;
+    g.cfg.space_of_thread = space_of;
+    PROGRAM(0, MMAP(1, VA, HUGE_PAGE), FAULT(VA, KF_WRITE), CALL(MUNMAP, 2, VA, HUGE_PAGE), EXIT(0));
+    PROGRAM(2, MMAP(1, VA, HUGE_PAGE), FAULT(VA, KF_WRITE), CALL(THREAD_CREATE, 1),
+            CALL(FUTEX_WAIT, 0x1000, 1), EXIT(0));
+    PROGRAM(3, FAULT(VA + PAGE, 0), EXIT(1));
+    run();
+    CU_ASSERT_NOT_EQUAL(told(0, K_SWITCH, 0)->a[1], told(1, K_SWITCH, 0)->a[1]);
+    CU_ASSERT_EQUAL(told(1, K_SWITCH, 0)->a[0], 1);
+    for (unsigned i = 0; i < count_told(1, K_SHOOTDOWN); i++)
+        CU_ASSERT_EQUAL(told(1, K_SHOOTDOWN, i)->a[2], 1);
+    CU_ASSERT_EQUAL(g.stats.faults_anon_4k[0], 3);
+    CU_ASSERT_EQUAL(g.stats.faults_segv[0], 0);
+    CU_ASSERT_EQUAL(g.stats.threads_exited[0], 3);
+    CU_ASSERT_EQUAL(g.stats.frames_used[0], 1024 + 1 + 4 + 2);
+    tear_down();
+}
+
 static void a_wake_before_its_wait_is_remembered(void)
 {
     set_up(2, 2);
@@ -978,6 +1019,8 @@ UNIT_MAIN("mimicos/kernel",
           UNIT(faults_of_two_regions_do_not_wait_for_each_other),
           UNIT(the_second_of_two_faults_on_a_page_is_spurious_and_sees_it),
           UNIT(frames_are_freed_only_after_the_last_acknowledgement),
+          UNIT(an_idle_core_is_flushed_once_and_not_interrupted),
+          UNIT(processes_share_neither_pages_nor_orders_nor_flushes),
           UNIT(a_wake_before_its_wait_is_remembered),
           UNIT(a_sleeper_goes_on_where_it_was_after_its_wake), UNIT(threads_share_a_core_and_join),
           UNIT(map_events_run_in_recorded_order),
