@@ -49,6 +49,8 @@ static bool is_executable(const char *path) { return access(path, X_OK) == 0; }
 /* Looks `name` up as a shell would. */
 static bool find_in_path(const char *name, char out[PATH_MAX])
 {
+    if (name == NULL)
+        return false;
     if (strchr(name, '/') != NULL) {
         snprintf(out, PATH_MAX, "%s", name);
         return is_executable(name);
@@ -305,6 +307,15 @@ static void exec_qemu(const struct options *o, const char *qemu, const char *plu
     err_log(ERR_RUNTIME, "%s: cannot be started: %s", qemu, strerror(errno));
 }
 
+static volatile sig_atomic_t g_child;
+
+/* A request to end is for the program; the summary still follows. */
+static void forward_signal(int sig)
+{
+    if (g_child > 0)
+        kill((pid_t)g_child, sig);
+}
+
 static int run(const struct options *o, const char *qemu, const char *plugin)
 {
     char *meta = make_meta(o, qemu);
@@ -315,14 +326,16 @@ static int run(const struct options *o, const char *qemu, const char *plugin)
         _exit(126);
     }
     free(meta);
-    /* An interrupt is for the program; the summary still follows. */
-    signal(SIGINT, SIG_IGN);
+    g_child = pid;
+    signal(SIGINT, SIG_IGN); /* the terminal sends it to the program as well */
     signal(SIGQUIT, SIG_IGN);
+    signal(SIGTERM, forward_signal);
     int status = -1;
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     signal(SIGINT, SIG_DFL);
     signal(SIGQUIT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
     return status;
 }
 

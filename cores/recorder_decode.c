@@ -84,6 +84,7 @@ static bool moves_only(unsigned id)
     case X86_INS_MOVSXD: case X86_INS_POP: case X86_INS_PUSH: case X86_INS_LEAVE:
     case X86_INS_CALL: case X86_INS_RET: case X86_INS_JMP: case X86_INS_XCHG:
     case X86_INS_LODSB: case X86_INS_LODSW: case X86_INS_LODSD: case X86_INS_LODSQ:
+    case X86_INS_STOSB: case X86_INS_STOSW: case X86_INS_STOSD: case X86_INS_STOSQ:
     case X86_INS_MOVSB: case X86_INS_MOVSW: case X86_INS_MOVSD: case X86_INS_MOVSQ:
     case X86_INS_MOVSS: case X86_INS_MOVD: case X86_INS_MOVQ: case X86_INS_MOVAPS:
     case X86_INS_MOVUPS: case X86_INS_MOVAPD: case X86_INS_MOVUPD: case X86_INS_MOVDQA:

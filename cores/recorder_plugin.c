@@ -104,6 +104,7 @@ enum { QEMU_PLUGIN_CB_NO_REGS = 0, QEMU_PLUGIN_MEM_RW = 3 };
 #define ROI_SYSCALL 0x564d54
 #define SPIN_INSTRS 64u /* a loop is taken for a spin after this many instructions */
 #define SPIN_LOADS 8u
+#define SPIN_BLOCKS 4u /* a spin loop is at most this many blocks; pause ends one */
 #define CLOSE_TRIES 20000u /* of 50 us */
 #define REACH 512u /* loads; a producer farther back has long answered in any core */
 #define NO_PAGE UINT64_MAX
@@ -155,7 +156,8 @@ struct cpu {
     const struct rd_insn *held_insn;
     producer_t held_data;
     /* spin detection */
-    const struct tb *spin_tb[2];
+    const struct tb *spin_tb[SPIN_BLOCKS];
+    unsigned spin_next; /* the one to be replaced */
     uint64_t spin_addr, spin_instrs, spin_loads, spin_total;
     /* the running system call */
     int64_t nr;
@@ -507,9 +509,12 @@ static void drain_block(struct cpu *c)
 
 static void watch_spin_block(struct cpu *c, const struct tb *tb)
 {
-    if (tb != c->spin_tb[0] && tb != c->spin_tb[1]) {
-        c->spin_tb[1] = c->spin_tb[0];
-        c->spin_tb[0] = tb;
+    unsigned i = 0;
+    while (i < SPIN_BLOCKS && c->spin_tb[i] != tb)
+        i++;
+    if (i == SPIN_BLOCKS) {
+        c->spin_tb[c->spin_next] = tb;
+        c->spin_next = (c->spin_next + 1) % SPIN_BLOCKS;
         c->spin_instrs = c->spin_loads = 0;
         return;
     }
