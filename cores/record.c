@@ -133,7 +133,7 @@ static enum err resolve_program(const char *name, char path[PATH_MAX], char inte
 
 /* ---- command line -------------------------------------------------------------------------- */
 
-/* Decimal with an optional k, M or G; NULL when it is not. The text is rewritten to plain digits. */
+/* Decimal with an optional k, M or G, rewritten to plain digits in buf; NULL when it is not. */
 static const char *parse_count(const char *text, char buf[32])
 {
     char *end;

@@ -896,7 +896,7 @@ static enum futex_part futex_part(uint64_t op)
     switch (op & 0x7f) {
     case 0: case 9: case 6: case 11: case 13: /* WAIT, WAIT_BITSET, LOCK_PI, WAIT_REQUEUE_PI */
         return FUTEX_PART_WAIT;
-    case 1: case 3: case 4: case 5: case 7: case 10: case 12: /* WAKE, REQUEUE, WAKE_OP, UNLOCK_PI */
+    case 1: case 3: case 4: case 5: case 7: case 10: case 12: /* WAKE, REQUEUE, UNLOCK_PI ... */
         return FUTEX_PART_WAKE;
     default:
         return FUTEX_PART_NONE;
@@ -946,11 +946,19 @@ static uint64_t second_word(const struct cpu *c)
     return op == 3 || op == 4 || op == 5 || op == 12 ? c->arg[4] : 0;
 }
 
+/* The wake-up that the running call was given a number for. */
+static void emit_wake(struct cpu *c, int64_t ret)
+{
+    if (c->wake_id != 0)
+        emit_event(c, FE_FUTEX_WAKE, c->arg[0], c->wake_id, ret > 0 ? (uint64_t)ret : 0, 0, 0, 0);
+    c->wake_id = 0;
+}
+
 static void futex_return(struct cpu *c, int64_t ret)
 {
     enum futex_part part = futex_part(c->arg[1]);
     if (part == FUTEX_PART_WAKE)
-        emit_event(c, FE_FUTEX_WAKE, c->arg[0], c->wake_id, ret > 0 ? (uint64_t)ret : 0, 0, 0, 0);
+        emit_wake(c, ret);
     else if (part == FUTEX_PART_WAIT)
         emit_event(c, FE_FUTEX_WAIT, c->arg[0], ret == 0 ? last_wake(c->arg[0]) : 0, 0, 0, 0, 0);
 }
@@ -1080,6 +1088,7 @@ static void end_thread(struct cpu *c)
     if (c->t == NULL)
         return;
     drain_block(c);
+    emit_wake(c, 0); /* numbers are dense even if the process ends inside the call */
     emit_event(c, FE_THREAD_EXIT, new_wake(c->clear_tid, 0), 0, 0, 0, 0, 0);
     atomic_fetch_add(&g.spin_total, c->spin_total);
     vmt_thread_close(c->t);
@@ -1196,11 +1205,16 @@ static void on_vcpu_init(qemu_plugin_id_t id, unsigned vcpu)
     (void)id;
     if (atomic_load(&g.stop) != 0 || vcpu >= MAX_VCPUS)
         return;
-    struct cpu *c = calloc(1, sizeof *c);
+    /* Numbers are used again; nobody frees the state of a thread while others may look at it. */
+    struct cpu *c = g.cpus[vcpu];
+    if (c != NULL && c->t == NULL)
+        memset(c, 0, sizeof *c);
+    else
+        c = calloc(1, sizeof *c);
     if (c == NULL || (c->t = vmt_thread_open(g.w)) == NULL) {
         err_log(ERR_MEMORY, "no memory to record another thread");
-        free(c);
         g.cpus[vcpu] = NULL;
+        free(c);
         return;
     }
     c->map_order = NO_ORDER;

@@ -21,7 +21,7 @@ enum err frontend_open_trace(const char *const *paths, size_t npaths, struct fro
             nvmt++;
         else if (!champsim_probe(paths[i]))
             return err_log(ERR_TRACE,
-                           "%s: unknown kind of trace: expected a VMT file (from `concerto record`) "
+                           "%s: unknown kind of trace: expected a VMT file (`concerto record`) "
                            "or a ChampSim trace (.champsimtrace.xz, .champsim.gz, .trace)",
                            paths[i]);
     }

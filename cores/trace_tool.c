@@ -20,7 +20,7 @@
 static const char usage[] =
     "usage: concerto trace COMMAND FILE [options]\n"
     "  info FILE                    what the trace holds\n"
-    "  verify FILE                  checks every byte and every reference; exit status 3 on damage\n"
+    "  verify FILE                  checks every block and reference; exit status 3 on damage\n"
     "  dump FILE [--thread T] [--from N] [--count N]\n"
     "                               records as text, from instruction N\n"
     "  cut FILE -o OUT --instructions N\n"
@@ -114,8 +114,8 @@ static void survey_free(struct survey *s)
 static void problem(struct survey *s, const struct trace_walk *w, const char *what, uint64_t value)
 {
     if (s->problems++ < 20)
-        err_log(ERR_TRACE, "thread %u block %" PRIu64 " near access %u: %s (%" PRIu64 ")", w->thread,
-                w->block - 1, w->iacc, what, value);
+        err_log(ERR_TRACE, "thread %u block %" PRIu64 " near access %u: %s (%" PRIu64 ")",
+                w->thread, w->block - 1, w->iacc, what, value);
 }
 
 static void survey_access(struct survey *s, const struct trace_walk *w, const struct access_rec *a,
@@ -320,7 +320,8 @@ static enum err check_blocks(struct frontend *fe, struct survey *s)
                 continue;
             if (h->first_instr != instr || h->first_access != acc) {
                 s->problems++;
-                return err_log(ERR_TRACE, "thread %u block %" PRIu64 ": begins at instruction %" PRIu64
+                return err_log(ERR_TRACE,
+                               "thread %u block %" PRIu64 ": begins at instruction %" PRIu64
                                " access %" PRIu64 ", expected %" PRIu64 " and %" PRIu64,
                                t, b, h->first_instr, h->first_access, instr, acc);
             }
@@ -342,11 +343,12 @@ static enum err run_verify(struct frontend *fe, const struct args *a)
     if (e == ERR_OK && is_vmt(fe)) {
         const struct vmt_info *info = vmt_info(fe);
         if (info->truncated)
-            e = err_log(ERR_TRACE, "%s: truncated, whole blocks up to offset %" PRIu64 " of %" PRIu64,
+            e = err_log(ERR_TRACE,
+                        "%s: truncated, whole blocks up to offset %" PRIu64 " of %" PRIu64,
                         a->path, info->valid_bytes, info->file_bytes);
         else if (s.instrs != fe->ninstr || s.accesses != fe->naccesses ||
                  s.nbranches != info->nbranches || s.nevents != info->nevents)
-            e = err_log(ERR_TRACE, "%s: the totals of the trailer do not match the blocks", a->path);
+            e = err_log(ERR_TRACE, "%s: the trailer's totals do not match the blocks", a->path);
     }
     if (e == ERR_OK && s.problems > 0)
         e = err_log(ERR_TRACE, "%s: %" PRIu64 " problems", a->path, s.problems);
@@ -369,8 +371,8 @@ static void dump_item(const struct trace_walk *w, const struct trace_item *it)
                "index=%u+%u data=%u+%u\n",
                it->instr, (a->flags & ACC_STORE) != 0 ? "store" : "load",
                (a->flags & ACC_LOCK) != 0 ? " lock" : "",
-               (a->flags & ACC_FENCE) != 0 ? " fence" : "", pcs[a->pc_id], a->vaddr, a->size, a->gap,
-               a->addr_dep[0], a->addr_ops[0], a->addr_dep[1], a->addr_ops[1], a->data_dep,
+               (a->flags & ACC_FENCE) != 0 ? " fence" : "", pcs[a->pc_id], a->vaddr, a->size,
+               a->gap, a->addr_dep[0], a->addr_ops[0], a->addr_dep[1], a->addr_ops[1], a->data_dep,
                a->data_ops);
     } else if (it->br != NULL) {
         const struct branch_rec *b = it->br;
@@ -508,9 +510,12 @@ static enum err parse_args(int argc, char **argv, struct args *a)
         const char *name;
         uint64_t *value;
         bool *flag;
-    } options[] = {{"--thread", &a->thread, &a->has_thread}, {"--from", &a->from, NULL},
-                   {"--count", &a->count, NULL},             {"--instructions", &a->instructions, NULL},
-                   {"--hc", NULL, &a->hc},                   {"--champsim", NULL, &a->champsim}};
+    } options[] = {{"--thread", &a->thread, &a->has_thread},
+                   {"--from", &a->from, NULL},
+                   {"--count", &a->count, NULL},
+                   {"--instructions", &a->instructions, NULL},
+                   {"--hc", NULL, &a->hc},
+                   {"--champsim", NULL, &a->champsim}};
     const char *names[sizeof options / sizeof options[0]];
     for (int i = 2; i < argc; i++) {
         size_t k = 0, n = sizeof options / sizeof options[0];

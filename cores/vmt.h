@@ -65,7 +65,7 @@ struct vmt_thread;
 struct vmt_writer_opts {
     uint32_t block_accesses; /* 0: the default */
     bool high;               /* slower, smaller compression */
-    int min_fd;              /* the file descriptor is moved to this number or above; 0: as it comes */
+    int min_fd;              /* the descriptor is moved to this number or above; 0: as it comes */
 };
 
 /* Creates (truncates) `path`. `meta` is "key=value\n" lines. `opts` may be NULL. */

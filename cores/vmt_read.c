@@ -270,7 +270,7 @@ static enum err index_from_blocks(struct vmt_reader *r, uint64_t offset)
             continue;
         }
         const struct vmt_block_header *h = header_at(r, offset);
-        if (h->thread < r->nthreads_cap && h->block != r->threads[h->thread].nblocks)
+        if (h->block != (h->thread < r->nthreads_cap ? r->threads[h->thread].nblocks : 0))
             break;
         enum err e = index_block(r, h->thread, offset);
         if (e != ERR_OK)
