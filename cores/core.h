@@ -47,7 +47,6 @@ struct core_cfg {
     simtime_t control_latency_fs;
     uint64_t instruction_limit; /* per thread; 0: none */
     uint64_t warmup;            /* per thread; 0: none */
-    bool plain; /* no limit, no warm-up, no instruction cache: dispatch may take its short way */
 };
 
 /* Host-side cache of the thread's current block: rebuilt from the position at any time. */
@@ -92,8 +91,7 @@ struct inflight {
     uint64_t ready;      /* cycle its address is known, as far as producers have answered */
     uint64_t data_ready; /* the same for a store's data or a forwarded load */
     uint64_t vaddr;
-    uint64_t fault_at; /* cycle its walk ended without a translation */
-    uint64_t paddr;    /* once translated */
+    uint64_t paddr;      /* once translated; PH_FAULT: the cycle its walk ended without a translation */
     uint32_t load_no;  /* ordinal among loads */
     uint32_t sq_idx;
     waiter_t next_waiter;         /* next one that waits for the same line or walk */
@@ -103,6 +101,7 @@ struct inflight {
     uint8_t nwait_addr, nwait_data;
     uint8_t phase, flags, kernel, xlated;
 };
+_Static_assert(sizeof(struct inflight) == 80, "an index times five");
 
 /* A store between dispatch and its write to L1D; outlives its inflight entry. */
 struct store_entry {

@@ -359,20 +359,25 @@ static void tell_warm(const struct core_ctx *x)
 }
 
 /*
- * The common case, without the questions of a whole step: accesses up to the next event, while
- * nothing limits, warms up, injects or fetches lines. Stops (ITEM_PASSED) where the whole step must
+ * The common case, without the questions of a whole step: accesses up to the next event, far from
+ * the instruction limit and the end of the warm-up, without an instruction cache. Stops (ITEM_PASSED) where the whole step must
  * look.
  */
 static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b, uint64_t until)
 {
     struct core *c = x->c;
     uint32_t end = c->pos.ev < b->nev ? b->ev[c->pos.ev].pos : b->nacc;
+    uint64_t stop = x->cfg->instruction_limit != 0 ? x->cfg->instruction_limit : UINT64_MAX;
+    if (x->cfg->warmup != 0 && !c->warm_told)
+        stop = u64_min(stop, x->cfg->warmup);
     while (c->pos.acc < end) {
         const struct access_rec *r = &b->acc[c->pos.acc];
         if (r->flags & (ACC_LOCK | ACC_FENCE))
             return ITEM_PASSED;
         if (c->pos.gap_done < r->gap) {
             uint64_t n = r->gap - c->pos.gap_done;
+            if (c->pos.ninstr + n >= stop)
+                return ITEM_PASSED;
             uint64_t left = dispatch_instructions(x, n);
             n -= left;
             c->stats.instructions += n;
@@ -415,7 +420,7 @@ static enum item step(const struct core_ctx *x, uint64_t until)
         return i;
     }
     const struct fe_block *b = block_of(x);
-    if (x->cfg->plain) {
+    if (!x->p->l1i.enabled) {
         enum item i = run_accesses(x, b, until);
         if (i != ITEM_PASSED)
             return i;

@@ -265,17 +265,20 @@ static void send_queued(const struct core_ctx *x)
 
 /* ---- the access ------------------------------------------------------------------------------- */
 
+/* An outstanding line is in no private cache: who asks for it waits with the others. */
+static uint64_t join_miss(const struct core_ctx *x, struct miss *m, bool write, waiter_t who)
+{
+    x->c->stats.l1d_merged++;
+    m->for_write |= write && m->state == MISS_QUEUED;
+    push_waiter(x, m, who);
+    return LATENCY_WAIT;
+}
+
+/* No L1 has the line and nobody has asked for it. */
 static uint64_t access_l2(const struct core_ctx *x, uint64_t line, enum line_kind kind, bool write,
                           uint64_t start, waiter_t who, enum served_by *served_out)
 {
     struct core *c = x->c;
-    struct miss *m = c->nmisses ? find_miss(c, line, kind == LINE_CODE) : NULL;
-    if (m != NULL) {
-        c->stats.l1d_merged++;
-        m->for_write |= write && m->state == MISS_QUEUED;
-        push_waiter(x, m, who);
-        return LATENCY_WAIT;
-    }
     uint64_t *held = lookup(l2(c), line);
     if (held == NULL) {
         if (kind == LINE_PT)
@@ -316,12 +319,16 @@ uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_k
             return 0; /* the pipeline fetches ahead of a hit */
         }
         c->stats.l1i_misses++;
+        struct miss *pending = c->nmisses ? find_miss(c, line, true) : NULL;
+        if (pending != NULL)
+            return join_miss(x, pending, false, who);
         return access_l2(x, line, kind, write, start, who, served_out);
     }
-    uint64_t *held;
+    uint64_t *held = NULL;
+    struct miss *m = NULL;
     if (line == c->last_line) { /* still the most recent of its set: nothing to update */
         held = core_at(c, c->last_line_word);
-    } else {
+    } else if (c->nmisses == 0 || (m = find_miss(c, line, false)) == NULL) {
         held = lookup(l1d(c), line);
         if (held != NULL) {
             c->last_line = line;
@@ -348,7 +355,7 @@ uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_k
         c->stats.l1d_pt_misses++;
     else
         c->stats.l1d_misses++;
-    return access_l2(x, line, kind, write, start, who, served_out);
+    return m != NULL ? join_miss(x, m, write, who) : access_l2(x, line, kind, write, start, who, served_out);
 }
 
 void core_line_arrived(const struct core_ctx *x, const struct msg *msg)

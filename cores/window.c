@@ -105,7 +105,7 @@ static void mark_fault(const struct core_ctx *x, uint64_t no, uint64_t at)
 {
     struct inflight *e = core_window(x->c, no);
     e->phase = PH_FAULT;
-    e->fault_at = at;
+    e->paddr = at;
     x->c->nfaulted++;
 }
 
@@ -267,9 +267,8 @@ void core_walk_released(const struct core_ctx *x, waiter_t who, struct xlate r)
     struct core *c = x->c;
     uint64_t no = no_of(c, waiter_idx(who));
     struct inflight *e = core_window(c, no);
-    e->paddr = r.paddr;
+    e->paddr = r.status == XLATE_OK ? r.paddr : r.time;
     e->ready = u64_max(e->ready, r.time);
-    e->fault_at = r.time;
     e->xlated = r.status == XLATE_OK ? 1 : 2;
     set_wake(c, no);
 }
@@ -289,7 +288,7 @@ void core_run_wakes(const struct core_ctx *x)
             if (e->xlated == 1)
                 translated(x, no, (struct xlate){XLATE_OK, u64_max(e->ready, c->touch), e->paddr});
             else
-                mark_fault(x, no, e->fault_at);
+                mark_fault(x, no, e->paddr);
             e->xlated = 0;
             break;
         case PH_DATA:
@@ -348,7 +347,7 @@ void core_find_fault(const struct core_ctx *x)
     for (uint64_t no = c->head; no < c->tail; no++) {
         struct inflight *e = core_window(c, no);
         if (e->phase == PH_FAULT) {
-            c->fault_at = u64_max(u64_max(at, e->fault_at), c->touch);
+            c->fault_at = u64_max(u64_max(at, e->paddr), c->touch);
             c->fault_no = no;
             return;
         }

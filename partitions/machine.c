@@ -135,7 +135,6 @@ static enum err configure_lps(struct machine *m)
             .control_latency_fs = p->sim.control_latency_fs,
             .instruction_limit = p->sim.instructions,
             .warmup = p->sim.warmup,
-            .plain = p->sim.instructions == 0 && p->sim.warmup == 0 && !p->core.l1i.enabled,
         };
     }
     m->llc.core0 = m->first_core;

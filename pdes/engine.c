@@ -21,8 +21,9 @@ struct lp_class {
     unsigned phase;
     struct lp **local; /* LPs of this rank */
     uint32_t nlocal, cap;
-    simtime_t next;  /* earliest pending anywhere, as of the last exchange */
-    simtime_t until; /* everything before it is done */
+    simtime_t pending; /* earliest pending on this rank */
+    simtime_t next;    /* earliest pending anywhere, as of the last exchange */
+    simtime_t until;   /* everything before it is done */
 };
 
 /* Batch to one rank: header, then messages, then mirrored writes. */
@@ -50,7 +51,8 @@ struct engine {
     struct outbox *outboxes; /* per rank */
     struct mirror_write *writes;
     uint32_t nwrites, writes_cap;
-    simtime_t last_mirror;
+    simtime_t last_mirror;   /* of this rank's sender */
+    simtime_t latest_mirror; /* known to this rank */
     simtime_t sent_next[ENGINE_MAX_CLASSES]; /* earliest message sent to another rank, per class */
     char **batch;
     size_t *batch_cap, *batch_bytes, *in_bytes;
@@ -141,7 +143,7 @@ void engine_destroy(struct engine *e)
 uint32_t engine_add_class(struct engine *e, const char *name, unsigned phase)
 {
     SIM_ASSERT(e->nclasses < ENGINE_MAX_CLASSES && phase < ENGINE_NPHASES, "class %s", name);
-    e->classes[e->nclasses] = (struct lp_class){.name = name, .phase = phase};
+    e->classes[e->nclasses] = (struct lp_class){.name = name, .phase = phase, .pending = SIM_NEVER, .next = SIM_NEVER};
     return e->nclasses++;
 }
 
@@ -206,6 +208,8 @@ static void deliver(struct engine *e, const struct msg *m)
                m->src, dst->ops->name, dst->instance, (unsigned long long)m->time,
                (unsigned long long)e->classes[dst->cls].until);
     inbox_push(&dst->inbox, m);
+    struct lp_class *c = &e->classes[dst->cls];
+    c->pending = u64_min(c->pending, m->time);
 }
 
 void lp_send(struct lp *lp, lpid_t dst_id, simtime_t time, uint16_t type, uint32_t arg, uint64_t a0,
@@ -235,6 +239,13 @@ void lp_send(struct lp *lp, lpid_t dst_id, simtime_t time, uint16_t type, uint32
     e->sent_next[dst->cls] = u64_min(e->sent_next[dst->cls], time);
 }
 
+static void take_mirror(struct engine *e, const struct mirror_write *w)
+{
+    e->latest_mirror = u64_max(e->latest_mirror, w->time);
+    if (e->hooks.mirror)
+        e->hooks.mirror(e->hooks.mirror_ctx, w);
+}
+
 void lp_mirror(struct lp *lp, simtime_t time, paddr_t addr, uint64_t value, lpid_t writer)
 {
     struct engine *e = lp->engine;
@@ -244,8 +255,7 @@ void lp_mirror(struct lp *lp, simtime_t time, paddr_t addr, uint64_t value, lpid
                (unsigned long long)e->cfg.mirror_latency_fs, (unsigned long long)e->last_mirror);
     e->last_mirror = time;
     struct mirror_write w = {.time = time, .addr = addr, .value = value, .writer = writer};
-    if (e->hooks.mirror)
-        e->hooks.mirror(e->hooks.mirror_ctx, &w);
+    take_mirror(e, &w);
     if (e->tr->nranks == 1)
         return;
     if (e->nwrites == e->writes_cap) {
@@ -270,20 +280,30 @@ uint64_t engine_digest(const struct engine *e) { return e->digest; }
 
 /* ---- running ---------------------------------------------------------------------------------- */
 
-static void run_lp(struct engine *e, struct lp *lp, simtime_t until)
+/*
+ * A reader of mirrored writes must pass the time of each, even when it has nothing else to do.
+ */
+static inline bool must_advance(const struct engine *e, const struct lp *lp, simtime_t limit)
+{
+    return lp->next_private < limit ||
+           (lp->cls == e->cfg.mirror_reader_class && e->latest_mirror >= lp->advanced && limit > lp->advanced);
+}
+
+/* Returns the time of what the LP does next. */
+static simtime_t run_lp(struct engine *e, struct lp *lp, simtime_t until)
 {
     const struct lp_ops *ops = lp->ops;
-    bool reader = lp->cls == e->cfg.mirror_reader_class;
     for (;;) {
         simtime_t arrival = inbox_next_time(&lp->inbox);
         simtime_t limit = u64_min(arrival, until);
-        if (ops->advance != NULL && (lp->next_private < limit || reader)) {
+        if (ops->advance != NULL && must_advance(e, lp, limit)) {
             lp->next_private = ops->advance(lp, limit);
+            lp->advanced = limit;
             SIM_ASSERT(lp->next_private >= limit, "%s %u wants to act at %llu fs again",
                        ops->name, lp->instance, (unsigned long long)lp->next_private);
         }
         if (arrival >= until)
-            return;
+            return u64_min(arrival, lp->next_private);
         struct msg m;
         inbox_pop(&lp->inbox, &m);
         lp->now = m.time;
@@ -345,8 +365,11 @@ static void run_phase(struct engine *e, unsigned phase)
         simtime_t until = u64_min(safe_time(e, x), e->epoch_end);
         until = u64_max(cut(e, c->next, until), c->until);
         c->until = until;
-        for (uint32_t i = 0; i < c->nlocal; i++)
-            run_lp(e, c->local[i], until);
+        c->pending = SIM_NEVER; /* what is delivered meanwhile lowers it again */
+        for (uint32_t i = 0; i < c->nlocal; i++) {
+            simtime_t next = run_lp(e, c->local[i], until);
+            c->pending = u64_min(c->pending, next);
+        }
         if (x == e->cfg.mirror_reader_class && e->hooks.mirror_floor && until > 0)
             e->hooks.mirror_floor(e->hooks.mirror_ctx, until - 1);
     }
@@ -394,8 +417,7 @@ static void take_batch(struct engine *e, const char *p, simtime_t *next)
     for (uint32_t i = 0; i < head.nwrites; i++, p += sizeof(struct mirror_write)) {
         struct mirror_write w;
         memcpy(&w, p, sizeof w);
-        if (e->hooks.mirror)
-            e->hooks.mirror(e->hooks.mirror_ctx, &w);
+        take_mirror(e, &w);
     }
 }
 
@@ -404,7 +426,7 @@ static void exchange(struct engine *e)
 {
     simtime_t next[ENGINE_MAX_CLASSES];
     for (uint32_t x = 0; x < ENGINE_MAX_CLASSES; x++)
-        next[x] = x < e->nclasses ? local_next(&e->classes[x]) : SIM_NEVER;
+        next[x] = x < e->nclasses ? e->classes[x].pending : SIM_NEVER;
     if (e->tr->nranks > 1) {
         uint64_t start = now_ns();
         for (uint32_t x = 0; x < e->nclasses; x++) {
@@ -472,6 +494,8 @@ enum err engine_run(struct engine *e)
         if (lp->ops->advance)
             lp->next_private = 0;
     }
+    for (uint32_t x = 0; x < e->nclasses; x++)
+        e->classes[x].pending = local_next(&e->classes[x]);
     exchange(e);
     while (!close_epochs(e)) {
         for (unsigned phase = 0; phase < ENGINE_NPHASES; phase++) {
@@ -486,13 +510,13 @@ enum err engine_run(struct engine *e)
 /* ---- flat copies ------------------------------------------------------------------------------ */
 
 struct saved_lp {
-    simtime_t now, next_private;
+    simtime_t now, next_private, advanced;
     uint64_t seq, ndelivered, state_bytes, nmsgs;
 };
 
 struct saved_engine {
     uint64_t epoch, ncuts, digest, nlocal;
-    simtime_t epoch_end, last_mirror;
+    simtime_t epoch_end, last_mirror, latest_mirror;
     simtime_t next[ENGINE_MAX_CLASSES], until[ENGINE_MAX_CLASSES];
 };
 
@@ -519,7 +543,7 @@ void engine_save(const struct engine *e, void *buf)
     char *p = buf;
     struct saved_engine head = {.epoch = e->epoch, .ncuts = e->ncuts, .digest = e->digest,
                                 .nlocal = count_local(e), .epoch_end = e->epoch_end,
-                                .last_mirror = e->last_mirror};
+                                .last_mirror = e->last_mirror, .latest_mirror = e->latest_mirror};
     for (uint32_t x = 0; x < e->nclasses; x++) {
         head.next[x] = e->classes[x].next;
         head.until[x] = e->classes[x].until;
@@ -530,7 +554,7 @@ void engine_save(const struct engine *e, void *buf)
         const struct lp *lp = e->lps[i];
         if (lp->state == NULL)
             continue;
-        struct saved_lp s = {lp->now, lp->next_private, lp->seq, lp->ndelivered, lp->state_bytes,
+        struct saved_lp s = {lp->now, lp->next_private, lp->advanced, lp->seq, lp->ndelivered, lp->state_bytes,
                              lp->inbox.n};
         memcpy(p, &s, sizeof s);
         p += sizeof s;
@@ -557,6 +581,7 @@ enum err engine_load(struct engine *e, const void *buf, size_t nbytes)
     e->digest = head.digest;
     e->epoch_end = head.epoch_end;
     e->last_mirror = head.last_mirror;
+    e->latest_mirror = head.latest_mirror;
     for (uint32_t x = 0; x < e->nclasses; x++) {
         e->classes[x].next = head.next[x];
         e->classes[x].until = head.until[x];
@@ -579,6 +604,7 @@ enum err engine_load(struct engine *e, const void *buf, size_t nbytes)
         p += s.state_bytes;
         lp->now = s.now;
         lp->next_private = s.next_private;
+        lp->advanced = s.advanced;
         lp->seq = s.seq;
         lp->ndelivered = s.ndelivered;
         inbox_free(&lp->inbox);
@@ -588,5 +614,7 @@ enum err engine_load(struct engine *e, const void *buf, size_t nbytes)
             inbox_push(&lp->inbox, &m);
         }
     }
+    for (uint32_t x = 0; x < e->nclasses; x++)
+        e->classes[x].pending = local_next(&e->classes[x]);
     return ERR_OK;
 }

@@ -48,6 +48,7 @@ struct lp_ops {
 struct lp {
     simtime_t now;          /* time of the message or action in progress */
     simtime_t next_private; /* what the last `advance` returned */
+    simtime_t advanced;     /* `until` of the last `advance` */
     uint64_t seq;           /* model messages sent so far */
     uint64_t ndelivered;
     struct inbox inbox;
