@@ -157,6 +157,7 @@ enum run_state {
 #define FORWARD_SLOTS 256u
 #define FILL_RING 32u
 #define MISS_BUCKETS 64u
+#define RECENT_PAGES 16u
 #define MAX_WALKERS 64u
 #define NPWC 4u
 
@@ -221,7 +222,15 @@ struct core {
     uint32_t nfaulted;
 
     /* translation */
-    uint64_t last_page, last_page_base, last_page_shift, last_page_flags;
+    /*
+     * The page used latest in some sets of the L1 data TLBs: asking for it again changes no recency.
+     * Indexed by page modulo a divisor of the number of sets, so that another page of the same set
+     * takes the same place.
+     */
+    struct recent_page {
+        uint64_t page, payload;
+    } recent_4k[RECENT_PAGES], recent_2m[RECENT_PAGES];
+    uint32_t recent_4k_mask, recent_2m_mask;
     struct {
         uint64_t page, ready;
         uint32_t shift, asid;
@@ -305,6 +314,8 @@ void core_walk_data(const struct core_ctx *x, uint32_t walk_idx, uint64_t at, en
 /* Drops the translations of one address from the TLBs, as a page fault does. */
 void core_drop_page(const struct core_ctx *x, uint64_t vaddr);
 /* Drops the translations of [vaddr, vaddr + bytes) of `asid`; bytes 0: all of the asid. */
+/* Forgets which pages were used latest. */
+void core_forget_recent(struct core *c);
 void core_flush(const struct core_ctx *x, uint64_t vaddr, uint64_t bytes, uint32_t asid);
 
 /* ---- priv_cache.c */

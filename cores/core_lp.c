@@ -121,6 +121,13 @@ static void init_array(struct core *c, uint64_t offset, const struct sarray_cfg 
         sarray_init(core_at(c, offset), cfg);
 }
 
+/* The largest power of two that divides the number of sets, up to the pages kept, less one. */
+static uint32_t recent_mask(uint32_t nsets)
+{
+    uint32_t divisor = nsets & -nsets;
+    return (divisor == 0 ? 1 : divisor < RECENT_PAGES ? divisor : RECENT_PAGES) - 1;
+}
+
 static void core_start(struct lp *lp)
 {
     struct core_ctx ctx = core_ctx_of(lp);
@@ -144,7 +151,10 @@ static void core_start(struct lp *lp)
         ((uint32_t *)core_at(c, c->at.miss_free))[c->nmiss_free++] = i;
     c->run = RUN_IDLE;
     c->fault_at = CYCLE_UNKNOWN;
-    c->last_page = c->last_line = c->code_page = c->code_line = UINT64_MAX;
+    core_forget_recent(c);
+    c->recent_4k_mask = recent_mask(a.l1d4k.nsets);
+    c->recent_2m_mask = recent_mask(a.l1d2m.nsets);
+    c->last_line = c->code_page = c->code_line = UINT64_MAX;
     for (uint32_t i = 0; i < FORWARD_SLOTS; i++)
         c->forward[i].key = UINT64_MAX;
     for (uint32_t i = 0; i < FILL_RING; i++) {

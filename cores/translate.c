@@ -21,6 +21,32 @@
 
 static struct sarray *array_at(struct core *c, uint64_t offset) { return core_at(c, offset); }
 
+/* ---- pages used latest ------------------------------------------------------------------------ */
+
+void core_forget_recent(struct core *c)
+{
+    for (uint32_t i = 0; i < RECENT_PAGES; i++)
+        c->recent_4k[i].page = c->recent_2m[i].page = UINT64_MAX;
+}
+
+static inline struct recent_page *recent_4k(struct core *c, uint64_t vaddr)
+{
+    return &c->recent_4k[(vaddr >> PAGE_SHIFT) & c->recent_4k_mask];
+}
+
+static inline struct recent_page *recent_2m(struct core *c, uint64_t vaddr)
+{
+    return &c->recent_2m[(vaddr >> PAGE_SHIFT_2M) & c->recent_2m_mask];
+}
+
+static inline void note_recent(struct core *c, uint64_t vaddr, unsigned shift, uint64_t payload)
+{
+    if (shift == PAGE_SHIFT)
+        *recent_4k(c, vaddr) = (struct recent_page){vaddr >> PAGE_SHIFT, payload};
+    else if (shift == PAGE_SHIFT_2M)
+        *recent_2m(c, vaddr) = (struct recent_page){vaddr >> PAGE_SHIFT_2M, payload};
+}
+
 /* ---- fills ------------------------------------------------------------------------------------ */
 
 static struct sarray *l1_of(struct core *c, bool exec, unsigned shift)
@@ -44,8 +70,9 @@ static struct sarray *stlb_of(const struct core_ctx *x, unsigned shift)
 static void fill_l1(const struct core_ctx *x, bool exec, uint32_t asid, uint64_t vaddr, unsigned shift,
                     uint64_t payload)
 {
-    x->c->last_page = UINT64_MAX;
     tlb_fill(l1_of(x->c, exec, shift), asid, vaddr, shift, payload);
+    if (!exec)
+        note_recent(x->c, vaddr, shift, payload);
 }
 
 /* ---- walks ------------------------------------------------------------------------------------ */
@@ -430,13 +457,21 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
 
     uint64_t l1_cycles = exec ? x->p->l1i4k.latency_cycles : x->p->l1d4k.latency_cycles;
     uint64_t *l1_hits = exec ? &c->stats.itlb_l1_hits : &c->stats.dtlb_l1_hits;
-    /* The page of the last data access is still the most recent entry of its set. */
-    if (!exec && vaddr >> c->last_page_shift == c->last_page &&
-        (!write || (c->last_page_flags & (TLB_W | TLB_D)) == (TLB_W | TLB_D))) {
-        ++*l1_hits;
-        c->stats.tlb_l1_cycles += l1_cycles;
-        return (struct xlate){XLATE_OK, usable_at(x, vaddr, issue + l1_cycles),
-                              c->last_page_base + (vaddr & ((UINT64_C(1) << c->last_page_shift) - 1))};
+    if (!exec) {
+        uint64_t needs = write ? TLB_W | TLB_D : 0, t = issue + l1_cycles;
+        const struct recent_page *r = recent_4k(c, vaddr);
+        unsigned shift = PAGE_SHIFT;
+        if (r->page != vaddr >> PAGE_SHIFT) {
+            r = recent_2m(c, vaddr);
+            shift = PAGE_SHIFT_2M;
+            t = issue + x->p->l1d2m.latency_cycles;
+        }
+        if (r->page == vaddr >> shift && (r->payload & needs) == needs) {
+            c->stats.dtlb_l1_hits++;
+            c->stats.tlb_l1_cycles += t - issue;
+            return (struct xlate){XLATE_OK, usable_at(x, vaddr, t),
+                                  (r->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << shift) - 1))};
+        }
     }
     struct hit h = probe_l1(c, vaddr, exec);
     uint64_t t = issue;
@@ -471,12 +506,8 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
     uint64_t payload = *h.payload, in_page = vaddr & ((UINT64_C(1) << h.shift) - 1);
     if (from_stlb)
         fill_l1(x, exec, c->asid, vaddr, h.shift, payload);
-    if (!exec) {
-        c->last_page = vaddr >> h.shift;
-        c->last_page_shift = h.shift;
-        c->last_page_base = payload & ~TLB_FLAGS;
-        c->last_page_flags = payload & TLB_FLAGS;
-    }
+    else if (!exec)
+        note_recent(c, vaddr, h.shift, payload);
     return (struct xlate){XLATE_OK, t, (payload & ~TLB_FLAGS) + in_page};
 }
 
@@ -494,7 +525,7 @@ static void drop_page(struct core *c, uint32_t asid, uint64_t vaddr, unsigned sh
 
 void core_drop_page(const struct core_ctx *x, uint64_t vaddr)
 {
-    x->c->last_page = UINT64_MAX;
+    core_forget_recent(x->c);
     for (unsigned s = 0; s < 3; s++)
         drop_page(x->c, x->c->asid, vaddr, page_shifts[s]);
 }
@@ -506,7 +537,7 @@ void core_flush(const struct core_ctx *x, uint64_t vaddr, uint64_t bytes, uint32
                              c->at.l1d1g, c->at.stlb,  c->at.stlb1g};
     const uint64_t all_above = 33 * PAGE_BYTES; /* Linux flushes the whole space above 33 pages */
     bool whole = bytes == 0 || bytes > all_above;
-    c->last_page = UINT64_MAX;
+    core_forget_recent(c);
     for (size_t i = 0; whole && i < sizeof tlbs / sizeof tlbs[0]; i++)
         tlb_drop_asid(array_at(c, tlbs[i]), asid);
     for (unsigned s = 0; !whole && s < 3; s++)

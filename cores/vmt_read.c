@@ -394,19 +394,30 @@ static bool unpack_column(struct vmt_reader *r, const struct vmt_block_header *h
     return ok && codec_unpack(p, raw, src, h->col[c].stored_bytes);
 }
 
-/* The inner loop has a fixed length, so that compilers turn it into vector instructions. */
+typedef uint16_t u16x8 __attribute__((vector_size(16)));
+typedef int16_t s16x8 __attribute__((vector_size(16)));
+
+/* Every id of every block passes here, so eight are compared at a time. */
 static bool ids_below(const uint16_t *ids, uint32_t n, uint32_t limit)
 {
-    uint16_t top[32] = {0};
+    if (n == 0 || limit > UINT16_MAX)
+        return true;
+    if (limit == 0)
+        return false;
+    const u16x8 last = (u16x8){0} + (uint16_t)(limit - 1);
+    s16x8 over = {0};
     uint32_t i = 0;
-    for (; i + 32 <= n; i += 32)
-        for (unsigned k = 0; k < 32; k++)
-            top[k] = ids[i + k] > top[k] ? ids[i + k] : top[k];
+    bool ok = true;
+    for (; i + 8 <= n; i += 8) {
+        u16x8 v;
+        memcpy(&v, ids + i, sizeof v);
+        over |= v > last;
+    }
     for (; i < n; i++)
-        top[0] = ids[i] > top[0] ? ids[i] : top[0];
-    for (unsigned k = 1; k < 32; k++)
-        top[0] = top[k] > top[0] ? top[k] : top[0];
-    return n == 0 || top[0] < limit;
+        ok &= ids[i] < limit;
+    uint64_t words[2];
+    memcpy(words, &over, sizeof words);
+    return ok && (words[0] | words[1]) == 0;
 }
 
 static void unpack_pcs(const struct vmt_reader *r, uint32_t n, uint64_t *pcs)
