@@ -75,6 +75,10 @@ $(BUILD)/unit/%: tests/unit/%.c $(LIB)
 unit: $(UNIT_BIN)
 	@bash tests/run_unit.sh $(UNIT_BIN)
 
+# Speed on this host; takes some minutes. REPETITIONS=5
+bench: $(BIN)
+	@/usr/bin/python3 tests/bench.py
+
 clean:
 	rm -rf build concerto
 
