@@ -3,8 +3,10 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -461,6 +463,33 @@ static void a_full_disk_is_an_output_error(void)
     unsilence(saved);
 }
 
+static void a_limit_on_the_file_size_is_reported_and_what_was_written_stays(void)
+{
+    char path[PATH_BYTES];
+    temp_path(path);
+    struct rlimit old, small;
+    size_t n = 40000;
+    struct item *items = random_program(n, 5);
+    getrlimit(RLIMIT_FSIZE, &old);
+    small = (struct rlimit){100000, old.rlim_max};
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    int saved = silence();
+    setrlimit(RLIMIT_FSIZE, &small);
+    CU_ASSERT_EQUAL(write_file(path, &items, &n, 1, 2000), ERR_OUTPUT);
+    setrlimit(RLIMIT_FSIZE, &old);
+    signal(SIGXFSZ, handler);
+    struct frontend *fe = NULL;
+    uint64_t naccesses = 0;
+    CU_ASSERT_EQUAL_FATAL(vmt_open_flags(path, VMT_QUIET, &fe), ERR_OK);
+    unsilence(saved);
+    CU_ASSERT(vmt_info(fe)->truncated);
+    CU_ASSERT_EQUAL(read_all(fe, &naccesses), ERR_OK);
+    CU_ASSERT(naccesses >= 2000);
+    fe->ops->close(fe);
+    free(items);
+    unlink(path);
+}
+
 static void finishing_can_be_taken_back(void)
 {
     char path[PATH_BYTES];
@@ -490,4 +519,6 @@ UNIT_MAIN("cores/vmt", UNIT(random_records_come_back_in_order), UNIT(blocks_deco
           UNIT(a_file_cut_anywhere_keeps_its_whole_blocks),
           UNIT(a_flipped_bit_is_an_error_or_shows_as_truncation),
           UNIT(waits_for_lost_wakes_are_mended_in_a_truncated_trace),
-          UNIT(a_full_disk_is_an_output_error), UNIT(finishing_can_be_taken_back))
+          UNIT(a_full_disk_is_an_output_error),
+          UNIT(a_limit_on_the_file_size_is_reported_and_what_was_written_stays),
+          UNIT(finishing_can_be_taken_back))
