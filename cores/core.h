@@ -249,7 +249,7 @@ struct core {
     uint32_t nfills;
     uint64_t fill_ready_max;
     uint32_t miss_bucket[MISS_BUCKETS]; /* 1 + index of the first miss */
-    uint32_t nmisses, miss_size, nsent_data, nmiss_free, miss_queue_head, miss_queue_n;
+    uint32_t nmisses, miss_size, nsent, nsent_data, nmiss_free, miss_queue_head, miss_queue_n;
     uint32_t wbs_out, wb_queue_head, wb_queue_n, wb_queue_size;
     uint64_t mirror_cursor;
     uint64_t requests_sent, writebacks_sent;

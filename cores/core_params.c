@@ -72,19 +72,22 @@ static const struct param_desc ptw_rows[] = {
     COUNT(ptw_params, dirty_assist_cycles, "cycle", "100", 0, 10000, "setting the dirty bit of a page that the TLB holds as clean"),
 };
 
-#define CACHE_ROWS(name, on, size, w, lat, m, wb)                                                            \
-    static const struct param_desc name[] = {                                                                \
+#define CACHE_ROWS(on, size, w, lat)                                                                         \
         NAMED(cache_params, "enabled", enabled, PARAM_BOOL, "", on, 0, 1, NULL, "false: every access goes to the next level"), \
         NAMED(cache_params, "size", size_bytes, PARAM_SIZE, "byte", size, 64, K * K * K, NULL, "capacity"),  \
         COUNT(cache_params, ways, "way", w, 1, 128, "associativity"),                                        \
         COUNT(cache_params, latency_cycles, "cycle", lat, 0, 500, "load-to-use of a hit, counted from the start of the access"), \
-        REPL(cache_params),                                                                                  \
-        COUNT(cache_params, mshrs, "line", m, 1, 512, "outstanding misses"),                                 \
-        COUNT(cache_params, wb_buffers, "line", wb, 1, 512, "write-backs on their way to the next level"),   \
-    }
-CACHE_ROWS(l1i_rows, "false", "32KiB", "8", "5", "8", "1");
-CACHE_ROWS(l1d_rows, "true", "48KiB", "12", "5", "16", "16");
-CACHE_ROWS(l2_rows, "true", "2MiB", "16", "15", "48", "32");
+        REPL(cache_params)
+static const struct param_desc l1i_rows[] = {CACHE_ROWS("false", "32KiB", "8", "5")};
+static const struct param_desc l1d_rows[] = {
+    CACHE_ROWS("true", "48KiB", "12", "5"),
+    COUNT(cache_params, mshrs, "line", "16", 1, 512, "outstanding misses of loads, stores and walks"),
+};
+static const struct param_desc l2_rows[] = {
+    CACHE_ROWS("true", "2MiB", "16", "15"),
+    COUNT(cache_params, mshrs, "line", "48", 1, 512, "outstanding requests to the LLC, instruction lines included"),
+    COUNT(cache_params, wb_buffers, "line", "32", 1, 512, "write-backs that the LLC has not acknowledged"),
+};
 /* clang-format on */
 
 void core_param_groups(struct core_params *p, struct param_group g[CORE_NPARAM_GROUPS])
@@ -144,6 +147,9 @@ enum err core_params_check(const struct core_params *p)
     CHECK(check_cache("l1i.size", &p->l1i));
     CHECK(check_cache("l1d.size", &p->l1d));
     CHECK(check_cache("l2.size", &p->l2));
+    if (p->l2.mshrs < p->l1d.mshrs)
+        CHECK(err_log(ERR_USAGE, "l2.mshrs (%llu) must be at least l1d.mshrs (%llu)",
+                      (unsigned long long)p->l2.mshrs, (unsigned long long)p->l1d.mshrs));
     if (p->l2.latency_cycles <= p->l1d.latency_cycles)
         CHECK(err_log(ERR_USAGE, "l2.latency_cycles (%llu) must exceed l1d.latency_cycles (%llu): both count from the start of the access",
                       (unsigned long long)p->l2.latency_cycles, (unsigned long long)p->l1d.latency_cycles));

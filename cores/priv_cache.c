@@ -187,9 +187,11 @@ static void unhash_miss(struct core *c, uint32_t idx)
     *link = core_miss(c, idx)->hash_next;
 }
 
-static bool may_send(const struct core_ctx *x)
+static bool may_send(const struct core_ctx *x, enum line_kind kind)
 {
-    return x->c->nsent_data < x->p->l1d.mshrs && x->c->wb_queue_n == 0;
+    const struct core *c = x->c;
+    return c->nsent < x->p->l2.mshrs && c->wb_queue_n == 0 &&
+           (kind == LINE_CODE || c->nsent_data < x->p->l1d.mshrs);
 }
 
 static void send_miss(const struct core_ctx *x, uint32_t idx, uint64_t start)
@@ -201,7 +203,8 @@ static void send_miss(const struct core_ctx *x, uint32_t idx, uint64_t start)
                   noc_core_slice_fs(x->cfg->noc, x->lp->instance, slice);
     m->state = MISS_SENT;
     m->sent_at = start;
-    c->nsent_data++;
+    c->nsent++;
+    c->nsent_data += m->kind != LINE_CODE;
     c->requests_sent++;
     lp_send(x->lp, x->cfg->first_slice_lp + slice, t,
             MSG_TYPE(MEM_READ, m->kind | (m->for_write ? MEM_FOR_WRITE : 0u)), idx, m->line, 0, 0, 0);
@@ -244,7 +247,8 @@ static void start_miss(const struct core_ctx *x, uint64_t line, enum line_kind k
     *miss_bucket(c, line) = idx + 1;
     c->nmisses++;
     push_waiter(x, m, who);
-    if (c->miss_queue_n == 0 && may_send(x)) {
+    /* One instruction line at most is asked for at a time; it does not wait behind data. */
+    if ((c->miss_queue_n == 0 || kind == LINE_CODE) && may_send(x, kind)) {
         send_miss(x, idx, start);
         return;
     }
@@ -255,8 +259,10 @@ static void start_miss(const struct core_ctx *x, uint64_t line, enum line_kind k
 static void send_queued(const struct core_ctx *x)
 {
     struct core *c = x->c;
-    while (c->miss_queue_n > 0 && may_send(x)) {
+    while (c->miss_queue_n > 0) {
         uint32_t idx = *miss_queue_slot(c, 0);
+        if (!may_send(x, (enum line_kind)core_miss(c, idx)->kind))
+            return;
         c->miss_queue_head = (c->miss_queue_head + 1) % c->miss_size;
         c->miss_queue_n--;
         send_miss(x, idx, u64_max(core_miss(c, idx)->start, c->touch));
@@ -373,7 +379,8 @@ void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
     m->state = MISS_FREE;
     ((uint32_t *)core_at(c, c->at.miss_free))[c->nmiss_free++] = idx;
     c->nmisses--;
-    c->nsent_data--;
+    c->nsent--;
+    c->nsent_data -= done.kind != LINE_CODE;
 
     uint64_t data = done.kind | (done.store_waits ? LINE_DIRTY : 0);
     fill_l2(x, done.line, done.kind);

@@ -7,6 +7,7 @@
 #include "cores/champsim.h"
 #include "cores/trace_copy.h"
 #include "cores/trace_open.h"
+#include "cores/trace_replay.h"
 #include "cores/trace_walk.h"
 #include "cores/vmt.h"
 
@@ -340,6 +341,8 @@ static enum err run_verify(struct frontend *fe, const struct args *a)
         e = check_references(fe, &s);
     if (e == ERR_OK)
         e = check_blocks(fe, &s);
+    if (e == ERR_OK)
+        e = trace_replay_order(fe);
     if (e == ERR_OK && is_vmt(fe)) {
         const struct vmt_info *info = vmt_info(fe);
         if (info->truncated)

@@ -87,7 +87,7 @@ static enum err resolve(struct machine *m)
     noc_init(&m->noc, &p->noc, m->ncores, m->nslices, m->nchannels);
     struct llc_machine lm = {
         .ncores = m->ncores,
-        .core_credits = (uint32_t)(p->core.l1d.mshrs + p->core.l2.wb_buffers),
+        .core_credits = (uint32_t)(p->core.l2.mshrs + p->core.l2.wb_buffers),
         .nchannels = m->nchannels,
         .channel_hash = p->dram.xor_hash != 0,
         .seed = p->sim.seed,
