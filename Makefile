@@ -11,7 +11,7 @@ SAN     ?=
 CFLAGS_ALL  = -std=c17 -D_GNU_SOURCE -I. $(OPT) $(WARN) $(SAN) -MMD -MP $(CFLAGS)
 
 FOLDERS := pdes memsys mimicos cores configs output partitions
-PLUGIN_ONLY := cores/recorder_plugin.c cores/recorder_decode.c
+PLUGIN_ONLY := $(wildcard cores/recorder_*.c)
 SRC := $(filter-out $(PLUGIN_ONLY),$(wildcard $(addsuffix /*.c,$(FOLDERS))))
 OBJ := $(SRC:%.c=$(BUILD)/%.o)
 LIB_OBJ := $(filter-out $(BUILD)/partitions/main.o,$(OBJ))
@@ -53,7 +53,7 @@ $(BUILD)/.deps:
 
 $(BUILD)/pdes/transport_mpi.o: CFLAGS_ALL += $(MPI_CFLAGS)
 $(BUILD)/output/hdf5_write.o: CFLAGS_ALL += $(H5_CFLAGS)
-$(BUILD)/partitions/main.o: CFLAGS_ALL += -DCONCERTO_GIT='"$(GIT_VERSION)"'
+$(BUILD)/partitions/version.o: CFLAGS_ALL += -DCONCERTO_GIT='"$(GIT_VERSION)"'
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

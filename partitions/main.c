@@ -11,15 +11,10 @@
 #include "pdes/err.h"
 #include "pdes/transport.h"
 
-#ifndef CONCERTO_GIT
-#define CONCERTO_GIT "unknown"
-#endif
-const char *concerto_git(void) { return CONCERTO_GIT; }
-
 static int version_main(int argc, char **argv)
 {
     (void)argc, (void)argv;
-    printf("concerto %s (git %s), %s, gcc-compatible %s\n", CONCERTO_VERSION, CONCERTO_GIT,
+    printf("concerto %s (git %s), %s, gcc-compatible %s\n", CONCERTO_VERSION, concerto_git(),
            transport_mpi_version(), __VERSION__);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Version of the program; the git revision is known where main.c is compiled. */
+/* Version of the program. */
 #ifndef PARTITIONS_VERSION_H
 #define PARTITIONS_VERSION_H
 

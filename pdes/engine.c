@@ -58,7 +58,8 @@ struct engine {
     size_t *batch_cap, *batch_bytes, *in_bytes;
     const void **in;
     uint64_t epoch, ncuts, digest;
-    simtime_t epoch_end;
+    simtime_t epoch_end, closing_end;
+    bool restored; /* LPs were loaded, not started */
     struct engine_host host;
 };
 
@@ -195,7 +196,7 @@ enum err engine_add_lp(struct engine *e, const struct lp_ops *ops, uint32_t cls,
 
 struct lp *engine_lp(struct engine *e, lpid_t id) { return id < e->nlps ? e->lps[id] : NULL; }
 uint32_t engine_nlps(const struct engine *e) { return e->nlps; }
-simtime_t engine_epoch_end(const struct engine *e) { return e->epoch_end; }
+simtime_t engine_epoch_end(const struct engine *e) { return e->closing_end; }
 const struct engine_host *engine_host(const struct engine *e) { return &e->host; }
 
 /* ---- sending and delivering ------------------------------------------------------------------ */
@@ -464,11 +465,11 @@ static bool close_epochs(struct engine *e)
     while (next >= e->epoch_end) {
         if (next == SIM_NEVER && !e->hooks.idle(e->hooks.ctx))
             return true;
-        uint64_t start = now_ns();
-        bool stop = e->hooks.epoch(e->hooks.ctx, e->epoch, e->epoch_end) || next == SIM_NEVER;
+        uint64_t start = now_ns(), epoch = e->epoch++;
+        e->closing_end = e->epoch_end;
+        e->epoch_end += e->cfg.epoch_fs; /* before the hook: it may save, and what is saved is past it */
+        bool stop = e->hooks.epoch(e->hooks.ctx, epoch, e->closing_end) || next == SIM_NEVER;
         e->host.epoch_ns += now_ns() - start;
-        e->epoch++;
-        e->epoch_end += e->cfg.epoch_fs;
         if (stop)
             return true;
     }
@@ -487,7 +488,7 @@ enum err engine_run(struct engine *e)
         e->sent_next[x] = SIM_NEVER;
     for (uint32_t i = 0; i < e->nlps; i++) {
         struct lp *lp = e->lps[i];
-        if (lp->state == NULL || lp->now != 0 || lp->ndelivered != 0)
+        if (lp->state == NULL || e->restored)
             continue;
         if (lp->ops->start)
             lp->ops->start(lp);
@@ -576,6 +577,7 @@ enum err engine_load(struct engine *e, const void *buf, size_t nbytes)
     if (head.nlocal != count_local(e))
         return err_log(ERR_RUNTIME, "saved state has %llu LPs, this rank has %llu",
                        (unsigned long long)head.nlocal, (unsigned long long)count_local(e));
+    e->restored = true;
     e->epoch = head.epoch;
     e->ncuts = head.ncuts;
     e->digest = head.digest;

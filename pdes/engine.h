@@ -79,7 +79,7 @@ uint32_t engine_nlps(const struct engine *e);
 /* Runs to the end of the simulation (a hook says stop, or nothing is left). */
 enum err engine_run(struct engine *e);
 
-/* End of the epoch in progress; in an `epoch` hook and in lp_ops.stats: of the epoch that closes. */
+/* In an `epoch` hook, and so in lp_ops.stats: end of the epoch that closes. */
 simtime_t engine_epoch_end(const struct engine *e);
 
 /* Order-independent digest of all delivered messages of this rank's LPs (sum over ranks = machine's). */

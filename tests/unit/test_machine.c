@@ -1,0 +1,199 @@
+/* The whole machine on one process: exactness under cuts, flat state, conservation, placement. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "configs/config.h"
+#include "partitions/machine.h"
+#include "tests/unit/unit.h"
+
+static struct machine_params params;
+
+/* Defaults, then "key=value" words; a small memory so that saving it is cheap. */
+static void configure(const char *const *sets, size_t nsets)
+{
+    static struct param_group groups[MACHINE_NGROUPS];
+    struct config *config;
+    machine_param_groups(&params, groups);
+    CU_ASSERT_EQUAL_FATAL(config_create(groups, MACHINE_NGROUPS, &config), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(config_set(config, "os.memory_size=256MiB"), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(config_set(config, "sim.epoch=20us"), ERR_OK);
+    for (size_t i = 0; i < nsets; i++)
+        CU_ASSERT_EQUAL_FATAL(config_set(config, sets[i]), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(config_finish(config), ERR_OK);
+    config_destroy(config);
+}
+
+struct run {
+    struct machine m;
+    struct frontend *fe;
+    uint64_t save_at; /* epoch at whose end the state is copied; 0: never */
+    bool scramble;    /* and destroyed and restored in place */
+    char *saved;
+    size_t saved_bytes;
+    uint64_t epochs;
+};
+
+static bool hook_epoch(void *ctx, uint64_t epoch, simtime_t end)
+{
+    struct run *r = ctx;
+    (void)end;
+    r->epochs++;
+    if (r->save_at == 0 || epoch != r->save_at)
+        return false;
+    r->saved_bytes = machine_save_bytes(&r->m);
+    r->saved = malloc(r->saved_bytes);
+    machine_save(&r->m, r->saved);
+    if (!r->scramble)
+        return true; /* another machine goes on */
+    for (uint32_t i = 0; i < engine_nlps(r->m.engine); i++) {
+        struct lp *lp = engine_lp(r->m.engine, i);
+        memset(lp->state, 0x5a, lp->state_bytes);
+        inbox_free(&lp->inbox);
+        lp->seq = lp->now = 12345;
+    }
+    CU_ASSERT_EQUAL(machine_load(&r->m, r->saved, r->saved_bytes), ERR_OK);
+    free(r->saved);
+    r->saved = NULL;
+    return false;
+}
+
+static bool hook_idle(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
+static void open_run(struct run *r)
+{
+    static struct engine_hooks hooks;
+    uint32_t threads = (uint32_t)params.core.core.count;
+    hooks = (struct engine_hooks){.ctx = r, .epoch = hook_epoch, .idle = hook_idle};
+    CU_ASSERT_EQUAL_FATAL(builtin_open(&params.workload, threads, &r->fe), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(machine_create(&params, r->fe, "single", transport_self(), &hooks, &r->m), ERR_OK);
+}
+
+struct result {
+    uint64_t digest, epochs;
+    struct core_stats core0;
+};
+
+static struct result finish(struct run *r)
+{
+    CU_ASSERT_EQUAL(engine_run(r->m.engine), ERR_OK);
+    struct result out = {.digest = engine_digest(r->m.engine), .epochs = r->epochs};
+    struct lp *lp = machine_lp(&r->m, COMPONENT_CORES, 0);
+    out.core0 = ((struct core *)lp->state)->stats;
+    if (r->saved == NULL) /* ran to its end: everything is drained */
+        for (uint32_t i = 0; i < engine_nlps(r->m.engine); i++) {
+            struct lp *each = engine_lp(r->m.engine, i);
+            if (each->ops->check != NULL)
+                each->ops->check(each);
+        }
+    machine_destroy(&r->m);
+    r->fe->ops->close(r->fe);
+    return out;
+}
+
+static const char *const gups[] = {"workload.kind=gups", "workload.size=8MiB", "core.count=3",
+                                   "sim.instructions=60k", "os.thp=never", "fuzz.seed=3",
+                                   "fuzz.events=500"};
+#define NGUPS (sizeof gups / sizeof gups[0])
+
+static void a_machine_saved_scrambled_and_restored_goes_on_with_the_same_digest(void)
+{
+    configure(gups, NGUPS);
+    struct run plain = {0};
+    open_run(&plain);
+    struct result want = finish(&plain);
+    CU_ASSERT_FATAL(want.epochs > 8);
+    for (uint64_t at = 1; at < want.epochs - 1; at += 3) {
+        struct run r = {.save_at = at, .scramble = true};
+        open_run(&r);
+        struct result got = finish(&r);
+        CU_ASSERT_EQUAL(got.digest, want.digest);
+        CU_ASSERT_EQUAL(got.epochs, want.epochs);
+        CU_ASSERT_EQUAL(memcmp(&got.core0, &want.core0, sizeof want.core0), 0);
+    }
+}
+
+static void another_machine_takes_over_a_saved_one(void)
+{
+    configure(gups, NGUPS);
+    struct run plain = {0};
+    open_run(&plain);
+    struct result want = finish(&plain);
+    struct run first = {.save_at = want.epochs / 2};
+    open_run(&first);
+    finish(&first);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(first.saved);
+    struct run second = {0};
+    open_run(&second);
+    CU_ASSERT_EQUAL(machine_load(&second.m, first.saved, first.saved_bytes), ERR_OK);
+    free(first.saved);
+    struct result got = finish(&second);
+    CU_ASSERT_EQUAL(got.digest, want.digest);
+    CU_ASSERT_EQUAL(got.epochs + first.epochs, want.epochs);
+    CU_ASSERT_EQUAL(memcmp(&got.core0, &want.core0, sizeof want.core0), 0);
+}
+
+static void windows_cut_at_random_do_not_show_in_any_counter(void)
+{
+    configure(gups, NGUPS);
+    struct run plain = {0};
+    open_run(&plain);
+    struct result want = finish(&plain);
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        configure(gups, NGUPS);
+        params.sim.cut_seed = seed;
+        struct run r = {0};
+        open_run(&r);
+        struct result got = finish(&r);
+        CU_ASSERT_EQUAL(got.digest, want.digest);
+        CU_ASSERT_EQUAL(memcmp(&got.core0, &want.core0, sizeof want.core0), 0);
+    }
+}
+
+static void ideal_translation_is_never_slower_and_walks_nothing(void)
+{
+    const char *const words[] = {"workload.kind=gups", "workload.size=32MiB", "core.count=1",
+                                 "sim.instructions=100k", "os.thp=never"};
+    configure(words, 5);
+    struct run radix = {0};
+    open_run(&radix);
+    struct result with_walks = finish(&radix);
+    const char *const ideal_words[] = {"workload.kind=gups", "workload.size=32MiB", "core.count=1",
+                                       "sim.instructions=100k", "os.thp=never", "core.mmu=ideal"};
+    configure(ideal_words, 6);
+    struct run ideal = {0};
+    open_run(&ideal);
+    struct result without = finish(&ideal);
+    CU_ASSERT_EQUAL(without.core0.walks, 0);
+    CU_ASSERT_EQUAL(without.core0.instructions, with_walks.core0.instructions);
+    CU_ASSERT(without.core0.faults > 0);
+    CU_ASSERT(without.core0.cycles <= with_walks.core0.cycles);
+}
+
+static void placements_give_every_lp_one_rank(void)
+{
+    static const char *const names[] = {"packed", "auto", "dedicated"};
+    for (int k = 0; k < 3; k++)
+        for (int nranks = 1; nranks <= 20; nranks++) {
+            struct placement p;
+            enum err e = placement_create(names[k], 8, 8, 2, nranks, false, &p);
+            if (strcmp(names[k], "dedicated") == 0 && nranks < 10) {
+                CU_ASSERT_EQUAL(e, ERR_USAGE);
+                continue;
+            }
+            CU_ASSERT_EQUAL_FATAL(e, ERR_OK);
+            for (int i = 0; i < 8; i++)
+                CU_ASSERT(p.core[i] >= 0 && p.core[i] < nranks && p.slice[i] >= 0 && p.slice[i] < nranks);
+            CU_ASSERT(p.kernel >= 0 && p.kernel < nranks && p.channel[1] < nranks);
+            placement_free(&p);
+        }
+}
+
+UNIT_MAIN("machine", UNIT(a_machine_saved_scrambled_and_restored_goes_on_with_the_same_digest),
+          UNIT(another_machine_takes_over_a_saved_one),
+          UNIT(windows_cut_at_random_do_not_show_in_any_counter),
+          UNIT(ideal_translation_is_never_slower_and_walks_nothing),
+          UNIT(placements_give_every_lp_one_rank))
