@@ -303,7 +303,7 @@ static size_t fill_checks(const struct report *r, struct summary_check *c)
 }
 
 #define MAX_WARNINGS 8
-static size_t fill_warnings(const struct report *r, uint64_t nlimited, const char *warnings[],
+static size_t fill_warnings(const struct report *r, uint64_t nlimited, uint64_t nstarted, const char *warnings[],
                             char texts[][200])
 {
     size_t n = 0;
@@ -331,6 +331,9 @@ static size_t fill_warnings(const struct report *r, uint64_t nlimited, const cha
     if (nlimited > 0 && nlimited < m->fe->nthreads)
         WARN("%llu threads reached their instruction limit while others were blocked",
              (unsigned long long)nlimited);
+    if (nstarted != 0 && nstarted < m->fe->nthreads)
+        WARN("%llu of %u threads were never created in the part of the trace that is there",
+             (unsigned long long)(m->fe->nthreads - nstarted), m->fe->nthreads);
 #undef WARN
     return n;
 }
@@ -355,7 +358,7 @@ static void print_host(const struct report *r)
            r->host[5], r->host[3], memory / (1 << 20));
 }
 
-static enum err close_rank0(struct report *r, const char *why, uint64_t nlimited)
+static enum err close_rank0(struct report *r, const char *why, uint64_t nlimited, uint64_t nstarted)
 {
     struct summary_check checks[16];
     char texts[MAX_WARNINGS][200], end[32];
@@ -375,7 +378,7 @@ static enum err close_rank0(struct report *r, const char *why, uint64_t nlimited
         .checks = checks,
         .nchecks = why == NULL ? fill_checks(r, checks) : 0,
         .warnings = warnings,
-        .nwarnings = fill_warnings(r, nlimited, warnings, texts),
+        .nwarnings = fill_warnings(r, nlimited, nstarted, warnings, texts),
         .not_modelled = not_modelled,
         .nnot_modelled = sizeof not_modelled / sizeof not_modelled[0],
         .host_seconds = progress_seconds(&r->progress),
@@ -395,11 +398,11 @@ static enum err close_rank0(struct report *r, const char *why, uint64_t nlimited
     return err;
 }
 
-enum err report_close(struct report *r, const char *why, uint64_t nlimited)
+enum err report_close(struct report *r, const char *why, uint64_t nlimited, uint64_t nstarted)
 {
     enum err e = ERR_OK;
     if (r->recorder != NULL)
-        e = close_rank0(r, why, nlimited);
+        e = close_rank0(r, why, nlimited, nstarted);
     for (int c = 0; c < NCOMPONENTS; c++)
         free(r->values[c]);
     free(r->send);

@@ -38,7 +38,10 @@ enum err report_open(struct report *r, struct machine *m, const struct config *c
 void report_epoch(struct report *r, simtime_t end);
 /* A mark in front of the next epoch. */
 void report_mark(struct report *r, const char *name);
-/* `why` is NULL for a run that came to its end. Prints the summary on rank 0. */
-enum err report_close(struct report *r, const char *why, uint64_t nlimited);
+/*
+ * `why` is NULL for a run that came to its end; threads stopped by their limit, threads that began.
+ * Prints the summary on rank 0.
+ */
+enum err report_close(struct report *r, const char *why, uint64_t nlimited, uint64_t nstarted);
 
 #endif

@@ -27,8 +27,8 @@ struct run {
     struct machine machine;
     struct report report;
     const char *stopped; /* why the run ended before the workload did; NULL: it did not */
-    uint64_t nlimited;
-    bool over; /* every thread has ended */
+    uint64_t nlimited; /* threads stopped by their instruction limit */
+    uint64_t nstarted; /* threads that began */
 };
 
 static volatile sig_atomic_t g_signal;
@@ -147,17 +147,34 @@ static bool hook_epoch(void *ctx, uint64_t epoch, simtime_t end)
     return false;
 }
 
-/* Nothing is pending anywhere: either every thread has ended, or those left wait for each other. */
+/* Threads that began and now wait for something; known on the kernel's rank. */
+static uint64_t count_waiting(struct run *r)
+{
+    struct lp *kernel = engine_lp(r->machine.engine, r->machine.kernel_id);
+    uint64_t n = 0;
+    for (uint32_t i = 0; kernel->state != NULL && i < r->fe->nthreads; i++) {
+        uint32_t state = sched_thread(kernel_sched(kernel->state), i)->state;
+        n += state != THREAD_NEW && state != THREAD_EXITED;
+    }
+    return n;
+}
+
+/*
+ * Nothing is pending anywhere: every thread that began has ended, or those left wait for each other.
+ * A thread that waits for one that was stopped by its instruction limit has ended, too.
+ */
 static bool hook_idle(void *ctx)
 {
     struct run *r = ctx;
     const struct control_state *c = local_control(r);
-    uint64_t mine = c == NULL ? 0 : c->ndone | c->nlimited << 32;
+    uint64_t mine = count_waiting(r) << 42;
+    mine += c == NULL ? 0 : c->ndone | c->nlimited << 21;
+    const uint64_t field = (UINT64_C(1) << 21) - 1;
     uint64_t all = r->tr->ops->sum(r->tr, mine);
-    uint64_t ndone = all & UINT32_MAX;
-    r->nlimited = all >> 32;
-    r->over = ndone == r->fe->nthreads || r->nlimited > 0;
-    if (r->over)
+    uint64_t ndone = all & field;
+    r->nlimited = all >> 21 & field;
+    r->nstarted = ndone + (all >> 42);
+    if (all >> 42 == 0 || r->nlimited > 0)
         return true;
     struct lp *kernel = engine_lp(r->machine.engine, r->machine.kernel_id);
     if (kernel->state != NULL) {
@@ -218,7 +235,7 @@ static enum err simulate(struct run *r, int argc, char **argv)
     e = engine_run(r->machine.engine);
     check_lps(r);
     if (e == ERR_OK)
-        e = agree(r, report_close(&r->report, r->stopped, r->nlimited));
+        e = agree(r, report_close(&r->report, r->stopped, r->nlimited, r->nstarted));
     uint64_t digest = r->tr->ops->sum(r->tr, engine_digest(r->machine.engine));
     if (e == ERR_OK && r->tr->rank == 0)
         printf("digest      %016llx (of all messages; the same on any number of ranks)\n",
