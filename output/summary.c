@@ -90,6 +90,8 @@ static const struct line lines[] = {
     {"Memory", "mean L2 miss latency", FORM_RATIO, {"cores/l2/miss_cycles"}, {"cores/l2/answers"}, "cycles", {0}},
     {"Memory", "LLC hit rate, data", FORM_PERCENT, {"llc/hits/data"}, {"llc/accesses/data"}, "", {0}},
     {"Memory", "LLC hit rate, page tables", FORM_PERCENT, {"llc/hits/pt"}, {"llc/accesses/pt"}, "", {0}},
+    {"Memory", "LLC, write-shared lines", FORM_PERCENT, {"llc/write_shared/*"},
+        {"llc/accesses/*", "llc/writebacks/*"}, "", {0}},
     {"Memory", "LLC misses", FORM_MPKI, {"llc/misses/*"}, INSTRUCTIONS, "MPKI", {0}},
     {"Memory", "DRAM lines", FORM_SHARES, {"dram/reads/*", "dram/writes/*"}, {0}, "", {"read", "written"}},
     {"Memory", "DRAM rows", FORM_SHARES, {"dram/row_hits/*", "dram/row_closed/*", "dram/row_conflicts/*"}, {0}, "",
