@@ -20,7 +20,7 @@ struct lp_class {
     const char *name;
     unsigned phase;
     struct lp **local; /* LPs of this rank */
-    uint32_t nlocal, cap;
+    uint32_t nlocal, cap, nlps;
     simtime_t pending; /* earliest pending on this rank */
     simtime_t next;    /* earliest pending anywhere, as of the last exchange */
     simtime_t until;   /* everything before it is done */
@@ -170,6 +170,7 @@ enum err engine_add_lp(struct engine *e, const struct lp_ops *ops, uint32_t cls,
         return err_log(ERR_MEMORY, "no host memory for %s %u", ops->name, instance);
     *lp = (struct lp){.ops = ops, .cfg = cfg, .engine = e, .id = e->nlps, .cls = cls,
                       .instance = instance, .rank = rank, .next_private = SIM_NEVER};
+    e->classes[cls].nlps++;
     if (rank == e->tr->rank) {
         lp->state_bytes = state_bytes ? state_bytes : 1;
         lp->state = state_alloc(lp->state_bytes);
@@ -266,15 +267,15 @@ void lp_mirror(struct lp *lp, simtime_t time, paddr_t addr, uint64_t value, lpid
     e->writes[e->nwrites++] = w;
 }
 
-static uint64_t msg_digest(const struct msg *m)
+/* Of one message; the words are multiplied side by side, so that it costs little. */
+static inline uint64_t msg_digest(const struct msg *m)
 {
-    uint64_t x = m->time * UINT64_C(0x9e3779b97f4a7c15) ^ m->seq;
-    x = (x ^ x >> 29) * UINT64_C(0xbf58476d1ce4e5b9) + ((uint64_t)m->src << 32 | m->dst);
-    x = (x ^ x >> 32) * UINT64_C(0x94d049bb133111eb) +
-        ((uint64_t)m->arg << 32 | (uint64_t)m->flags << 16 | m->type);
-    for (int i = 0; i < 4; i++)
-        x = (x ^ x >> 31) * UINT64_C(0xd6e8feb86659fd93) + m->a[i];
-    return x ^ x >> 30;
+    uint64_t x = (m->time ^ UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xd6e8feb86659fd93);
+    x += (((uint64_t)m->src << 32 | m->dst) ^ m->seq << 13) * UINT64_C(0xbf58476d1ce4e5b9);
+    x += ((uint64_t)m->arg << 32 | (uint64_t)m->flags << 16 | m->type) * UINT64_C(0x94d049bb133111eb);
+    x += (m->a[0] ^ m->a[1] << 17) * UINT64_C(0x2545f4914f6cdd1d);
+    x += (m->a[2] ^ m->a[3] << 29) * UINT64_C(0xff51afd7ed558ccd);
+    return x ^ x >> 32;
 }
 
 uint64_t engine_digest(const struct engine *e) { return e->digest; }
@@ -341,9 +342,12 @@ static void close_distances(struct engine *e)
 static simtime_t safe_time(const struct engine *e, uint32_t x)
 {
     simtime_t safe = SIM_NEVER;
-    for (uint32_t y = 0; y < e->nclasses; y++)
-        if (e->classes[y].next != SIM_NEVER)
-            safe = u64_min(safe, time_add(e->classes[y].next, e->distance[y][x]));
+    for (uint32_t y = 0; y < e->nclasses; y++) {
+        simtime_t next = e->classes[y].next, distance = e->distance[y][x];
+        simtime_t sum = next + distance; /* either may be SIM_NEVER */
+        if (sum >= next && sum < safe)
+            safe = sum;
+    }
     return safe;
 }
 
@@ -361,7 +365,7 @@ static void run_phase(struct engine *e, unsigned phase)
     uint64_t start = timed ? now_ns() : 0;
     for (uint32_t x = 0; x < e->nclasses; x++) {
         struct lp_class *c = &e->classes[x];
-        if (c->phase != phase)
+        if (c->phase != phase || c->nlps == 0)
             continue;
         simtime_t until = u64_min(safe_time(e, x), e->epoch_end);
         until = u64_max(cut(e, c->next, until), c->until);
