@@ -83,17 +83,25 @@ static void gups_block(const struct builtin *b, uint32_t thread, uint64_t first,
 
 /* ---- stream ----------------------------------------------------------------------------------- */
 
+/* Distance of two arrays: a huge page, a page and a line more than their size, so that elements of
+ * the same index do not meet in one set of every TLB and cache. */
+static uint64_t stream_distance(uint64_t array_bytes)
+{
+    return array_bytes + (UINT64_C(1) << PAGE_SHIFT_2M) + PAGE_BYTES + LINE_BYTES;
+}
+
 static void stream_block(const struct builtin *b, uint32_t thread, uint64_t first, uint32_t n,
                          struct access_rec *acc)
 {
     uint64_t array_bytes = b->size_bytes / 3 & ~(uint64_t)7;
+    uint64_t distance = stream_distance(array_bytes);
     uint64_t elements = array_bytes / 8, part = elements / b->base.nthreads;
     for (uint32_t i = 0; i < n; i++) {
         uint64_t at = (thread * part + (first + i) % part) * 8;
         struct access_rec *r = acc + (size_t)3 * i;
-        r[0] = (struct access_rec){.vaddr = DATA_BASE + array_bytes + at, .gap = i == 0 ? 1 : 5,
+        r[0] = (struct access_rec){.vaddr = DATA_BASE + distance + at, .gap = i == 0 ? 1 : 5,
                                    .size = 8};
-        r[1] = (struct access_rec){.vaddr = DATA_BASE + 2 * array_bytes + at, .pc_id = 1, .gap = 1,
+        r[1] = (struct access_rec){.vaddr = DATA_BASE + 2 * distance + at, .pc_id = 1, .gap = 1,
                                    .size = 8};
         r[2] = (struct access_rec){.vaddr = DATA_BASE + at, .pc_id = 2, .gap = 3, .size = 8,
                                    .flags = ACC_STORE, .data_dep = 1, .data_ops = 8};
@@ -220,7 +228,10 @@ enum err builtin_open(const struct workload_params *p, uint32_t nthreads, struct
     }
     for (unsigned i = 0; i < 4; i++)
         b->pcs[i] = CODE_BASE + (uint64_t)i * 8;
-    uint64_t bytes = (b->size_bytes + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
+    uint64_t bytes = b->size_bytes;
+    if (b->kind == WORKLOAD_stream)
+        bytes = 3 * stream_distance(b->size_bytes / 3);
+    bytes = (bytes + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
     b->start[0] = (struct fe_event){.type = FE_MMAP, .a = {1, CODE_BASE, PAGE_BYTES, 5, 2, 1}};
     b->start[1] = (struct fe_event){.type = FE_MMAP, .a = {2, DATA_BASE, bytes, 3, 0x22, 2}};
     b->start[2] = (struct fe_event){.type = FE_MAP_MARK, .a = {2}};

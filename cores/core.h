@@ -207,6 +207,7 @@ struct core {
     /* window */
     uint64_t head, tail; /* entries [head, tail), modulo window_size */
     uint32_t window_size, window_loads;
+    uint64_t rob_limit;    /* ordinal of the last instruction that fits beside the oldest access */
     uint64_t retire_cycle; /* retirement of the youngest retired instruction */
     uint64_t sq_head, sq_tail;
     uint32_t sq_size;

@@ -151,6 +151,7 @@ static void core_start(struct lp *lp)
         ((uint32_t *)core_at(c, c->at.miss_free))[c->nmiss_free++] = i;
     c->run = RUN_IDLE;
     c->fault_at = CYCLE_UNKNOWN;
+    c->rob_limit = UINT64_MAX;
     core_forget_recent(c);
     c->recent_4k_mask = recent_mask(a.l1d4k.nsets);
     c->recent_2m_mask = recent_mask(a.l1d2m.nsets);

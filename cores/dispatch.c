@@ -67,26 +67,18 @@ static inline void take_slots(const struct core_ctx *x, uint64_t n)
 static inline uint64_t dispatch_instructions(const struct core_ctx *x, uint64_t n)
 {
     struct core *c = x->c;
-    uint64_t rob = x->p->core.rob;
-    while (n > 0) {
-        if (c->head != c->tail) {
-            struct inflight *oldest = core_window(c, c->head);
-            uint64_t last_allowed = oldest->instr + rob - 1;
-            if (c->ordinal + n > last_allowed) {
-                uint64_t now = last_allowed > c->ordinal ? last_allowed - c->ordinal : 0;
-                if (now > 0) {
-                    take_slots(x, now);
-                    n -= now;
-                }
-                if (!core_retire_oldest(x))
-                    return n;
-                stall_until(c, c->retire_cycle, &c->stats.stall_rob);
-                continue;
-            }
+    while (c->ordinal + n > c->rob_limit) {
+        if (c->rob_limit > c->ordinal) {
+            uint64_t now = c->rob_limit - c->ordinal;
+            take_slots(x, now);
+            n -= now;
         }
-        take_slots(x, n);
-        return 0;
+        if (!core_retire_oldest(x))
+            return n;
+        stall_until(c, c->retire_cycle, &c->stats.stall_rob);
     }
+    if (n > 0)
+        take_slots(x, n);
     return 0;
 }
 

@@ -210,6 +210,8 @@ void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, 
     struct core *c = x->c;
     uint64_t no = c->tail++;
     struct inflight *e = core_window(c, no);
+    if (no == c->head)
+        c->rob_limit = c->ordinal + x->p->core.rob - 1;
     *e = (struct inflight){.instr = c->ordinal, .done = CYCLE_UNKNOWN, .ready = at, .data_ready = at,
                            .vaddr = r->vaddr, .phase = PH_PARKED, .flags = r->flags,
                            .kernel = kernel};
@@ -318,6 +320,7 @@ bool core_retire_oldest(const struct core_ctx *x)
         c->window_loads--;
     e->phase = PH_FREE;
     c->head++;
+    c->rob_limit = c->head == c->tail ? UINT64_MAX : core_window(c, c->head)->instr + x->p->core.rob - 1;
     return true;
 }
 

@@ -133,18 +133,13 @@ static inline void sarray_fingerprint_set(uint64_t *row, uint32_t way, uint64_t 
 /* ---- the four operations -------------------------------------------------------------------- */
 
 /*
- * Ways of up to eight words from `row` on whose fingerprint is that of fp_all: bit 8 * i + j of the
- * result stands for byte i of word j. One mask for all words, so that where the way lies costs no
- * mispredicted branch. May also mark a byte that differs in its lowest bit, never one without tag.
+ * Bytes of `fingerprints` that may be equal to those of `fp_all`, as their top bits. The lowest one is
+ * right; above it a byte that differs in its lowest bit may be marked, too.
  */
-static inline uint64_t sarray_candidates(const uint64_t *row, uint32_t nwords, uint64_t fp_all)
+static inline uint64_t sarray_candidates(uint64_t fingerprints, uint64_t fp_all)
 {
-    uint64_t mask = 0;
-    for (uint32_t j = 0; j < nwords; j++) {
-        uint64_t x = row[j] ^ fp_all;
-        mask |= ((x - SARRAY_ONES) & ~x & SARRAY_TOPS) >> (7 - j);
-    }
-    return mask;
+    uint64_t x = fingerprints ^ fp_all;
+    return (x - SARRAY_ONES) & ~x & SARRAY_TOPS;
 }
 
 /* The way of `set` that holds `tag`, or -1. No side effect. */
@@ -155,13 +150,10 @@ static inline int sarray_find(const struct sarray *a, uint32_t set, uint64_t tag
     if (row[sarray_tag_word(a, latest)] == tag && sarray_fingerprint_at(row, latest) >> 7)
         return (int)latest;
     uint64_t fp_all = sarray_fingerprint(tag) * SARRAY_ONES;
-    for (uint32_t w = 0; w < a->nwords; w += 8) {
-        uint32_t nwords = a->nwords - w < 8 ? a->nwords - w : 8;
-        uint64_t mask = sarray_candidates(row + w, nwords, fp_all);
-        for (; mask != 0; mask &= mask - 1) {
-            uint32_t bit = (uint32_t)__builtin_ctzll(mask);
-            uint32_t way = (w + bit % 8) * 8 + bit / 8;
-            if (row[sarray_tag_word(a, way)] == tag)
+    for (uint32_t w = 0; w < a->nwords; w++) {
+        for (uint64_t mask = sarray_candidates(row[w], fp_all); mask != 0; mask &= mask - 1) {
+            uint32_t way = w * 8 + (uint32_t)__builtin_ctzll(mask) / 8;
+            if (row[sarray_tag_word(a, way)] == tag && sarray_fingerprint_at(row, way) >> 7)
                 return (int)way;
         }
     }
