@@ -1,7 +1,10 @@
 /* The engine: order, lookahead, windows, save and restore; with a small ring model and no MPI. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "pdes/control.h"
 #include "pdes/engine.h"
 #include "pdes/inbox.h"
 #include "pdes/rng.h"
@@ -200,8 +203,82 @@ static void the_nearest_word_is_found_within_its_distance(void)
     CU_ASSERT_PTR_NULL(err_nearest("frobnicate", words, 3));
 }
 
+/* An LP that sends one message earlier than its edge declares. */
+static void hasty_start(struct lp *lp)
+{
+    lp->now = 1000;
+    lp_send(lp, 1, 1039, 1, 0, 0, 0, 0, 0);
+}
+static const struct lp_ops hasty_ops = {.name = "hasty", .start = hasty_start, .handle = ring_handle};
+
+static void a_send_below_the_declared_latency_stops_the_run_and_names_both_ends(void)
+{
+    int out[2];
+    CU_ASSERT_EQUAL_FATAL(pipe(out), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(out[1], STDERR_FILENO);
+        struct ring_run r = {0};
+        struct engine_config ec = {.epoch_fs = 5000, .mirror_reader_class = 99};
+        struct engine_hooks hooks = {.ctx = &r, .epoch = ring_epoch, .idle = ring_idle};
+        engine_create(&ec, &hooks, transport_self(), &r.e);
+        uint32_t from = engine_add_class(r.e, "from", 0), to = engine_add_class(r.e, "to", 1);
+        engine_add_edge(r.e, from, to, 40);
+        lpid_t id;
+        engine_add_lp(r.e, &hasty_ops, from, 0, NULL, 8, 0, &id);
+        engine_add_lp(r.e, &ring_ops, to, 0, NULL, sizeof(struct ring_state), 0, &id);
+        engine_run(r.e);
+        _exit(0);
+    }
+    close(out[1]);
+    char text[1024] = "";
+    size_t n = 0;
+    for (ssize_t got; n + 1 < sizeof text && (got = read(out[0], text + n, sizeof text - 1 - n)) > 0;)
+        n += (size_t)got;
+    close(out[0]);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "hasty 0 at 1000 fs sends message 1 to ring 0 for 1039 fs"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "at least 40 fs"));
+}
+
+static void tell(struct control_state *s, const struct control_cfg *cfg, uint16_t type, uint64_t limited)
+{
+    struct lp lp = {.state = s, .cfg = cfg};
+    struct msg m = {.type = type, .a = {1000, limited, 0, 0}};
+    control_lp_ops.handle(&lp, &m);
+}
+
+static void marks_and_stops_take_effect_once_at_the_next_boundary(void)
+{
+    const struct control_cfg cfg = {.nthreads = 2, .nthreads_alive = 2, .warmup = true};
+    struct control_state s = {0};
+    CU_ASSERT_EQUAL(control_decide(&s, &cfg), 0);
+    tell(&s, &cfg, CTRL_WARM, 0);
+    CU_ASSERT_EQUAL(control_decide(&s, &cfg), 0); /* one of two threads is warm */
+    tell(&s, &cfg, CTRL_WARM, 0);
+    CU_ASSERT_EQUAL(control_decide(&s, &cfg), CONTROL_WARM_END);
+    CU_ASSERT_EQUAL(control_decide(&s, &cfg), 0);
+    tell(&s, &cfg, CTRL_ROI_BEGIN, 0);
+    tell(&s, &cfg, CTRL_ROI_BEGIN, 0); /* the second thread's does not begin another region */
+    CU_ASSERT_EQUAL(control_decide(&s, &cfg), CONTROL_ROI_BEGIN);
+    tell(&s, &cfg, CTRL_ROI_END, 0);
+    CU_ASSERT_EQUAL(control_decide(&s, &cfg), 0); /* until the last thread leaves it */
+    tell(&s, &cfg, CTRL_ROI_END, 0);
+    CU_ASSERT_EQUAL(control_decide(&s, &cfg), CONTROL_ROI_END);
+    tell(&s, &cfg, CTRL_THREAD_DONE, 0);
+    CU_ASSERT_EQUAL(control_decide(&s, &cfg), 0);
+    tell(&s, &cfg, CTRL_THREAD_DONE, 1);
+    CU_ASSERT_EQUAL(control_decide(&s, &cfg), CONTROL_STOP);
+    CU_ASSERT_EQUAL(s.nlimited, 1);
+    CU_ASSERT_EQUAL(s.instructions, 2000);
+}
+
 UNIT_MAIN("pdes", UNIT(messages_come_out_by_time_then_source_then_sequence),
           UNIT(a_thousand_random_messages_come_out_sorted), UNIT(windows_cut_at_random_do_not_show),
           UNIT(saved_scrambled_and_restored_lps_go_on_with_the_same_digest),
           UNIT(random_draws_do_not_depend_on_the_order_of_calls), UNIT(times_add_up_to_never_at_most),
-          UNIT(the_nearest_word_is_found_within_its_distance))
+          UNIT(the_nearest_word_is_found_within_its_distance),
+          UNIT(a_send_below_the_declared_latency_stops_the_run_and_names_both_ends),
+          UNIT(marks_and_stops_take_effect_once_at_the_next_boundary))
