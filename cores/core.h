@@ -156,6 +156,7 @@ enum run_state {
 #define LOAD_RING 1024u
 #define FORWARD_SLOTS 256u
 #define FILL_RING 32u
+#define WALKS_AHEAD 2304u /* at most one for each access in flight, and for the front end */
 #define MISS_BUCKETS 64u
 #define RECENT_PAGES 16u
 #define MAX_WALKERS 64u
@@ -235,7 +236,7 @@ struct core {
     struct {
         uint64_t page, ready;
         uint32_t shift, asid;
-    } walked[FILL_RING]; /* latest TLB fills by walks, and when each walk ends */
+    } walked[WALKS_AHEAD]; /* TLB fills by walks that end after the touch clock */
     uint32_t nwalked;
     uint64_t walked_until;
     struct walk walks[MAX_WALKERS];

@@ -184,7 +184,12 @@ static void steal(const struct core_ctx *x, simtime_t cost)
     if (c->run != RUN_USER && c->run != RUN_ENDING)
         return;
     c->stats.interrupt_cycles += cycles;
-    restart_slots(x, cycles);
+    if (c->slot_cycle < c->touch) {
+        c->slot_cycle = c->touch;
+        c->slot_k = 0;
+    }
+    c->slot_cycle += cycles;
+    c->last_cycle = u64_max(c->last_cycle, c->touch) + cycles;
 }
 
 static void shoot_down(const struct core_ctx *x, const struct msg *m)

@@ -210,28 +210,41 @@ static void send_miss(const struct core_ctx *x, uint32_t idx, uint64_t start)
             MSG_TYPE(MEM_READ, m->kind | (m->for_write ? MEM_FOR_WRITE : 0u)), idx, m->line, 0, 0, 0);
 }
 
-static void push_waiter(const struct core_ctx *x, struct miss *m, waiter_t who)
+/* Where `who` keeps the one that waits behind it. */
+static waiter_t *waiter_link(struct core *c, waiter_t who)
 {
-    struct core *c = x->c;
     switch (waiter_kind(who)) {
     case WAIT_LOAD:
-        core_window(c, waiter_idx(who))->next_waiter = m->waiters;
-        break;
+        return &core_window(c, waiter_idx(who))->next_waiter;
     case WAIT_STORE:
-        core_sq(c, waiter_idx(who))->next_waiter = m->waiters;
-        m->store_waits = 1;
-        break;
+        return &core_sq(c, waiter_idx(who))->next_waiter;
     case WAIT_WALK:
-        c->walks[waiter_idx(who)].next_waiter = m->waiters;
-        break;
-    case WAIT_IFETCH:
-        c->ifetch_next_waiter = m->waiters;
-        break;
-    default: /* a kernel store: nobody waits, the line only becomes dirty */
-        m->store_waits = 1;
-        return;
+        return &c->walks[waiter_idx(who)].next_waiter;
+    default:
+        return &c->ifetch_next_waiter;
     }
+}
+
+static void push_waiter(const struct core_ctx *x, struct miss *m, waiter_t who)
+{
+    m->store_waits |= waiter_kind(who) == WAIT_STORE || waiter_kind(who) == WAIT_NOBODY;
+    if (waiter_kind(who) == WAIT_NOBODY) /* a kernel store: the line only becomes dirty */
+        return;
+    *waiter_link(x->c, who) = m->waiters;
     m->waiters = who;
+}
+
+/* The list is last in, first out; who came first is served first. */
+static waiter_t reverse_waiters(struct core *c, waiter_t who)
+{
+    waiter_t before = 0;
+    while (who != 0) {
+        waiter_t *link = waiter_link(c, who), next = *link;
+        *link = before;
+        before = who;
+        who = next;
+    }
+    return before;
 }
 
 static void start_miss(const struct core_ctx *x, uint64_t line, enum line_kind kind, bool write,
@@ -389,28 +402,22 @@ void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
     else
         fill_l1d(x, done.line, data);
 
-    waiter_t who = done.waiters;
+    waiter_t who = reverse_waiters(c, done.waiters);
     while (who != 0) {
         uint32_t i = waiter_idx(who);
-        waiter_t next = 0;
+        waiter_t next = *waiter_link(c, who);
         switch (waiter_kind(who)) {
         case WAIT_LOAD:
-            next = core_window(c, i)->next_waiter;
             core_load_arrived(x, i, c->touch);
             break;
         case WAIT_STORE:
-            next = core_sq(c, i)->next_waiter;
             core_store_arrived(x, i, c->touch);
             break;
         case WAIT_WALK:
-            next = c->walks[i].next_waiter;
             core_walk_data(x, i, c->touch, (enum served_by)msg->a[1]);
             break;
-        case WAIT_IFETCH:
-            next = c->ifetch_next_waiter;
-            core_ifetch_released(x, (struct xlate){XLATE_OK, c->touch, 0});
-            break;
         default:
+            core_ifetch_released(x, (struct xlate){XLATE_OK, c->touch, 0});
             break;
         }
         who = next;

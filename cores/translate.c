@@ -70,8 +70,9 @@ static struct sarray *stlb_of(const struct core_ctx *x, unsigned shift)
 static void fill_l1(const struct core_ctx *x, bool exec, uint32_t asid, uint64_t vaddr, unsigned shift,
                     uint64_t payload)
 {
-    tlb_fill(l1_of(x->c, exec, shift), asid, vaddr, shift, payload);
-    if (!exec)
+    struct sarray *l1 = l1_of(x->c, exec, shift);
+    tlb_fill(l1, asid, vaddr, shift, payload);
+    if (!exec && l1->nways != 0)
         note_recent(x->c, vaddr, shift, payload);
 }
 
@@ -113,11 +114,12 @@ static bool permits(uint64_t payload, bool write, bool exec)
     return (!write || (payload & TLB_W)) && (!exec || (payload & TLB_X));
 }
 
-static struct xlate result_of(const struct walk *w, uint64_t vaddr)
+/* What the walk gave to one who waited for it: the same page, but that access's own rights. */
+static struct xlate result_of(const struct walk *w, uint64_t vaddr, bool write, bool exec)
 {
     uint64_t in_page = vaddr & ((UINT64_C(1) << w->page_shift) - 1);
-    return (struct xlate){w->result == WALK_OK ? XLATE_OK : XLATE_FAULT, w->time,
-                          w->page_base + in_page};
+    bool ok = w->page_shift != 0 && permits(payload_of(w), write, exec);
+    return (struct xlate){ok ? XLATE_OK : XLATE_FAULT, w->time, w->page_base + in_page};
 }
 
 /* The leaf is read: sets accessed and dirty bits the first time. */
@@ -130,6 +132,15 @@ static void set_ad_bits(const struct core_ctx *x, struct walk *w, uint64_t pte)
     if (x->p->ptw.ref_cycles == 0)
         core_kernel_store(x, w->entry);
     core_report_ad(x, w->entry, bits & ~pte);
+}
+
+static void forget_ended_walks(struct core *c)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->nwalked; i++)
+        if (c->walked[i].ready > c->touch)
+            c->walked[n++] = c->walked[i];
+    c->nwalked = n;
 }
 
 static void end_walk(const struct core_ctx *x, struct walk *w, enum walk_result result)
@@ -154,11 +165,16 @@ static void end_walk(const struct core_ctx *x, struct walk *w, enum walk_result 
     if (w->stale)
         return;
     uint64_t payload = payload_of(w);
-    uint32_t i = c->nwalked++ % FILL_RING;
-    c->walked[i].page = w->vaddr >> w->page_shift;
-    c->walked[i].shift = w->page_shift;
-    c->walked[i].asid = w->asid;
-    c->walked[i].ready = w->time;
+    if (w->time > c->touch) {
+        if (c->nwalked == WALKS_AHEAD)
+            forget_ended_walks(c);
+        SIM_ASSERT(c->nwalked < WALKS_AHEAD, "core %u: %u walks end after cycle %llu", x->lp->instance,
+                   c->nwalked, (unsigned long long)c->touch);
+        c->walked[c->nwalked].page = w->vaddr >> w->page_shift;
+        c->walked[c->nwalked].shift = w->page_shift;
+        c->walked[c->nwalked].asid = w->asid;
+        c->walked[c->nwalked++].ready = w->time;
+    }
     c->walked_until = u64_max(c->walked_until, w->time);
     tlb_fill(stlb_of(x, w->page_shift), w->asid, w->vaddr, w->page_shift, payload);
     fill_l1(x, w->exec, w->asid, w->vaddr, w->page_shift, payload);
@@ -250,14 +266,16 @@ static void release(const struct core_ctx *x, struct walk *w)
     w->waiters = 0;
     while (who != 0) {
         waiter_t next = 0;
-        uint64_t vaddr = w->vaddr;
+        struct xlate result;
         if (waiter_kind(who) == WAIT_LOAD) { /* any data access: its index is in the window */
-            next = core_window(x->c, waiter_idx(who))->next_waiter;
-            vaddr = core_window(x->c, waiter_idx(who))->vaddr;
+            const struct inflight *e = core_window(x->c, waiter_idx(who));
+            next = e->next_waiter;
+            result = result_of(w, e->vaddr, e->flags & ACC_STORE, false);
         } else {
             next = x->c->ifetch_next_waiter;
+            result = result_of(w, w->vaddr, false, true);
         }
-        core_walk_released(x, who, result_of(w, vaddr));
+        core_walk_released(x, who, result);
         who = next;
     }
 }
@@ -281,7 +299,7 @@ static void finish(const struct core_ctx *x, uint32_t idx)
 void core_walk_data(const struct core_ctx *x, uint32_t idx, uint64_t at, enum served_by served)
 {
     struct walk *w = &x->c->walks[idx];
-    uint64_t arrived = u64_max(at, w->time);
+    uint64_t arrived = u64_max(at, w->time + x->p->l1d.latency_cycles);
     count_ref(x, served, arrived - w->time);
     w->time = arrived;
     if (take_entry(x, w) || run_walk(x, idx))
@@ -317,7 +335,7 @@ static struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, b
         }
         if (same && w->result == WALK_FAULT && w->time > asked) {
             c->stats.walk_merged++;
-            return result_of(w, vaddr);
+            return result_of(w, vaddr, write, exec);
         }
         if (best == NO_INDEX || w->time < c->walks[best].time)
             best = i;
@@ -342,7 +360,7 @@ static struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, b
     }
     uint64_t start = u64_max(asked, c->walks[best].time);
     if (start_walk(x, best, &r, start))
-        return result_of(&c->walks[best], vaddr);
+        return result_of(&c->walks[best], vaddr, write, exec);
     link_waiter(c, who, &c->walks[best].waiters);
     return (struct xlate){.status = XLATE_WAIT};
 }
@@ -352,13 +370,18 @@ static struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, b
 /* When a translation found in a TLB at cycle `t` may be used: not before the walk that filled it ended. */
 static uint64_t usable_at(const struct core_ctx *x, uint64_t vaddr, uint64_t t)
 {
-    const struct core *c = x->c;
+    struct core *c = x->c;
     if (t >= c->walked_until)
         return t;
-    for (uint32_t i = 0; i < FILL_RING; i++)
-        if (c->walked[i].asid == c->asid && c->walked[i].ready > t &&
-            c->walked[i].page == vaddr >> c->walked[i].shift)
-            t = c->walked[i].ready;
+    for (uint32_t i = 0; i < c->nwalked;) {
+        if (c->walked[i].ready <= c->touch) { /* nobody asks for less any more */
+            c->walked[i] = c->walked[--c->nwalked];
+            continue;
+        }
+        if (c->walked[i].asid == c->asid && c->walked[i].page == vaddr >> c->walked[i].shift)
+            t = u64_max(t, c->walked[i].ready);
+        i++;
+    }
     return t;
 }
 
