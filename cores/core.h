@@ -303,12 +303,16 @@ uint64_t core_min_request_cycles(const struct core_params *p);
 /* ---- tlb.c: see tlb.h ---- pwc.c: see pwc.h */
 
 /* ---- translate.c */
-enum xlate_status { XLATE_OK, XLATE_WAIT, XLATE_FAULT };
+/* A translation, in two words so that it travels in registers. */
 struct xlate {
-    enum xlate_status status;
-    uint64_t time;  /* cycle the translation (or the fault) is known */
-    uint64_t paddr;
+    uint64_t time;  /* cycle it, or the fault, is known; CYCLE_UNKNOWN: the access waits for a walk */
+    uint64_t paddr; /* XLATE_NONE: there is no translation */
 };
+#define XLATE_NONE UINT64_MAX
+#define XLATE_WAITS ((struct xlate){CYCLE_UNKNOWN, XLATE_NONE})
+static inline bool xlate_waits(struct xlate r) { return r.time == CYCLE_UNKNOWN; }
+static inline bool xlate_faults(struct xlate r) { return r.paddr == XLATE_NONE; } /* and does not wait */
+
 struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
                             waiter_t who);
 /* A walk's reference came back at cycle `at`. */

@@ -127,7 +127,7 @@ void core_ifetch_released(const struct core_ctx *x, struct xlate r)
     if (c->ifetch_wait == 0)
         return;
     c->ifetch_wait = 0;
-    if (r.status == XLATE_FAULT) {
+    if (xlate_faults(r)) {
         c->ifetch_fault = 1;
         stall_until(c, r.time, &c->stats.stall_ifetch);
         return;
@@ -142,11 +142,11 @@ static bool fetch_page(const struct core_ctx *x, uint64_t vaddr)
     struct xlate r = core_translate(x, vaddr, false, true, u64_max(c->slot_cycle, c->touch),
                                     waiter_make(WAIT_IFETCH, 0));
     c->code_page = vaddr >> PAGE_SHIFT;
-    if (r.status == XLATE_WAIT) {
+    if (xlate_waits(r)) {
         c->ifetch_wait = 1;
         return false;
     }
-    if (r.status == XLATE_FAULT)
+    if (xlate_faults(r))
         c->ifetch_fault = 1;
     else
         c->code_frame = r.paddr & ~(PAGE_BYTES - 1);

@@ -417,7 +417,7 @@ void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
             core_walk_data(x, i, c->touch, (enum served_by)msg->a[1]);
             break;
         default:
-            core_ifetch_released(x, (struct xlate){XLATE_OK, c->touch, 0});
+            core_ifetch_released(x, (struct xlate){c->touch, 0});
             break;
         }
         who = next;

@@ -119,7 +119,7 @@ static struct xlate result_of(const struct walk *w, uint64_t vaddr, bool write, 
 {
     uint64_t in_page = vaddr & ((UINT64_C(1) << w->page_shift) - 1);
     bool ok = w->page_shift != 0 && permits(payload_of(w), write, exec);
-    return (struct xlate){ok ? XLATE_OK : XLATE_FAULT, w->time, w->page_base + in_page};
+    return (struct xlate){w->time, ok ? w->page_base + in_page : XLATE_NONE};
 }
 
 /* The leaf is read: sets accessed and dirty bits the first time. */
@@ -329,7 +329,7 @@ static struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, b
             if (same && !w->stale) {
                 c->stats.walk_merged++;
                 link_waiter(c, who, &w->waiters);
-                return (struct xlate){.status = XLATE_WAIT};
+                return XLATE_WAITS;
             }
             continue;
         }
@@ -346,7 +346,7 @@ static struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, b
             c->stats.walk_merged++;
             r->write |= write;
             link_waiter(c, who, &r->waiters);
-            return (struct xlate){.status = XLATE_WAIT};
+            return XLATE_WAITS;
         }
     }
     struct walk_request r = {.vaddr = vaddr, .asked = asked, .asid = c->asid, .write = write,
@@ -356,13 +356,13 @@ static struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, b
                    c->walk_queue_n);
         link_waiter(c, who, &r.waiters);
         *queued(c, c->walk_queue_n++) = r;
-        return (struct xlate){.status = XLATE_WAIT};
+        return XLATE_WAITS;
     }
     uint64_t start = u64_max(asked, c->walks[best].time);
     if (start_walk(x, best, &r, start))
         return result_of(&c->walks[best], vaddr, write, exec);
     link_waiter(c, who, &c->walks[best].waiters);
-    return (struct xlate){.status = XLATE_WAIT};
+    return XLATE_WAITS;
 }
 
 /* ---- the flow --------------------------------------------------------------------------------- */
@@ -452,7 +452,7 @@ static struct xlate translate_free(const struct core_ctx *x, uint64_t vaddr, boo
             paddr_t entry = radix_entry_paddr(c->levels, level, (paddr_t){table}, (vaddr_t){vaddr});
             uint64_t pte = ptmem_read(x->cfg->ptmem, entry, x->lp->now);
             if (!pte_present(pte))
-                return (struct xlate){.status = XLATE_FAULT, .time = t};
+                return (struct xlate){t, XLATE_NONE};
             if (!pte_is_leaf(level, pte)) {
                 table = pte_table(pte).v;
                 continue;
@@ -460,13 +460,13 @@ static struct xlate translate_free(const struct core_ctx *x, uint64_t vaddr, boo
             struct walk w = {.page_shift = (uint8_t)radix_level_shift(level), .pte_flags = pte};
             w.page_base = pte_pfn(pte).v << PAGE_SHIFT & ~((UINT64_C(1) << w.page_shift) - 1);
             if (!permits(payload_of(&w), write, exec))
-                return (struct xlate){.status = XLATE_FAULT, .time = t};
+                return (struct xlate){t, XLATE_NONE};
             fill_l1(x, exec, c->asid, vaddr, w.page_shift, payload_of(&w) | TLB_D);
-            return (struct xlate){XLATE_OK, t,
+            return (struct xlate){t,
                                   w.page_base + (vaddr & ((UINT64_C(1) << w.page_shift) - 1))};
         }
     }
-    return (struct xlate){XLATE_OK, t,
+    return (struct xlate){t,
                           (*h.payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << h.shift) - 1))};
 }
 
@@ -492,7 +492,7 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
         if (r->page == vaddr >> shift && (r->payload & needs) == needs) {
             c->stats.dtlb_l1_hits++;
             c->stats.tlb_l1_cycles += t - issue;
-            return (struct xlate){XLATE_OK, usable_at(x, vaddr, t),
+            return (struct xlate){usable_at(x, vaddr, t),
                                   (r->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << shift) - 1))};
         }
     }
@@ -523,7 +523,7 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
     }
     t = usable_at(x, vaddr, t);
     if (!permits(*h.payload, write, exec))
-        return (struct xlate){.status = XLATE_FAULT, .time = t};
+        return (struct xlate){t, XLATE_NONE};
     if (write && !(*h.payload & TLB_D))
         t = dirty_assist(x, vaddr, h.payload, t);
     uint64_t payload = *h.payload, in_page = vaddr & ((UINT64_C(1) << h.shift) - 1);
@@ -531,7 +531,7 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
         fill_l1(x, exec, c->asid, vaddr, h.shift, payload);
     else if (!exec)
         note_recent(c, vaddr, h.shift, payload);
-    return (struct xlate){XLATE_OK, t, (payload & ~TLB_FLAGS) + in_page};
+    return (struct xlate){t, (payload & ~TLB_FLAGS) + in_page};
 }
 
 /* ---- flushes ---------------------------------------------------------------------------------- */

@@ -66,10 +66,9 @@ static void add_producer(struct core *c, uint64_t no, unsigned slot, uint64_t di
     }
 }
 
-static void complete(const struct core_ctx *x, uint64_t no, uint64_t done)
+static void complete(const struct core_ctx *x, struct inflight *e, uint64_t done)
 {
     struct core *c = x->c;
-    struct inflight *e = core_window(c, no);
     e->done = done;
     e->phase = PH_DONE;
     if (!(e->flags & ACC_STORE) && !e->kernel)
@@ -101,18 +100,16 @@ static inline uint32_t forward_slot(uint64_t granule)
     return (uint32_t)((granule * UINT64_C(0x9e3779b97f4a7c15)) >> 56) % FORWARD_SLOTS;
 }
 
-static void mark_fault(const struct core_ctx *x, uint64_t no, uint64_t at)
+static void mark_fault(const struct core_ctx *x, struct inflight *e, uint64_t at)
 {
-    struct inflight *e = core_window(x->c, no);
     e->phase = PH_FAULT;
     e->paddr = at;
     x->c->nfaulted++;
 }
 
-static void store_access(const struct core_ctx *x, uint64_t no, uint64_t start)
+static void store_access(const struct core_ctx *x, uint64_t no, struct inflight *e, uint64_t start)
 {
     struct core *c = x->c;
-    struct inflight *e = core_window(c, no);
     struct store_entry *s = core_sq(c, e->sq_idx);
     enum served_by served;
     uint64_t cycles = core_cache_access(x, e->paddr, LINE_DATA, true, start,
@@ -127,14 +124,13 @@ static void store_access(const struct core_ctx *x, uint64_t no, uint64_t start)
     if (e->nwait_data != 0)
         e->phase = PH_DATA;
     else
-        complete(x, no, u64_max(start + 1, e->data_ready));
+        complete(x, e, u64_max(start + 1, e->data_ready));
 }
 
 /* A load whose data an older store still holds in the store queue; true: it takes it from there. */
-static bool load_forwarded(const struct core_ctx *x, uint64_t no, uint64_t start)
+static bool load_forwarded(const struct core_ctx *x, uint64_t no, struct inflight *e, uint64_t start)
 {
     struct core *c = x->c;
-    struct inflight *e = core_window(c, no);
     uint64_t granule = e->vaddr >> 3;
     uint32_t f = forward_slot(granule);
     if (c->forward[f].key != granule || c->forward[f].sq_no < c->sq_head ||
@@ -155,15 +151,14 @@ static bool load_forwarded(const struct core_ctx *x, uint64_t no, uint64_t start
         }
         e->ready = u64_max(e->ready, s->done + forward);
     }
-    complete(x, no, e->ready);
+    complete(x, e, e->ready);
     return true;
 }
 
-static void load_access(const struct core_ctx *x, uint64_t no, uint64_t start)
+static void load_access(const struct core_ctx *x, uint64_t no, struct inflight *e, uint64_t start)
 {
     struct core *c = x->c;
-    struct inflight *e = core_window(c, no);
-    if (load_forwarded(x, no, start))
+    if (load_forwarded(x, no, e, start))
         return;
     enum served_by served;
     uint64_t cycles = core_cache_access(x, e->paddr, LINE_DATA, false, start,
@@ -173,36 +168,34 @@ static void load_access(const struct core_ctx *x, uint64_t no, uint64_t start)
     if (cycles == LATENCY_WAIT)
         e->phase = PH_MEM;
     else
-        complete(x, no, start + cycles + (e->flags & ACC_LOCK ? x->p->core.lock_cycles : 0));
+        complete(x, e, start + cycles + (e->flags & ACC_LOCK ? x->p->core.lock_cycles : 0));
 }
 
-static void translated(const struct core_ctx *x, uint64_t no, struct xlate r)
+static inline void translated(const struct core_ctx *x, uint64_t no, struct inflight *e, struct xlate r)
 {
-    struct inflight *e = core_window(x->c, no);
-    if (r.status == XLATE_WAIT) {
+    if (xlate_waits(r)) {
         e->phase = PH_XLATE;
         return;
     }
-    if (r.status == XLATE_FAULT) {
-        mark_fault(x, no, r.time);
+    if (xlate_faults(r)) {
+        mark_fault(x, e, r.time);
         return;
     }
     e->paddr = r.paddr;
     if (e->flags & ACC_STORE)
-        store_access(x, no, r.time);
+        store_access(x, no, e, r.time);
     else
-        load_access(x, no, r.time);
+        load_access(x, no, e, r.time);
 }
 
 /* Translates and accesses, at the touch clock; the address is known. */
-static void touch(const struct core_ctx *x, uint64_t no)
+static inline void touch(const struct core_ctx *x, uint64_t no, struct inflight *e)
 {
     struct core *c = x->c;
-    struct inflight *e = core_window(c, no);
     uint64_t issue = u64_max(e->ready, c->touch);
     waiter_t who = waiter_make(WAIT_LOAD, (uint32_t)(no & (c->window_size - 1)));
     e->phase = PH_XLATE;
-    translated(x, no, core_translate(x, e->vaddr, e->flags & ACC_STORE, false, issue, who));
+    translated(x, no, e, core_translate(x, e->vaddr, e->flags & ACC_STORE, false, issue, who));
 }
 
 void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t at)
@@ -238,7 +231,7 @@ void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, 
     }
     c->stats.kernel_accesses += kernel;
     if (e->nwait_addr == 0)
-        touch(x, no);
+        touch(x, no, e);
 }
 
 /* ---- answers ---------------------------------------------------------------------------------- */
@@ -252,7 +245,7 @@ void core_load_arrived(const struct core_ctx *x, uint32_t idx, uint64_t at)
 {
     struct inflight *e = core_window(x->c, idx);
     uint64_t extra = e->flags & ACC_LOCK ? x->p->core.lock_cycles : 0;
-    complete(x, no_of(x->c, idx), u64_max(at, e->ready + x->p->l1d.latency_cycles) + extra);
+    complete(x, e, u64_max(at, e->ready + x->p->l1d.latency_cycles) + extra);
 }
 
 void core_store_arrived(const struct core_ctx *x, uint32_t sq_idx, uint64_t at)
@@ -269,9 +262,9 @@ void core_walk_released(const struct core_ctx *x, waiter_t who, struct xlate r)
     struct core *c = x->c;
     uint64_t no = no_of(c, waiter_idx(who));
     struct inflight *e = core_window(c, no);
-    e->paddr = r.status == XLATE_OK ? r.paddr : r.time;
+    e->paddr = xlate_faults(r) ? r.time : r.paddr;
     e->ready = u64_max(e->ready, r.time);
-    e->xlated = r.status == XLATE_OK ? 1 : 2;
+    e->xlated = xlate_faults(r) ? 2 : 1;
     set_wake(c, no);
 }
 
@@ -284,17 +277,17 @@ void core_run_wakes(const struct core_ctx *x)
         struct inflight *e = core_window(c, no);
         switch (e->phase) {
         case PH_PARKED:
-            touch(x, no);
+            touch(x, no, e);
             break;
         case PH_XLATE:
             if (e->xlated == 1)
-                translated(x, no, (struct xlate){XLATE_OK, u64_max(e->ready, c->touch), e->paddr});
+                translated(x, no, e, (struct xlate){u64_max(e->ready, c->touch), e->paddr});
             else
-                mark_fault(x, no, e->paddr);
+                mark_fault(x, e, e->paddr);
             e->xlated = 0;
             break;
         case PH_DATA:
-            complete(x, no, u64_max(e->ready + (e->flags & ACC_STORE ? 1 : 0), e->data_ready));
+            complete(x, e, u64_max(e->ready + (e->flags & ACC_STORE ? 1 : 0), e->data_ready));
             break;
         default:
             SIM_ASSERT(false, "core %u: access %llu woken in phase %u", x->lp->instance,
@@ -369,11 +362,12 @@ void core_retry_faulted(const struct core_ctx *x)
     struct core *c = x->c;
     c->fault_at = CYCLE_UNKNOWN;
     for (uint64_t no = c->head; no < c->tail && c->nfaulted > 0; no++) {
-        if (core_window(c, no)->phase != PH_FAULT)
+        struct inflight *e = core_window(c, no);
+        if (e->phase != PH_FAULT)
             continue;
         c->nfaulted--;
-        touch(x, no);
-        if (core_window(c, no)->phase == PH_FAULT)
+        touch(x, no, e);
+        if (e->phase == PH_FAULT)
             break;
     }
     core_run_wakes(x);
