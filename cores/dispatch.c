@@ -13,9 +13,10 @@
 /* Moves the touch clock to cycle `at` if that is below `until`; false: later, and when is noted. */
 static bool act_at(const struct core_ctx *x, uint64_t at, uint64_t until)
 {
-    x->c->later_at = at;
-    if (at >= until)
+    if (at >= until) {
+        x->c->later_at = at;
         return false;
+    }
     x->c->touch = at;
     x->lp->now = time_of(x->cfg, at);
     return true;
@@ -38,26 +39,19 @@ static void stall_until(struct core *c, uint64_t at, uint64_t *stall)
 static inline void take_slots(const struct core_ctx *x, uint64_t n)
 {
     struct core *c = x->c;
-    uint32_t width = (uint32_t)x->p->core.width;
-    c->ordinal += n;
+    uint64_t width = x->p->core.width, cycle = c->slot_cycle;
     uint64_t k = c->slot_k + n - 1; /* the last of the n instructions */
-    if (k < width) {
-        c->last_cycle = c->slot_cycle;
-    } else if (k < UINT32_MAX) {
-        uint32_t k32 = (uint32_t)k;
-        c->slot_cycle += k32 / width;
-        c->last_cycle = c->slot_cycle;
-        k = k32 % width;
-    } else {
-        c->slot_cycle += k / width;
-        c->last_cycle = c->slot_cycle;
+    c->ordinal += n;
+    if (k >= 8 * width) {
+        cycle += k / width;
         k %= width;
     }
-    c->slot_k = (uint32_t)k + 1;
-    if (c->slot_k == width) {
-        c->slot_cycle++;
-        c->slot_k = 0;
-    }
+    for (; k >= width; k -= width) /* cheaper than a division for the few that are usual */
+        cycle++;
+    c->last_cycle = cycle;
+    bool full = ++k == width;
+    c->slot_cycle = cycle + full;
+    c->slot_k = full ? 0 : (uint32_t)k;
 }
 
 /*
@@ -362,12 +356,12 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
     uint64_t stop = x->cfg->instruction_limit != 0 ? x->cfg->instruction_limit : UINT64_MAX;
     if (x->cfg->warmup != 0 && !c->warm_told)
         stop = u64_min(stop, x->cfg->warmup);
-    while (c->pos.acc < end) {
+    for (; c->pos.acc < end; c->pos.acc++, c->pos.gap_done = 0) {
         const struct access_rec *r = &b->acc[c->pos.acc];
         if (r->flags & (ACC_LOCK | ACC_FENCE))
             return ITEM_PASSED;
-        if (c->pos.gap_done < r->gap) {
-            uint64_t n = r->gap - c->pos.gap_done;
+        uint64_t n = r->gap - c->pos.gap_done;
+        if (n > 0) {
             if (c->pos.ninstr + n >= stop)
                 return ITEM_PASSED;
             uint64_t left = dispatch_instructions(x, n);
@@ -378,15 +372,15 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
             if (left != 0)
                 return ITEM_BLOCKED;
         }
-        if (!make_room(x, r->flags & ACC_STORE))
+        bool room = r->flags & ACC_STORE ? c->sq_tail - c->sq_head < x->p->core.store_queue
+                                         : c->window_loads < x->p->core.load_queue;
+        if (!room && !make_room(x, r->flags & ACC_STORE))
             return ITEM_BLOCKED;
         if (!act_at(x, u64_max(c->last_cycle, c->touch), u64_min(until, c->fault_at)))
             return ITEM_LATER;
         core_access_dispatch(x, r, false, c->touch);
-        if (c->nwakes > 0 || c->nfaulted > 0)
+        if ((c->nwakes | c->nfaulted) != 0)
             core_run_wakes(x);
-        c->pos.acc++;
-        c->pos.gap_done = 0;
     }
     return ITEM_PASSED;
 }
