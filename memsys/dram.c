@@ -16,17 +16,29 @@ simtime_t dram_min_answer_fs(const struct dram_config *c)
     return c->t.tcl_fs + c->t.tburst_fs + c->controller_fs;
 }
 
+static void list_init(struct dram_list *l, uint32_t window)
+{
+    l->window = window;
+    l->nwords = (2 * window + 63) / 64;
+    l->unseen_first = l->unseen_last = DRAM_NIL;
+    for (uint32_t k = 0; k < DRAM_CMD_OFFERS; k++)
+        l->best[k].time = SIM_NEVER;
+    for (uint32_t b = 0; b < DRAM_MAX_BANKS; b++)
+        l->queues[b] = (struct dram_queue){DRAM_NIL, DRAM_NIL, DRAM_CMD_NONE, 0};
+}
+
 void dram_init(struct dram *d, const struct dram_config *c)
 {
     d->nrequests_max = c->nrequests_max;
-    d->plan = (struct dram_plan){SIM_NEVER, DRAM_CMD_NONE, DRAM_NIL};
-    d->lists[0] = d->lists[1] = (struct dram_list){DRAM_NIL, DRAM_NIL, 0};
-    d->bus_rank = DRAM_NIL;
+    d->plan = (struct dram_plan){.time = SIM_NEVER, .command = DRAM_CMD_NONE};
+    list_init(&d->lists[0], c->read_window);
+    list_init(&d->lists[1], c->write_window);
     for (uint32_t b = 0; b < DRAM_MAX_BANKS; b++)
         d->banks[b].row = DRAM_NO_ROW;
     for (uint32_t r = 0; r < c->nranks; r++)
         d->ranks[r].refresh_next =
             c->refresh ? c->t.trefi_fs + c->t.trefi_fs / c->nranks * r : SIM_NEVER;
+    d->refresh_next = d->ranks[0].refresh_next;
     d->free_first = DRAM_NIL;
     for (uint32_t i = c->nrequests_max; i-- > 0;) {
         d->requests[i].next = d->free_first;
@@ -34,32 +46,166 @@ void dram_init(struct dram *d, const struct dram_config *c)
     }
 }
 
-/* ---- lists ---------------------------------------------------------------------------------- */
+/* ---- offers of banks ------------------------------------------------------------------------ */
 
-static void list_append(struct dram *d, struct dram_list *l, uint32_t idx)
+static void mark(uint64_t *bits, uint32_t i) { bits[i / 64] |= UINT64_C(1) << i % 64; }
+static void unmark(uint64_t *bits, uint32_t i) { bits[i / 64] &= ~(UINT64_C(1) << i % 64); }
+
+/* The oldest hit of an open bank; DRAM_NIL too when hits have passed the oldest request enough. */
+static uint32_t first_hit(const struct dram *d, const struct dram_config *c,
+                          const struct dram_queue *q, const struct dram_bank *b)
 {
-    d->requests[idx].next = DRAM_NIL;
-    d->requests[idx].prev = l->last;
-    if (l->last == DRAM_NIL)
-        l->first = idx;
-    else
-        d->requests[l->last].next = idx;
-    l->last = idx;
-    l->n++;
+    uint32_t idx = q->first;
+    if (d->requests[idx].row != b->row && b->hit_streak >= c->hit_cap)
+        return DRAM_NIL;
+    while (idx != DRAM_NIL && d->requests[idx].row != b->row)
+        idx = d->requests[idx].next;
+    return idx;
 }
 
-static void list_remove(struct dram *d, struct dram_list *l, uint32_t idx)
+/* The command that the bank offers, the request that it is for, and from when the bank allows it. */
+static enum dram_command offer_of(const struct dram *d, const struct dram_config *c,
+                                  const struct dram_queue *q, const struct dram_bank *b,
+                                  uint32_t *request_out, simtime_t *ok_out)
 {
-    struct dram_request *q = &d->requests[idx];
-    if (q->prev == DRAM_NIL)
-        l->first = q->next;
-    else
-        d->requests[q->prev].next = q->next;
-    if (q->next == DRAM_NIL)
-        l->last = q->prev;
-    else
-        d->requests[q->next].prev = q->prev;
+    *request_out = q->first;
+    *ok_out = b->act_ok;
+    if (b->row == DRAM_NO_ROW)
+        return DRAM_CMD_ACT;
+    uint32_t hit = first_hit(d, c, q, b);
+    *ok_out = b->pre_ok;
+    if (hit == DRAM_NIL)
+        return DRAM_CMD_PRE;
+    *request_out = hit;
+    *ok_out = b->cas_ok;
+    return DRAM_CMD_COLUMN;
+}
+
+static void withdraw_offer(struct dram_list *l, struct dram_queue *q)
+{
+    if (q->command == DRAM_CMD_NONE)
+        return;
+    unmark(l->offers[q->command], q->slot);
+    l->stale |= (uint32_t)(l->best[q->command].slot == q->slot) << q->command;
+    q->command = DRAM_CMD_NONE;
+}
+
+/* The bank's state or requests have changed. */
+static void renew_offer(const struct dram *d, const struct dram_config *c, struct dram_list *l,
+                        uint32_t bank)
+{
+    struct dram_queue *q = &l->queues[bank];
+    uint32_t idx;
+    simtime_t ok;
+    withdraw_offer(l, q);
+    if (q->first == DRAM_NIL)
+        return;
+    enum dram_command command = offer_of(d, c, q, &d->banks[bank], &idx, &ok);
+    const struct dram_request *r = &d->requests[idx];
+    ok = u64_max(ok, r->ready);
+    q->command = (uint16_t)command;
+    q->slot = r->slot;
+    l->slots[r->slot].ok = ok;
+    mark(l->offers[command], r->slot);
+    l->stale |= (uint32_t)(ok <= l->best[command].time) << command;
+}
+
+/* As renew_offer, but when the list has its turn. */
+static void renew_later(struct dram_list *l, uint32_t bank)
+{
+    if (l->queues[bank].command != DRAM_CMD_NONE)
+        mark(l->renew, bank);
+}
+
+/* What limits a command of groups and ranks has changed. */
+static void limits_changed(struct dram *d, enum dram_command command)
+{
+    d->lists[0].stale |= 1u << command;
+    d->lists[1].stale |= 1u << command;
+}
+
+/* ---- waiting requests ----------------------------------------------------------------------- */
+
+/* Gives the requests that are seen the lowest slots. */
+static void compact_slots(struct dram *d, struct dram_list *l)
+{
+    uint32_t n = 0;
+    memset(l->offers, 0, sizeof l->offers);
+    for (uint32_t w = 0; w < l->nwords; w++) {
+        for (uint64_t bits = l->seen[w]; bits != 0; bits &= bits - 1, n++) {
+            uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(bits);
+            struct dram_queue *q = &l->queues[l->slots[slot].bank];
+            l->slots[n] = l->slots[slot];
+            d->requests[l->slots[n].request].slot = (uint16_t)n;
+            if (q->command != DRAM_CMD_NONE && q->slot == slot) {
+                q->slot = (uint16_t)n;
+                mark(l->offers[q->command], n);
+            }
+        }
+        l->seen[w] = 0;
+    }
+    for (uint32_t slot = 0; slot < n; slot++)
+        mark(l->seen, slot);
+    l->nslots = n;
+    l->stale = (1u << DRAM_CMD_OFFERS) - 1;
+}
+
+/* The scheduler sees the request from now on. */
+static void see(struct dram *d, const struct dram_config *c, struct dram_list *l, uint32_t idx)
+{
+    struct dram_request *r = &d->requests[idx];
+    struct dram_queue *q = &l->queues[r->bank];
+    bool is_first = q->first == DRAM_NIL;
+    if (l->nslots == l->nwords * 64)
+        compact_slots(d, l);
+    uint32_t slot = l->nslots++;
+    mark(l->seen, slot);
+    l->nseen++;
+    l->slots[slot] = (struct dram_slot){
+        .request = idx,
+        .bank = r->bank,
+        .group = (uint8_t)(r->bank >> c->bank_shift),
+        .rank = r->rank,
+    };
+    r->slot = (uint16_t)slot;
+    r->next = DRAM_NIL;
+    r->prev = q->last;
+    *(is_first ? &q->first : &d->requests[q->last].next) = idx;
+    q->last = idx;
+    /* Behind others it is not offered, unless it is a hit where there was none. */
+    if (is_first || (q->command == DRAM_CMD_PRE && r->row == d->banks[r->bank].row)) {
+        renew_offer(d, c, l, r->bank);
+        d->plan.is_stale = true;
+    }
+}
+
+static void see_later(struct dram *d, struct dram_list *l, uint32_t idx)
+{
+    d->requests[idx].next = DRAM_NIL;
+    *(l->unseen_first == DRAM_NIL ? &l->unseen_first : &d->requests[l->unseen_last].next) = idx;
+    l->unseen_last = idx;
+}
+
+/*
+ * Removes a request that is seen; the oldest unseen one takes its place. Its bank's offer has to be
+ * renewed.
+ */
+static void list_remove(struct dram *d, const struct dram_config *c, struct dram_list *l,
+                        uint32_t idx)
+{
+    struct dram_request *r = &d->requests[idx];
+    struct dram_queue *q = &l->queues[r->bank];
+    withdraw_offer(l, q);
+    *(r->prev == DRAM_NIL ? &q->first : &d->requests[r->prev].next) = r->next;
+    *(r->next == DRAM_NIL ? &q->last : &d->requests[r->next].prev) = r->prev;
+    unmark(l->seen, r->slot);
     l->n--;
+    l->nseen--;
+    uint32_t unseen = l->unseen_first;
+    if (unseen != DRAM_NIL) {
+        l->unseen_first = d->requests[unseen].next;
+        see(d, c, l, unseen);
+    }
 }
 
 /* ---- refresh, applied lazily up to a time ---------------------------------------------------- */
@@ -77,23 +223,34 @@ static void refresh_rank(struct dram *d, const struct dram_config *c, uint32_t r
     r->refresh_next = last + c->t.trefi_fs;
     r->refresh_end = last + c->t.trfc_fs;
     r->refresh_delaying = false;
-    uint32_t per_rank = c->ngroups * c->nbanks;
-    for (uint32_t b = rank * per_rank; b < (rank + 1) * per_rank; b++) {
+    for (uint32_t b = rank << c->rank_shift; b < (rank + 1) << c->rank_shift; b++) {
         d->banks[b].row = DRAM_NO_ROW;
         d->banks[b].act_ok = u64_max(d->banks[b].act_ok, r->refresh_end);
+        renew_later(&d->lists[0], b);
+        renew_later(&d->lists[1], b);
     }
     if (r->nwaiting > 0)
         count_refresh_delay(d, r);
 }
 
-static void advance_to(struct dram *d, const struct dram_config *c, simtime_t now)
+static void refresh_ranks(struct dram *d, const struct dram_config *c, simtime_t now)
+{
+    d->refresh_next = SIM_NEVER;
+    for (uint32_t r = 0; r < c->nranks; r++) {
+        if (d->ranks[r].refresh_next <= now)
+            refresh_rank(d, c, r, now);
+        d->refresh_next = u64_min(d->refresh_next, d->ranks[r].refresh_next);
+    }
+    d->plan.is_stale = true;
+}
+
+static inline void advance_to(struct dram *d, const struct dram_config *c, simtime_t now)
 {
     SIM_ASSERT(now >= d->now, "channel at %llu fs asked for %llu fs", (unsigned long long)d->now,
                (unsigned long long)now);
     d->now = now;
-    for (uint32_t r = 0; r < c->nranks; r++)
-        if (d->ranks[r].refresh_next <= now)
-            refresh_rank(d, c, r, now);
+    if (d->refresh_next <= now)
+        refresh_ranks(d, c, now);
 }
 
 /* ---- arrivals ------------------------------------------------------------------------------- */
@@ -105,6 +262,8 @@ static void update_draining(struct dram *d, const struct dram_config *c)
     else if (d->lists[1].n <= c->write_low)
         d->draining = false;
 }
+
+static bool writes_go(const struct dram *d) { return d->draining || d->lists[0].n == 0; }
 
 void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, paddr_t line,
                   enum line_kind kind, bool is_write, uint32_t token, uint32_t src)
@@ -124,115 +283,113 @@ void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, pa
         .token = token,
         .src = src,
         .rank = (uint8_t)p.rank,
-        .group = (uint16_t)(p.rank * c->ngroups + p.group),
-        .bank = (uint16_t)((p.rank * c->ngroups + p.group) * c->nbanks + p.bank),
+        .bank = (uint16_t)(p.rank << c->rank_shift | p.group << c->bank_shift | p.bank),
         .kind = (uint8_t)kind,
         .is_write = is_write,
     };
-    list_append(d, &d->lists[is_write], idx);
+    struct dram_list *l = &d->lists[is_write];
+    l->n++;
+    if (l->nseen < l->window)
+        see(d, c, l, idx);
+    else
+        see_later(d, l, idx);
     struct dram_rank *r = &d->ranks[p.rank];
     r->nwaiting++;
     if (now < r->refresh_end)
         count_refresh_delay(d, r);
     update_draining(d, c);
     d->stats.queue_peak = u64_max(d->stats.queue_peak, dram_nwaiting(d));
-    d->plan_stale = true;
-}
-
-/* ---- constraints ---------------------------------------------------------------------------- */
-
-static simtime_t column_ok(const struct dram *d, const struct dram_config *c,
-                           const struct dram_request *q)
-{
-    const struct dram_rank *r = &d->ranks[q->rank];
-    const struct dram_group *g = &d->groups[q->group];
-    simtime_t t = d->banks[q->bank].cas_ok;
-    t = u64_max(t, q->is_write ? r->wr_ok : r->rd_ok);
-    t = u64_max(t, q->is_write ? g->wr_ok : g->rd_ok);
-    bool turns = d->bus_rank != DRAM_NIL && (d->bus_rank != q->rank || d->bus_write != q->is_write);
-    simtime_t data_ok = d->bus_free + (turns ? c->t.tturn_fs : 0);
-    simtime_t to_data = q->is_write ? c->t.tcwl_fs : c->t.tcl_fs;
-    return data_ok > to_data ? u64_max(t, data_ok - to_data) : t;
-}
-
-static simtime_t activate_ok(const struct dram *d, const struct dram_request *q)
-{
-    const struct dram_rank *r = &d->ranks[q->rank];
-    simtime_t t = u64_max(d->banks[q->bank].act_ok, d->groups[q->group].act_ok);
-    return u64_max(u64_max(t, r->act_ok), r->faw_ok[r->faw_at]);
+    d->plan.is_stale |= writes_go(d) != d->plan.is_write || now > d->plan.time;
 }
 
 /* ---- the choice ----------------------------------------------------------------------------- */
 
-/* Takes over a candidate that can go earlier, or at the same time with precedence. */
-static void consider(struct dram *d, struct dram_plan *best, uint32_t idx,
-                     enum dram_command command, simtime_t ok)
+/* `floor`: the earliest time of any command. */
+static struct dram_best find_best(const struct dram *d, const struct dram_config *c,
+                                  const struct dram_list *l, enum dram_command command,
+                                  enum dram_limit limit, simtime_t floor)
 {
-    const struct dram_request *q = &d->requests[idx];
-    simtime_t time = u64_max(u64_max(ok, q->ready), u64_max(d->cmd_ok, d->now));
-    if (time >= d->ranks[q->rank].refresh_next) {
-        time = d->ranks[q->rank].refresh_next;
-        command = DRAM_CMD_REFRESH;
-    }
-    if (time < best->time)
-        *best = (struct dram_plan){time, command, idx};
-}
-
-static bool bit_test_set(uint64_t *bits, uint32_t i)
-{
-    uint64_t bit = UINT64_C(1) << (i % 64), was = bits[i / 64] & bit;
-    bits[i / 64] |= bit;
-    return was != 0;
-}
-
-static bool bit_test(const uint64_t *bits, uint32_t i) { return bits[i / 64] >> (i % 64) & 1; }
-
-/*
- * The earliest legal command of the list's oldest `window` requests. Ties: column commands first,
- * then the oldest request. A bank offers its oldest hit, and its oldest other request's row command
- * unless hits keep the row open.
- */
-static struct dram_plan plan_list(struct dram *d, const struct dram_config *c,
-                                  const struct dram_list *list, uint32_t window)
-{
-    enum { NWORDS = DRAM_MAX_BANKS / 64 };
-    uint64_t seen[NWORDS] = {0}, capped[NWORDS] = {0}, has_hit[NWORDS] = {0}, has_row[NWORDS] = {0};
-    uint32_t row_requests[DRAM_MAX_BANKS], nrow_requests = 0;
-    struct dram_plan best = {SIM_NEVER, DRAM_CMD_NONE, DRAM_NIL};
-
-    uint32_t idx = list->first;
-    for (uint32_t n = 0; n < window && idx != DRAM_NIL; n++, idx = d->requests[idx].next) {
-        const struct dram_request *q = &d->requests[idx];
-        const struct dram_bank *b = &d->banks[q->bank];
-        bool hit = b->row == q->row;
-        if (!bit_test_set(seen, q->bank) && !hit && b->hit_streak >= c->hit_cap)
-            bit_test_set(capped, q->bank);
-        if (!hit) {
-            if (!bit_test_set(has_row, q->bank))
-                row_requests[nrow_requests++] = idx;
-        } else if (!bit_test(capped, q->bank) && !bit_test_set(has_hit, q->bank)) {
-            consider(d, &best, idx, DRAM_CMD_COLUMN, column_ok(d, c, q));
+    const simtime_t *group_ok = d->group_ok[limit], *rank_ok = d->rank_ok[limit];
+    struct dram_best best = {.time = SIM_NEVER};
+    simtime_t least = SIM_NEVER;
+    for (uint32_t r = 0; r < c->nranks; r++)
+        least = u64_min(least, rank_ok[r]);
+    least = u64_max(least, floor);
+    for (uint32_t w = 0; w < l->nwords; w++)
+        for (uint64_t bits = l->offers[command][w]; bits != 0; bits &= bits - 1) {
+            uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(bits);
+            const struct dram_slot *s = &l->slots[slot];
+            simtime_t time = u64_max(u64_max(least, s->ok),
+                                     u64_max(group_ok[s->group], rank_ok[s->rank]));
+            if (time < best.time)
+                best = (struct dram_best){.time = time, .slot = slot};
+            if (time == least)
+                return best; /* no younger one goes earlier */
         }
-    }
-    for (uint32_t i = 0; i < nrow_requests; i++) {
-        const struct dram_request *q = &d->requests[row_requests[i]];
-        const struct dram_bank *b = &d->banks[q->bank];
-        if (b->row == DRAM_NO_ROW)
-            consider(d, &best, row_requests[i], DRAM_CMD_ACT, activate_ok(d, q));
-        else if (!bit_test(has_hit, q->bank))
-            consider(d, &best, row_requests[i], DRAM_CMD_PRE, b->pre_ok);
-    }
     return best;
 }
 
-simtime_t dram_next_time(struct dram *d, const struct dram_config *c)
+/* What an earlier search found holds until its bank or the limits change or more can go by now. */
+static inline const struct dram_best *best_of(const struct dram *d, const struct dram_config *c,
+                                              struct dram_list *l, enum dram_command command,
+                                              enum dram_limit limit, simtime_t floor)
 {
-    if (d->plan_stale) {
-        bool writes = d->draining || d->lists[0].n == 0;
-        d->plan = plan_list(d, c, &d->lists[writes], writes ? c->write_window : c->read_window);
-        d->plan_stale = false;
+    if ((l->stale >> command & 1) != 0 || l->best[command].time < floor)
+        l->best[command] = find_best(d, c, l, command, limit, floor);
+    return &l->best[command];
+}
+
+/* A rank with requests that would go after its refresh is refreshed at its date. */
+static void plan_refresh(struct dram *d, const struct dram_config *c, const struct dram_list *l)
+{
+    for (uint32_t b = 0; b < c->nranks << c->rank_shift; b++) {
+        simtime_t date = d->ranks[b >> c->rank_shift].refresh_next;
+        if (l->queues[b].first != DRAM_NIL && date <= d->plan.time) {
+            d->plan.time = date;
+            d->plan.command = DRAM_CMD_REFRESH;
+        }
     }
-    return d->plan.time;
+}
+
+static void renew_offers(struct dram *d, const struct dram_config *c, struct dram_list *l)
+{
+    for (uint32_t w = 0; w < c->nbank_words; w++) {
+        for (uint64_t bits = l->renew[w]; bits != 0; bits &= bits - 1)
+            renew_offer(d, c, l, w * 64 + (uint32_t)__builtin_ctzll(bits));
+        l->renew[w] = 0;
+    }
+}
+
+/*
+ * The earliest legal command of those offered. Ties: column commands first, then the oldest
+ * request.
+ */
+void dram_choose(struct dram *d, const struct dram_config *c)
+{
+    bool writes = writes_go(d);
+    struct dram_list *l = &d->lists[writes];
+    d->plan = (struct dram_plan){
+        .time = SIM_NEVER, .command = DRAM_CMD_NONE, .is_write = writes};
+    if (l->n == 0)
+        return;
+    renew_offers(d, c, l);
+    simtime_t floor = u64_max(d->cmd_ok, d->now);
+    enum dram_limit column_limit = writes ? DRAM_LIMIT_WR : DRAM_LIMIT_RD;
+    const struct dram_best *column = best_of(d, c, l, DRAM_CMD_COLUMN, column_limit, floor);
+    const struct dram_best *act = best_of(d, c, l, DRAM_CMD_ACT, DRAM_LIMIT_ACT, floor);
+    const struct dram_best *pre = best_of(d, c, l, DRAM_CMD_PRE, DRAM_LIMIT_PRE, floor);
+    l->stale = 0;
+    const struct dram_best *best = act;
+    if (pre->time < best->time || (pre->time == best->time && pre->slot < best->slot))
+        best = pre;
+    if (column->time <= best->time)
+        best = column;
+    const struct dram_slot *slot = &l->slots[best->slot];
+    d->plan.time = best->time;
+    d->plan.command = l->queues[slot->bank].command;
+    d->plan.request = slot->request;
+    if (d->plan.time >= d->refresh_next)
+        plan_refresh(d, c, l);
 }
 
 /* ---- commands ------------------------------------------------------------------------------- */
@@ -247,17 +404,38 @@ static void issue_precharge(struct dram *d, const struct dram_config *c, struct 
 
 static void issue_activate(struct dram *d, const struct dram_config *c, struct dram_request *q)
 {
+    const struct dram_timing *t = &c->t;
     struct dram_bank *b = &d->banks[q->bank];
     struct dram_rank *r = &d->ranks[q->rank];
+    simtime_t now = d->now;
     b->row = q->row;
     b->hit_streak = 0;
-    b->cas_ok = d->now + c->t.trcd_fs;
-    b->pre_ok = d->now + c->t.tras_fs;
-    d->groups[q->group].act_ok = d->now + c->t.trrd_l_fs;
-    r->act_ok = d->now + c->t.trrd_s_fs;
-    r->faw_ok[r->faw_at] = d->now + c->t.tfaw_fs;
+    b->cas_ok = now + t->trcd_fs;
+    b->pre_ok = now + t->tras_fs;
+    r->faw_ok[r->faw_at] = now + t->tfaw_fs;
     r->faw_at = (r->faw_at + 1) % 4;
+    d->rank_ok[DRAM_LIMIT_ACT][q->rank] = u64_max(now + t->trrd_s_fs, r->faw_ok[r->faw_at]);
+    d->group_ok[DRAM_LIMIT_ACT][q->bank >> c->bank_shift] = now + t->trrd_l_fs;
+    limits_changed(d, DRAM_CMD_ACT);
     q->did_act = true;
+}
+
+static void limit(simtime_t *ok, simtime_t t) { *ok = u64_max(*ok, t); }
+
+/* The data bus is free from `data_end` on, after a gap for another direction or rank. */
+static void limit_bus(struct dram *d, const struct dram_config *c, const struct dram_request *q,
+                      simtime_t data_end)
+{
+    simtime_t *own_ok = &d->rank_ok[q->is_write ? DRAM_LIMIT_WR : DRAM_LIMIT_RD][q->rank];
+    simtime_t own = u64_max(*own_ok, d->now + c->t.tburst_fs);
+    simtime_t turned = data_end + c->t.tturn_fs;
+    simtime_t rd = turned > c->t.tcl_fs ? turned - c->t.tcl_fs : 0;
+    simtime_t wr = turned > c->t.tcwl_fs ? turned - c->t.tcwl_fs : 0;
+    for (uint32_t i = 0; i < c->nranks; i++) {
+        limit(&d->rank_ok[DRAM_LIMIT_RD][i], rd);
+        limit(&d->rank_ok[DRAM_LIMIT_WR][i], wr);
+    }
+    *own_ok = own;
 }
 
 /* Returns the end of the data. */
@@ -265,27 +443,31 @@ static simtime_t issue_column(struct dram *d, const struct dram_config *c,
                               const struct dram_request *q)
 {
     const struct dram_timing *t = &c->t;
-    struct dram_bank *b = &d->banks[q->bank];
-    struct dram_rank *r = &d->ranks[q->rank];
-    struct dram_group *g = &d->groups[q->group];
+    uint32_t group = q->bank >> c->bank_shift;
+    simtime_t *rank_rd_ok = &d->rank_ok[DRAM_LIMIT_RD][q->rank];
+    simtime_t *rank_wr_ok = &d->rank_ok[DRAM_LIMIT_WR][q->rank];
+    simtime_t *group_rd_ok = &d->group_ok[DRAM_LIMIT_RD][group];
+    simtime_t *group_wr_ok = &d->group_ok[DRAM_LIMIT_WR][group];
+    simtime_t *pre_ok = &d->banks[q->bank].pre_ok;
     simtime_t now = d->now;
     simtime_t data_end = now + (q->is_write ? t->tcwl_fs : t->tcl_fs) + t->tburst_fs;
 
-    r->rd_ok = u64_max(r->rd_ok, now + t->tccd_s_fs);
-    r->wr_ok = u64_max(r->wr_ok, now + t->tccd_s_fs);
-    g->rd_ok = u64_max(g->rd_ok, now + t->tccd_l_fs);
-    g->wr_ok = u64_max(g->wr_ok, now + (q->is_write ? t->tccd_l_wr_fs : t->tccd_l_fs));
+    limit(rank_rd_ok, now + t->tccd_s_fs);
+    limit(rank_wr_ok, now + t->tccd_s_fs);
+    limit(group_rd_ok, now + t->tccd_l_fs);
+    limit(group_wr_ok, now + (q->is_write ? t->tccd_l_wr_fs : t->tccd_l_fs));
     if (q->is_write) {
-        r->rd_ok = u64_max(r->rd_ok, data_end + t->twtr_s_fs);
-        g->rd_ok = u64_max(g->rd_ok, data_end + t->twtr_l_fs);
-        b->pre_ok = u64_max(b->pre_ok, data_end + t->twr_fs);
+        limit(rank_rd_ok, data_end + t->twtr_s_fs);
+        limit(group_rd_ok, data_end + t->twtr_l_fs);
+        limit(pre_ok, data_end + t->twr_fs);
     } else {
-        b->pre_ok = u64_max(b->pre_ok, now + t->trtp_fs);
+        limit(pre_ok, now + t->trtp_fs);
     }
-    d->stats.turnarounds += d->bus_rank != DRAM_NIL && d->bus_write != q->is_write;
+    limit_bus(d, c, q, data_end);
+    limits_changed(d, DRAM_CMD_COLUMN);
+    d->stats.turnarounds += d->bus_used && d->bus_write != q->is_write;
     d->stats.bus_busy += t->tburst_fs;
-    d->bus_free = data_end;
-    d->bus_rank = q->rank;
+    d->bus_used = true;
     d->bus_write = q->is_write;
     return data_end;
 }
@@ -319,23 +501,14 @@ static void count_column(struct dram *d, const struct dram_config *c, const stru
     s->read_latency_hist[bin < DRAM_NLATENCY_BINS ? bin : DRAM_NLATENCY_BINS - 1]++;
 }
 
-/* True when the list's oldest request to this bank is another one, which this hit passes. */
-static bool passes_older(const struct dram *d, uint32_t idx)
-{
-    uint32_t bank = d->requests[idx].bank;
-    for (uint32_t i = d->requests[idx].prev; i != DRAM_NIL; i = d->requests[i].prev)
-        if (d->requests[i].bank == bank)
-            return true;
-    return false;
-}
-
 static void finish(struct dram *d, const struct dram_config *c, uint32_t idx,
                    struct dram_done *done_out)
 {
     struct dram_request *q = &d->requests[idx];
     simtime_t data_end = issue_column(d, c, q);
     count_column(d, c, q, data_end);
-    d->banks[q->bank].hit_streak += passes_older(d, idx);
+    /* It passes the others to its bank that came before it. */
+    d->banks[q->bank].hit_streak += q->prev != DRAM_NIL;
     *done_out = (struct dram_done){
         .line = q->line,
         .answer = u64_max(data_end + c->controller_fs, d->now + dram_min_answer_fs(c)),
@@ -344,7 +517,7 @@ static void finish(struct dram *d, const struct dram_config *c, uint32_t idx,
         .kind = (enum line_kind)q->kind,
         .is_write = q->is_write,
     };
-    list_remove(d, &d->lists[q->is_write], idx);
+    list_remove(d, c, &d->lists[q->is_write], idx);
     d->ranks[q->rank].nwaiting--;
     q->next = d->free_first;
     d->free_first = idx;
@@ -355,17 +528,20 @@ bool dram_step(struct dram *d, const struct dram_config *c, struct dram_done *do
 {
     simtime_t time = dram_next_time(d, c);
     SIM_ASSERT(time != SIM_NEVER, "step of an idle channel at %llu fs", (unsigned long long)d->now);
-    struct dram_plan plan = d->plan;
+    uint32_t command = d->plan.command, idx = d->plan.request, is_write = d->plan.is_write;
     advance_to(d, c, time);
-    d->plan_stale = true;
-    if (plan.command == DRAM_CMD_REFRESH)
+    d->plan.is_stale = true;
+    if (command == DRAM_CMD_REFRESH)
         return false; /* advance_to did it */
     d->cmd_ok = time + c->t.tck_fs;
-    if (plan.command == DRAM_CMD_PRE)
-        issue_precharge(d, c, &d->requests[plan.request]);
-    else if (plan.command == DRAM_CMD_ACT)
-        issue_activate(d, c, &d->requests[plan.request]);
+    uint32_t bank = d->requests[idx].bank;
+    if (command == DRAM_CMD_PRE)
+        issue_precharge(d, c, &d->requests[idx]);
+    else if (command == DRAM_CMD_ACT)
+        issue_activate(d, c, &d->requests[idx]);
     else
-        finish(d, c, plan.request, done_out);
-    return plan.command == DRAM_CMD_COLUMN;
+        finish(d, c, idx, done_out);
+    renew_offer(d, c, &d->lists[is_write], bank);
+    renew_later(&d->lists[!is_write], bank);
+    return command == DRAM_CMD_COLUMN;
 }

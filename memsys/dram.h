@@ -109,6 +109,8 @@ struct dram_config {
     struct dram_timing t;
     uint32_t nchannels, nranks, ngroups, nbanks; /* groups of a rank, banks of a group */
     uint32_t ncolumns;                           /* lines of a row */
+    uint32_t bank_shift, rank_shift;             /* bank of the channel to its group, its rank */
+    uint32_t nbank_words;                        /* of a set with a bit per bank */
     uint32_t read_window, write_window, write_high, write_low, hit_cap;
     uint32_t nrequests_max; /* sum of the credits that can reach one channel */
     enum dram_mapping mapping;
@@ -176,12 +178,10 @@ struct dram_bank {
     uint32_t reserved;
 };
 
-struct dram_group {
-    simtime_t act_ok, rd_ok, wr_ok;
-};
+/* What limits a command beyond its own bank; nothing does a PRE. */
+enum dram_limit { DRAM_LIMIT_RD, DRAM_LIMIT_WR, DRAM_LIMIT_ACT, DRAM_LIMIT_PRE, DRAM_LIMITS };
 
 struct dram_rank {
-    simtime_t act_ok, rd_ok, wr_ok;
     simtime_t faw_ok[4]; /* when the fourth ACT after this slot's ACT may be issued; a ring */
     uint32_t faw_at;
     uint32_t nwaiting;         /* requests to this rank */
@@ -191,8 +191,9 @@ struct dram_rank {
 };
 
 /*
- * A request's life: enqueued at its arrival into the read or write list (arrival order), opens its
- * row if need be, leaves with its column command.
+ * A request's life: enqueued at its arrival, behind the others to its bank or, when the scheduler
+ * sees a whole window already, in the order of arrival until it does not; opens its row if need be;
+ * leaves with its column command.
  */
 struct dram_request {
     paddr_t line;
@@ -200,37 +201,86 @@ struct dram_request {
     simtime_t arrival, ready; /* ready: the clock edge from which it is seen */
     uint32_t token, src;      /* handed back */
     uint32_t next, prev;
-    uint16_t bank, group; /* of the channel */
+    uint16_t bank, slot; /* bank of the channel; slot in its list, when seen */
     uint8_t rank, kind, is_write;
     uint8_t did_act, did_pre;
 };
 
-struct dram_list {
-    uint32_t first, last, n;
+/* In order of precedence; the first ones, which banks offer, index tables. */
+enum dram_command {
+    DRAM_CMD_COLUMN,
+    DRAM_CMD_ACT,
+    DRAM_CMD_PRE,
+    DRAM_CMD_OFFERS,
+    DRAM_CMD_REFRESH = DRAM_CMD_OFFERS,
+    DRAM_CMD_NONE
 };
 
-enum dram_command { DRAM_CMD_NONE, DRAM_CMD_REFRESH, DRAM_CMD_PRE, DRAM_CMD_ACT, DRAM_CMD_COLUMN };
+/*
+ * The reads, or the writes, of one bank that the scheduler sees, oldest first, and the one command
+ * that the bank offers for them: a column command for the oldest hit, or else a row command for the
+ * oldest of all. The offer changes only with the bank's own state and requests.
+ */
+struct dram_queue {
+    uint32_t first, last;
+    uint16_t command, slot; /* of the offer; DRAM_CMD_NONE: there is none */
+};
+
+/* A request that is seen. Slots are in order of arrival. */
+struct dram_slot {
+    simtime_t ok; /* when the bank allows the command it offers for this request, if it does */
+    uint32_t request;
+    uint16_t bank;
+    uint8_t group, rank; /* of the channel */
+};
+
+/* The offer that goes first: the earliest, and of these the one for the oldest request. */
+struct dram_best {
+    simtime_t time; /* SIM_NEVER: no bank offers the command */
+    uint32_t slot, reserved;
+};
+
+/*
+ * All reads, or all writes. The scheduler sees the oldest ones, a window of them: these have slots.
+ * A new one takes the next slot; when there is none left, the requests move up.
+ */
+#define DRAM_SLOT_WORDS (2 * DRAM_MAX_WINDOW / 64)
+struct dram_list {
+    uint32_t n, nseen;                  /* requests; those that have slots */
+    uint32_t unseen_first, unseen_last; /* the others */
+    uint32_t window, nslots;            /* nslots: taken so far */
+    uint32_t nwords;                    /* of a set of slots: there are twice as many as seen */
+    uint32_t stale;                     /* by command, a bit: `best` has to be found again */
+    struct dram_best best[DRAM_CMD_OFFERS];
+    uint64_t seen[DRAM_SLOT_WORDS];
+    uint64_t offers[DRAM_CMD_OFFERS][DRAM_SLOT_WORDS]; /* by command */
+    uint64_t renew[DRAM_MAX_BANKS / 64];               /* banks whose offer may have changed */
+    struct dram_queue queues[DRAM_MAX_BANKS];
+    struct dram_slot slots[DRAM_SLOT_WORDS * 64];
+};
 
 struct dram_plan {
     simtime_t time; /* SIM_NEVER: nothing to do */
     uint32_t command, request;
+    uint32_t is_stale, is_write;
 };
 
 /* State of one channel, flat. */
 struct dram {
     struct dram_stats stats;
-    simtime_t now;    /* of the last enqueue or step */
-    simtime_t cmd_ok; /* command bus */
-    simtime_t bus_free;
-    uint32_t bus_rank, bus_write; /* who had the data bus last */
+    simtime_t now;          /* of the last enqueue or step */
+    simtime_t cmd_ok;       /* command bus */
+    simtime_t refresh_next; /* of all ranks */
+    uint32_t bus_used, bus_write; /* the data bus: ever; last */
     uint32_t draining;            /* writes go first until write_low */
     uint32_t free_first;
+    uint32_t nrequests_max, reserved;
     struct dram_plan plan;
-    uint32_t plan_stale;
-    uint32_t nrequests_max;
     struct dram_list lists[2]; /* reads, writes */
     struct dram_rank ranks[DRAM_MAX_RANKS];
-    struct dram_group groups[DRAM_MAX_GROUPS];
+    /* Earliest commands; those of ranks include the data bus and the window of four ACT. */
+    simtime_t rank_ok[DRAM_LIMITS][DRAM_MAX_RANKS];
+    simtime_t group_ok[DRAM_LIMITS][DRAM_MAX_GROUPS];
     struct dram_bank banks[DRAM_MAX_BANKS];
     struct dram_request requests[];
 };
@@ -250,8 +300,15 @@ void dram_init(struct dram *d, const struct dram_config *c);
 /* A request arrives at `now`, which never goes back over all calls. */
 void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, paddr_t line,
                   enum line_kind kind, bool is_write, uint32_t token, uint32_t src);
+/* Renews the plan. */
+void dram_choose(struct dram *d, const struct dram_config *c);
 /* When the next command will be issued if nothing arrives; SIM_NEVER when nothing waits. */
-simtime_t dram_next_time(struct dram *d, const struct dram_config *c);
+static inline simtime_t dram_next_time(struct dram *d, const struct dram_config *c)
+{
+    if (d->plan.is_stale)
+        dram_choose(d, c);
+    return d->plan.time;
+}
 /* Issues that command (now becomes its time). True when it was a column command: `done` is set. */
 bool dram_step(struct dram *d, const struct dram_config *c, struct dram_done *done_out);
 static inline uint32_t dram_nwaiting(const struct dram *d) { return d->lists[0].n + d->lists[1].n; }

@@ -148,6 +148,9 @@ enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
                        c.write_low, c.write_high);
     if (c.refresh && c.t.trfc_fs + c.t.tras_fs >= c.t.trefi_fs)
         return err_log(ERR_USAGE, "dram.trfc leaves no time for accesses within dram.trefi");
+    c.bank_shift = log2_floor(c.nbanks);
+    c.rank_shift = log2_floor((uint64_t)c.ngroups * c.nbanks);
+    c.nbank_words = ((c.nranks << c.rank_shift) + 63) / 64;
     *out = c;
     return ERR_OK;
 }
