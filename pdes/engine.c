@@ -566,7 +566,7 @@ void engine_save(const struct engine *e, void *buf)
         memcpy(p, lp->state, lp->state_bytes);
         p += lp->state_bytes;
         for (uint32_t j = 0; j < lp->inbox.n; j++, p += sizeof(struct msg))
-            memcpy(p, &lp->inbox.slots[lp->inbox.heap[j].slot], sizeof(struct msg));
+            memcpy(p, inbox_at(&lp->inbox, j), sizeof(struct msg));
     }
 }
 

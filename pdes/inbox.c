@@ -2,13 +2,14 @@
 #include "pdes/inbox.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "pdes/err.h"
 
 void inbox_free(struct inbox *b)
 {
     free(b->slots);
-    free(b->heap);
+    free(b->keys);
     free(b->free_slots);
     *b = (struct inbox){0};
 }
@@ -25,7 +26,7 @@ static void grow(struct inbox *b)
 {
     uint32_t cap = b->cap ? 2 * b->cap : 16;
     b->slots = resize(b->slots, cap, sizeof *b->slots);
-    b->heap = resize(b->heap, cap, sizeof *b->heap);
+    b->keys = resize(b->keys, 2 * (size_t)cap, sizeof *b->keys); /* room to move along */
     b->free_slots = resize(b->free_slots, cap, sizeof *b->free_slots);
     for (uint32_t i = cap; i-- > b->cap;)
         b->free_slots[b->nfree++] = i;
@@ -39,42 +40,50 @@ static inline bool key_before(const struct inbox *b, struct inbox_key x, struct 
     return msg_before(&b->slots[x.slot], &b->slots[y.slot]);
 }
 
+/* How many of the n sorted keys come before `key`. */
+static uint32_t count_before(const struct inbox *b, const struct inbox_key *keys, uint32_t n,
+                             struct inbox_key key)
+{
+    uint32_t at = n;
+    while (at > 0 && n - at < 8 && key_before(b, key, keys[at - 1]))
+        at--;
+    if (at == 0 || n - at < 8)
+        return at;
+    uint32_t low = 0;
+    while (low < at) {
+        uint32_t middle = low + (at - low) / 2;
+        if (key_before(b, key, keys[middle]))
+            at = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
 void inbox_push(struct inbox *b, const struct msg *m)
 {
     if (b->nfree == 0)
         grow(b);
     struct inbox_key key = {m->time, b->free_slots[--b->nfree]};
     b->slots[key.slot] = *m;
-    uint32_t i = b->n++;
-    while (i > 0) {
-        uint32_t up = (i - 1) / 2;
-        if (!key_before(b, key, b->heap[up]))
-            break;
-        b->heap[i] = b->heap[up];
-        i = up;
+    if (b->first + b->n == 2 * b->cap) {
+        memmove(b->keys, b->keys + b->first, b->n * sizeof *b->keys);
+        b->first = 0;
     }
-    b->heap[i] = key;
-    if (b->n > b->high_water)
+    struct inbox_key *keys = b->keys + b->first;
+    uint32_t at = count_before(b, keys, b->n, key);
+    if (at < b->n)
+        memmove(keys + at + 1, keys + at, (b->n - at) * sizeof *keys);
+    keys[at] = key;
+    if (++b->n > b->high_water)
         b->high_water = b->n;
 }
 
 void inbox_pop(struct inbox *b, struct msg *m_out)
 {
-    uint32_t slot = b->heap[0].slot;
+    uint32_t slot = b->keys[b->first++].slot;
     *m_out = b->slots[slot];
     b->free_slots[b->nfree++] = slot;
-    struct inbox_key last = b->heap[--b->n];
-    uint32_t i = 0;
-    for (;;) {
-        uint32_t child = 2 * i + 1;
-        if (child >= b->n)
-            break;
-        if (child + 1 < b->n && key_before(b, b->heap[child + 1], b->heap[child]))
-            child++;
-        if (!key_before(b, b->heap[child], last))
-            break;
-        b->heap[i] = b->heap[child];
-        i = child;
-    }
-    b->heap[i] = last;
+    if (--b->n == 0)
+        b->first = 0;
 }
