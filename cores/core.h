@@ -155,7 +155,6 @@ enum run_state {
 
 #define LOAD_RING 1024u
 #define FORWARD_SLOTS 256u
-#define FILL_RING 32u
 #define WALKS_AHEAD 2304u /* at most one for each access in flight, and for the front end */
 #define MISS_BUCKETS 64u
 #define RECENT_PAGES 16u
@@ -213,6 +212,8 @@ struct core {
     uint64_t sq_head, sq_tail;
     uint32_t sq_size;
     uint64_t sq_drained; /* cycle the youngest drained store was written */
+    /* Accesses before the one have completed, stores before the other have their line, by the touch clock. */
+    uint64_t done_head, filled_head;
     uint64_t load_done[LOAD_RING];
     uint64_t load_entry[LOAD_RING]; /* window entry of the load, for waiting on it */
     struct {
@@ -245,11 +246,6 @@ struct core {
     /* caches */
     uint64_t last_line;
     uint64_t last_line_word; /* byte offset of its payload */
-    struct {
-        uint64_t line, ready;
-    } fills[FILL_RING];
-    uint32_t nfills;
-    uint64_t fill_ready_max;
     uint32_t miss_bucket[MISS_BUCKETS]; /* 1 + index of the first miss */
     uint32_t nmisses, miss_size, nsent, nsent_data, nmiss_free, miss_queue_head, miss_queue_n;
     uint32_t wbs_out, wb_queue_head, wb_queue_n, wb_queue_size;

@@ -158,8 +158,6 @@ static void core_start(struct lp *lp)
     c->last_line = c->code_page = c->code_line = UINT64_MAX;
     for (uint32_t i = 0; i < FORWARD_SLOTS; i++)
         c->forward[i].key = UINT64_MAX;
-    for (uint32_t i = 0; i < FILL_RING; i++)
-        c->fills[i].line = UINT64_MAX;
 }
 
 /* Page-table writes visible before `limit`: their lines leave the caches at their time. */

@@ -113,6 +113,20 @@ static bool make_room(const struct core_ctx *x, bool store)
     return true;
 }
 
+/*
+ * An access that waited since its instruction took its slot dispatches at `at` and takes the first
+ * slot of that cycle. (One that did not wait has left the slots in the middle of its cycle, or
+ * behind it.)
+ */
+static inline void keep_slot(const struct core_ctx *x, uint64_t at)
+{
+    struct core *c = x->c;
+    if (c->slot_k != 0 || c->slot_cycle > at)
+        return;
+    c->slot_cycle = at + (x->p->core.width == 1);
+    c->slot_k = x->p->core.width != 1;
+}
+
 /* ---- instruction side ------------------------------------------------------------------------- */
 
 void core_ifetch_released(const struct core_ctx *x, struct xlate r)
@@ -120,12 +134,15 @@ void core_ifetch_released(const struct core_ctx *x, struct xlate r)
     struct core *c = x->c;
     if (c->ifetch_wait == 0)
         return;
+    bool page = c->ifetch_wait == 1;
     c->ifetch_wait = 0;
     if (xlate_faults(r)) {
         c->ifetch_fault = 1;
         stall_until(c, r.time, &c->stats.stall_ifetch);
         return;
     }
+    if (page)
+        c->code_frame = r.paddr & ~(PAGE_BYTES - 1);
     stall_until(c, u64_max(r.time, c->touch), &c->stats.stall_ifetch);
 }
 
@@ -156,7 +173,7 @@ static bool fetch_line(const struct core_ctx *x, uint64_t pc)
         return true;
     c->code_line = pc >> LINE_SHIFT;
     enum served_by served;
-    uint64_t start = u64_max(c->slot_cycle, c->touch);
+    uint64_t start = c->touch;
     uint64_t cycles = core_cache_access(x, c->code_frame + (pc & (PAGE_BYTES - 1)), LINE_CODE, false,
                                         start, waiter_make(WAIT_IFETCH, 0), &served);
     if (cycles == LATENCY_WAIT) {
@@ -243,7 +260,7 @@ static enum item take_event(const struct core_ctx *x, const struct fe_event *ev,
     if (drained && !drain(x))
         return ITEM_BLOCKED;
     uint64_t at = u64_max(c->slot_cycle, c->touch);
-    if (!act_at(x, at, until))
+    if (!act_at(x, at, u64_min(until, c->fault_at)))
         return ITEM_LATER;
     if (ev->type == FE_THREAD_EXIT) {
         c->pos.ev++;
@@ -294,6 +311,7 @@ static enum item take_access(const struct core_ctx *x, const struct access_rec *
     uint64_t at = u64_max(c->last_cycle, c->touch);
     if (!act_at(x, at, u64_min(until, c->fault_at)))
         return ITEM_LATER;
+    keep_slot(x, at);
     core_access_dispatch(x, r, kernel, at);
     if (c->nwakes > 0 || c->nfaulted > 0)
         core_run_wakes(x);
@@ -378,6 +396,7 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
             return ITEM_BLOCKED;
         if (!act_at(x, u64_max(c->last_cycle, c->touch), u64_min(until, c->fault_at)))
             return ITEM_LATER;
+        keep_slot(x, c->touch);
         core_access_dispatch(x, r, false, c->touch);
         if ((c->nwakes | c->nfaulted) != 0)
             core_run_wakes(x);
@@ -416,13 +435,13 @@ static enum item step(const struct core_ctx *x, uint64_t until)
     uint64_t goal = event ? b->ev[c->pos.ev].instr_off : access ? b->acc[c->pos.acc].gap : b->tail_gap;
     if (!reach(x, goal))
         return ITEM_BLOCKED;
-    if (x->cfg->instruction_limit != 0 && c->pos.ninstr >= x->cfg->instruction_limit) {
+    if (c->pos.gap_done < goal) { /* the instruction limit is in between */
         c->limit_hit = 1;
         c->run = RUN_ENDING;
         return ITEM_PASSED;
     }
     if (x->cfg->warmup != 0 && !c->warm_told && c->pos.ninstr >= x->cfg->warmup) {
-        if (!act_at(x, u64_max(c->slot_cycle, c->touch), until))
+        if (!act_at(x, u64_max(c->slot_cycle, c->touch), u64_min(until, c->fault_at)))
             return ITEM_LATER;
         tell_warm(x);
     }
@@ -476,6 +495,7 @@ static enum item raise_ifetch_fault(const struct core_ctx *x, uint64_t until)
     if (!act_at(x, at, until))
         return ITEM_LATER;
     c->ifetch_fault = 0;
+    c->pos.ev--; /* after the handler the page is looked up again */
     core_raise_fault(x, c->code_page << PAGE_SHIFT, KF_EXEC, at);
     return ITEM_BLOCKED;
 }

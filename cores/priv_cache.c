@@ -17,6 +17,8 @@
 
 #define LINE_KIND_MASK UINT64_C(3)
 #define LINE_DIRTY UINT64_C(4)
+#define LINE_FLAGS UINT64_C(7)
+#define LINE_READY_SHIFT 3 /* above: cycle at which the line's data is in L1D */
 
 static struct sarray *l1d(struct core *c) { return core_at(c, c->at.l1d); }
 static struct sarray *l1i(struct core *c) { return core_at(c, c->at.l1i); }
@@ -115,12 +117,12 @@ static void fill_l1d(const struct core_ctx *x, uint64_t line, uint64_t data)
     c->last_line = UINT64_MAX;
     if (a->nways == 0) {
         if (data & LINE_DIRTY)
-            fill_l2(x, line, data);
+            fill_l2(x, line, data & LINE_FLAGS);
         return;
     }
     uint32_t set = set_of(a, line), way = sarray_victim(a, set);
     if (sarray_valid(a, set, way)) {
-        uint64_t old = *sarray_data(a, set, way);
+        uint64_t old = *sarray_data(a, set, way) & LINE_FLAGS;
         if (old & LINE_DIRTY) {
             c->stats.l1d_writebacks++;
             fill_l2(x, sarray_tag(a, set, way), old);
@@ -137,23 +139,6 @@ static void fill_l1i(const struct core_ctx *x, uint64_t line)
     uint32_t set = set_of(a, line);
     if (sarray_find(a, set, line) < 0)
         sarray_fill(a, set, sarray_victim(a, set), line, LINE_CODE);
-}
-
-/* Remembers that an L1D line was moved in by an L2 hit and its data is there only at `ready`. */
-static void note_fill(struct core *c, uint64_t line, uint64_t ready)
-{
-    uint32_t i = c->nfills++ % FILL_RING;
-    c->fills[i].line = line;
-    c->fills[i].ready = ready;
-    c->fill_ready_max = u64_max(c->fill_ready_max, ready);
-}
-
-static uint64_t fill_ready(const struct core *c, uint64_t line)
-{
-    for (uint32_t i = 0; i < FILL_RING; i++)
-        if (c->fills[i].line == line)
-            return c->fills[i].ready;
-    return 0;
 }
 
 /* ---- misses ----------------------------------------------------------------------------------- */
@@ -319,8 +304,7 @@ static uint64_t access_l2(const struct core_ctx *x, uint64_t line, enum line_kin
         fill_l1i(x, line);
     } else {
         uint64_t data = (*held & LINE_KIND_MASK) | (write ? LINE_DIRTY : 0);
-        fill_l1d(x, line, data);
-        note_fill(c, line, start + x->p->l2.latency_cycles);
+        fill_l1d(x, line, data | (start + x->p->l2.latency_cycles) << LINE_READY_SHIFT);
     }
     *served_out = SERVED_L2;
     return x->p->l2.latency_cycles;
@@ -362,13 +346,8 @@ uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_k
         if (write)
             *held |= LINE_DIRTY;
         *served_out = SERVED_L1;
-        uint64_t latency = x->p->l1d.latency_cycles;
-        if (start + latency < c->fill_ready_max) {
-            uint64_t ready = fill_ready(c, line);
-            if (ready > start + latency)
-                return ready - start;
-        }
-        return latency;
+        uint64_t latency = x->p->l1d.latency_cycles, ready = *held >> LINE_READY_SHIFT;
+        return ready > start + latency ? ready - start : latency;
     }
     if (kind == LINE_PT)
         c->stats.l1d_pt_misses++;

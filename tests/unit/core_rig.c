@@ -516,12 +516,26 @@ const struct control_state *rig_control(const struct rig *r) { return engine_lp(
 
 uint64_t rig_done(const struct rig *r, uint64_t n) { return rig_core(r, 0)->load_done[n % LOAD_RING] - RIG_START; }
 
-uint64_t rig_asked(const struct rig *r, uint64_t n)
+static const struct msg *read_no(const struct rig *r, uint64_t n)
 {
-    return rig_slice(r)->heard.msgs[n].time / RIG_CYCLE - r->p.l2.latency_cycles - RIG_START;
+    const struct rig_heard *h = &rig_slice(r)->heard;
+    for (uint64_t i = 0; i < h->n; i++)
+        if (h->msgs[i].type == MEM_READ && n-- == 0)
+            return &h->msgs[i];
+    return NULL;
 }
 
-uint64_t rig_line(const struct rig *r, uint64_t n) { return rig_slice(r)->heard.msgs[n].a[0]; }
+uint64_t rig_asked(const struct rig *r, uint64_t n)
+{
+    const struct msg *m = read_no(r, n);
+    return m == NULL ? SIM_NEVER : m->time / RIG_CYCLE - r->p.l2.latency_cycles - RIG_START;
+}
+
+uint64_t rig_line(const struct rig *r, uint64_t n)
+{
+    const struct msg *m = read_no(r, n);
+    return m == NULL ? SIM_NEVER : m->a[0];
+}
 
 const struct msg *rig_told(const struct rig *r, unsigned type, uint32_t n)
 {

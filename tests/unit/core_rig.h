@@ -145,7 +145,7 @@ const struct rig_slice_state *rig_slice(const struct rig *r);
 const struct control_state *rig_control(const struct rig *r);
 /* Cycle, from RIG_START, at which load number `n` of core 0's last thread has its data. */
 uint64_t rig_done(const struct rig *r, uint64_t n);
-/* Cycle, from RIG_START, at which the access began that sent request number `n` to the slice. */
+/* Cycle, from RIG_START, at which the access began that sent read number `n` to the slice; its line. */
 uint64_t rig_asked(const struct rig *r, uint64_t n);
 uint64_t rig_line(const struct rig *r, uint64_t n);
 /* Cycle, from RIG_START, at which the kernel's n-th message of `type` arrived; NULL / never: none. */
