@@ -75,11 +75,45 @@ $(BUILD)/unit/%: tests/unit/%.c $(LIB)
 unit: $(UNIT_BIN)
 	@bash tests/run_unit.sh $(UNIT_BIN)
 
+# A rank per processor, as far as there are simulated cores. Pages of 4 KiB, so that there are walks to see.
+RANKS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n < 4 ? n : 4)))
+run: $(BIN)
+	@mkdir -p out
+	$(abspath $(BIN)) run configs/baseline.yaml configs/os-thp-never.yaml --trace tests/traces/bfs-4t.vmt \
+	    --ranks $(RANKS) -s sim.epoch=50us -o out/bfs.h5
+	@/usr/bin/python3 output/plot.py out/bfs.h5 -o out/bfs.png >/dev/null
+	@echo "statistics  $(CURDIR)/out/bfs.h5"
+	@echo "picture     $(CURDIR)/out/bfs.png"
+
+test: all $(UNIT_BIN)
+	@CONCERTO=$(abspath $(BIN)) bash tests/run_tests.sh $(UNIT_BIN)
+
+# SYSTEM="exact robust": only these; EXACT=full: every combination
+system: all
+	@CONCERTO=$(abspath $(BIN)) bash tests/run_tests.sh
+
+asan:
+	@SANITIZE=full bash tests/system/sanitize.sh
+
+fuzz: | $(BUILD)/.deps
+	@bash tests/fuzz/run.sh $(or $(SECONDS),120)
+
+lint: | $(BUILD)/.deps
+	@bash tests/lint.sh
+
+PREFIX ?= /usr/local
+install: all
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/libexec/concerto" "$(DESTDIR)$(PREFIX)/share/concerto/configs"
+	install $(BIN) "$(DESTDIR)$(PREFIX)/bin/concerto"
+	install -m 644 $(PLUGIN) "$(DESTDIR)$(PREFIX)/libexec/concerto"
+	install -m 644 configs/*.yaml "$(DESTDIR)$(PREFIX)/share/concerto/configs"
+	install -m 644 output/concerto_stats.py output/plot.py cores/roi.h "$(DESTDIR)$(PREFIX)/share/concerto"
+
 # Speed on this host; takes some minutes. REPETITIONS=5
 bench: $(BIN)
 	@/usr/bin/python3 tests/bench.py
 
 clean:
-	rm -rf build concerto
+	rm -rf build build-asan concerto
 
 -include $(OBJ:.o=.d) $(UNIT_BIN:=.d)
