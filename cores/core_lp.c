@@ -226,6 +226,8 @@ static void core_stats_out(struct lp *lp, uint64_t *row)
 {
     struct core_ctx ctx = core_ctx_of(lp);
     const struct core_ctx *x = &ctx;
+    /* A window may have ended before the epoch: what became visible until then belongs to it. */
+    follow_mirror(x, engine_epoch_end(lp->engine));
     struct core_stats s = x->c->stats;
     uint64_t end = cycle_of(x->cfg, engine_epoch_end(lp->engine));
     if (x->c->run == RUN_IDLE)

@@ -222,7 +222,8 @@ static void kernel_start(struct lp *lp)
     for (uint32_t core = 0; core < r->ncores; core++)
         for (uint32_t t = 0; t < r->nthreads; t++)
             if (r->threads[t].core == core) {
-                run_thread(lp, r, core, t, RIG_START * RIG_CYCLE);
+                uint64_t start = r->threads[t].start;
+                run_thread(lp, r, core, t, (start ? start : RIG_START) * RIG_CYCLE);
                 break;
             }
     for (uint32_t i = 0; i < r->nscript; i++) {

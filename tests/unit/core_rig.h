@@ -38,6 +38,7 @@ struct rig_block {
 struct rig_thread {
     struct rig_block blocks[RIG_BLOCKS];
     uint32_t nblocks, core, space;
+    uint64_t start; /* cycle at which it starts, if it is the first of its core; 0: RIG_START */
 };
 
 /* What a fake heard, in order. */
