@@ -81,13 +81,34 @@ static enum dram_command offer_of(const struct dram *d, const struct dram_config
     return DRAM_CMD_COLUMN;
 }
 
-static void withdraw_offer(struct dram_list *l, struct dram_queue *q)
+static inline void withdraw_offer(struct dram_list *l, struct dram_queue *q)
 {
     if (q->command == DRAM_CMD_NONE)
         return;
     unmark(l->offers[q->command], q->slot);
+    l->noffers[q->command]--;
     l->stale |= (uint32_t)(l->best[q->command].slot == q->slot) << q->command;
     q->command = DRAM_CMD_NONE;
+}
+
+/* The bank, which offers nothing, offers a command for the request in `slot` from `ok` on. */
+static inline void make_offer(struct dram_list *l, struct dram_queue *q, enum dram_command command,
+                              uint32_t slot, simtime_t ok)
+{
+    q->command = command;
+    q->slot = slot;
+    l->slots[slot].ok = ok;
+    mark(l->offers[command], slot);
+    l->noffers[command]++;
+    l->stale |= (uint32_t)(ok <= l->best[command].time) << command;
+}
+
+/* A row command was issued: the same request has the next one, from `ok` on. */
+static inline void next_offer(struct dram_list *l, struct dram_queue *q, enum dram_command command,
+                              simtime_t ok)
+{
+    withdraw_offer(l, q);
+    make_offer(l, q, command, q->slot, ok);
 }
 
 /* The bank's state or requests have changed. */
@@ -102,19 +123,30 @@ static void renew_offer(const struct dram *d, const struct dram_config *c, struc
         return;
     enum dram_command command = offer_of(d, c, q, &d->banks[bank], &idx, &ok);
     const struct dram_request *r = &d->requests[idx];
-    ok = u64_max(ok, r->ready);
-    q->command = (uint16_t)command;
-    q->slot = r->slot;
-    l->slots[r->slot].ok = ok;
-    mark(l->offers[command], r->slot);
-    l->stale |= (uint32_t)(ok <= l->best[command].time) << command;
+    make_offer(l, q, command, r->slot, u64_max(ok, r->ready));
 }
 
 /* As renew_offer, but when the list has its turn. */
 static void renew_later(struct dram_list *l, uint32_t bank)
 {
-    if (l->queues[bank].command != DRAM_CMD_NONE)
-        mark(l->renew, bank);
+    if (l->queues[bank].command == DRAM_CMD_NONE)
+        return;
+    mark(l->renew, bank);
+    l->any_renew = true;
+}
+
+static enum dram_limit limit_of(uint32_t command, enum dram_limit column_limit)
+{
+    if (command == DRAM_CMD_COLUMN)
+        return column_limit;
+    return command == DRAM_CMD_ACT ? DRAM_LIMIT_ACT : DRAM_LIMIT_PRE;
+}
+
+/* From when on bank, group and rank allow what is offered for this request. */
+static inline simtime_t offer_ok(const struct dram *d, const struct dram_slot *s,
+                                 enum dram_limit limit)
+{
+    return u64_max(s->ok, u64_max(d->group_ok[limit][s->group], d->rank_ok[limit][s->rank]));
 }
 
 /* What limits a command of groups and ranks has changed. */
@@ -138,7 +170,7 @@ static void compact_slots(struct dram *d, struct dram_list *l)
             l->slots[n] = l->slots[slot];
             d->requests[l->slots[n].request].slot = (uint16_t)n;
             if (q->command != DRAM_CMD_NONE && q->slot == slot) {
-                q->slot = (uint16_t)n;
+                q->slot = n;
                 mark(l->offers[q->command], n);
             }
         }
@@ -148,6 +180,14 @@ static void compact_slots(struct dram *d, struct dram_list *l)
         mark(l->seen, slot);
     l->nslots = n;
     l->stale = (1u << DRAM_CMD_OFFERS) - 1;
+}
+
+/* Whether what a bank now offers, or a refresh before it, may come before what is planned. */
+static bool comes_first(const struct dram *d, const struct dram_list *l, const struct dram_queue *q)
+{
+    enum dram_limit column_limit = l == d->lists ? DRAM_LIMIT_RD : DRAM_LIMIT_WR;
+    simtime_t ok = offer_ok(d, &l->slots[q->slot], limit_of(q->command, column_limit));
+    return u64_min(ok, d->refresh_next) <= d->plan.time;
 }
 
 /* The scheduler sees the request from now on. */
@@ -164,7 +204,7 @@ static void see(struct dram *d, const struct dram_config *c, struct dram_list *l
     l->slots[slot] = (struct dram_slot){
         .request = idx,
         .bank = r->bank,
-        .group = (uint8_t)(r->bank >> c->bank_shift),
+        .group = (uint8_t)(r->bank >> c->bank_bits),
         .rank = r->rank,
     };
     r->slot = (uint16_t)slot;
@@ -175,7 +215,7 @@ static void see(struct dram *d, const struct dram_config *c, struct dram_list *l
     /* Behind others it is not offered, unless it is a hit where there was none. */
     if (is_first || (q->command == DRAM_CMD_PRE && r->row == d->banks[r->bank].row)) {
         renew_offer(d, c, l, r->bank);
-        d->plan.is_stale = true;
+        d->plan.is_stale |= !is_first || comes_first(d, l, q);
     }
 }
 
@@ -223,7 +263,7 @@ static void refresh_rank(struct dram *d, const struct dram_config *c, uint32_t r
     r->refresh_next = last + c->t.trefi_fs;
     r->refresh_end = last + c->t.trfc_fs;
     r->refresh_delaying = false;
-    for (uint32_t b = rank << c->rank_shift; b < (rank + 1) << c->rank_shift; b++) {
+    for (uint32_t b = rank << c->rank_bits; b < (rank + 1) << c->rank_bits; b++) {
         d->banks[b].row = DRAM_NO_ROW;
         d->banks[b].act_ok = u64_max(d->banks[b].act_ok, r->refresh_end);
         renew_later(&d->lists[0], b);
@@ -283,7 +323,7 @@ void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, pa
         .token = token,
         .src = src,
         .rank = (uint8_t)p.rank,
-        .bank = (uint16_t)(p.rank << c->rank_shift | p.group << c->bank_shift | p.bank),
+        .bank = (uint16_t)(p.rank << c->rank_bits | p.group << c->bank_bits | p.bank),
         .kind = (uint8_t)kind,
         .is_write = is_write,
     };
@@ -305,22 +345,16 @@ void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, pa
 /* ---- the choice ----------------------------------------------------------------------------- */
 
 /* `floor`: the earliest time of any command. */
-static struct dram_best find_best(const struct dram *d, const struct dram_config *c,
-                                  const struct dram_list *l, enum dram_command command,
-                                  enum dram_limit limit, simtime_t floor)
+static struct dram_best find_best(const struct dram *d, const struct dram_list *l,
+                                  enum dram_command command, enum dram_limit limit,
+                                  simtime_t floor)
 {
-    const simtime_t *group_ok = d->group_ok[limit], *rank_ok = d->rank_ok[limit];
     struct dram_best best = {.time = SIM_NEVER};
-    simtime_t least = SIM_NEVER;
-    for (uint32_t r = 0; r < c->nranks; r++)
-        least = u64_min(least, rank_ok[r]);
-    least = u64_max(least, floor);
+    simtime_t least = u64_max(floor, d->least_ok[limit]);
     for (uint32_t w = 0; w < l->nwords; w++)
         for (uint64_t bits = l->offers[command][w]; bits != 0; bits &= bits - 1) {
             uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(bits);
-            const struct dram_slot *s = &l->slots[slot];
-            simtime_t time = u64_max(u64_max(least, s->ok),
-                                     u64_max(group_ok[s->group], rank_ok[s->rank]));
+            simtime_t time = u64_max(least, offer_ok(d, &l->slots[slot], limit));
             if (time < best.time)
                 best = (struct dram_best){.time = time, .slot = slot};
             if (time == least)
@@ -330,20 +364,23 @@ static struct dram_best find_best(const struct dram *d, const struct dram_config
 }
 
 /* What an earlier search found holds until its bank or the limits change or more can go by now. */
-static inline const struct dram_best *best_of(const struct dram *d, const struct dram_config *c,
-                                              struct dram_list *l, enum dram_command command,
-                                              enum dram_limit limit, simtime_t floor)
+static inline simtime_t best_time(const struct dram *d, struct dram_list *l,
+                                  enum dram_command command, enum dram_limit limit,
+                                  simtime_t floor)
 {
-    if ((l->stale >> command & 1) != 0 || l->best[command].time < floor)
-        l->best[command] = find_best(d, c, l, command, limit, floor);
-    return &l->best[command];
+    struct dram_best *best = &l->best[command];
+    if (l->noffers[command] == 0)
+        best->time = SIM_NEVER;
+    else if ((l->stale >> command & 1) != 0 || best->time < floor)
+        *best = find_best(d, l, command, limit, floor);
+    return best->time;
 }
 
 /* A rank with requests that would go after its refresh is refreshed at its date. */
 static void plan_refresh(struct dram *d, const struct dram_config *c, const struct dram_list *l)
 {
-    for (uint32_t b = 0; b < c->nranks << c->rank_shift; b++) {
-        simtime_t date = d->ranks[b >> c->rank_shift].refresh_next;
+    for (uint32_t b = 0; b < c->nranks << c->rank_bits; b++) {
+        simtime_t date = d->ranks[b >> c->rank_bits].refresh_next;
         if (l->queues[b].first != DRAM_NIL && date <= d->plan.time) {
             d->plan.time = date;
             d->plan.command = DRAM_CMD_REFRESH;
@@ -358,41 +395,64 @@ static void renew_offers(struct dram *d, const struct dram_config *c, struct dra
             renew_offer(d, c, l, w * 64 + (uint32_t)__builtin_ctzll(bits));
         l->renew[w] = 0;
     }
+    l->any_renew = false;
 }
 
-/*
- * The earliest legal command of those offered. Ties: column commands first, then the oldest
- * request.
- */
+/* Ties: column commands first, then the oldest request. */
+static void plan_best(struct dram *d, struct dram_list *l, enum dram_limit column_limit,
+                      simtime_t floor)
+{
+    simtime_t column = best_time(d, l, DRAM_CMD_COLUMN, column_limit, floor);
+    simtime_t act = best_time(d, l, DRAM_CMD_ACT, DRAM_LIMIT_ACT, floor);
+    simtime_t pre = best_time(d, l, DRAM_CMD_PRE, DRAM_LIMIT_PRE, floor);
+    enum dram_command command = DRAM_CMD_COLUMN;
+    if (column > u64_min(act, pre)) {
+        bool pre_is_older = l->best[DRAM_CMD_PRE].slot < l->best[DRAM_CMD_ACT].slot;
+        command = pre < act || (pre == act && pre_is_older) ? DRAM_CMD_PRE : DRAM_CMD_ACT;
+    }
+    l->stale = 0;
+    d->plan.time = l->best[command].time;
+    d->plan.command = command;
+    d->plan.request = l->slots[l->best[command].slot].request;
+}
+
+/* The same when the scheduler sees one request. */
+static void plan_only(struct dram *d, const struct dram_list *l, enum dram_limit column_limit,
+                      simtime_t floor)
+{
+    uint32_t w = 0;
+    while (l->seen[w] == 0)
+        w++;
+    const struct dram_slot *s = &l->slots[w * 64 + (uint32_t)__builtin_ctzll(l->seen[w])];
+    d->plan.command = l->queues[s->bank].command;
+    d->plan.time = u64_max(floor, offer_ok(d, s, limit_of(d->plan.command, column_limit)));
+    d->plan.request = s->request;
+}
+
 void dram_choose(struct dram *d, const struct dram_config *c)
 {
     bool writes = writes_go(d);
     struct dram_list *l = &d->lists[writes];
-    d->plan = (struct dram_plan){
-        .time = SIM_NEVER, .command = DRAM_CMD_NONE, .is_write = writes};
+    d->plan.is_stale = false;
+    d->plan.is_write = writes;
+    d->plan.time = SIM_NEVER;
     if (l->n == 0)
         return;
-    renew_offers(d, c, l);
+    if (l->any_renew)
+        renew_offers(d, c, l);
     simtime_t floor = u64_max(d->cmd_ok, d->now);
     enum dram_limit column_limit = writes ? DRAM_LIMIT_WR : DRAM_LIMIT_RD;
-    const struct dram_best *column = best_of(d, c, l, DRAM_CMD_COLUMN, column_limit, floor);
-    const struct dram_best *act = best_of(d, c, l, DRAM_CMD_ACT, DRAM_LIMIT_ACT, floor);
-    const struct dram_best *pre = best_of(d, c, l, DRAM_CMD_PRE, DRAM_LIMIT_PRE, floor);
-    l->stale = 0;
-    const struct dram_best *best = act;
-    if (pre->time < best->time || (pre->time == best->time && pre->slot < best->slot))
-        best = pre;
-    if (column->time <= best->time)
-        best = column;
-    const struct dram_slot *slot = &l->slots[best->slot];
-    d->plan.time = best->time;
-    d->plan.command = l->queues[slot->bank].command;
-    d->plan.request = slot->request;
+    if (l->nseen == 1)
+        plan_only(d, l, column_limit, floor);
+    else
+        plan_best(d, l, column_limit, floor);
     if (d->plan.time >= d->refresh_next)
         plan_refresh(d, c, l);
 }
 
 /* ---- commands ------------------------------------------------------------------------------- */
+
+static void limit(simtime_t *ok, simtime_t t) { *ok = u64_max(*ok, t); }
 
 static void issue_precharge(struct dram *d, const struct dram_config *c, struct dram_request *q)
 {
@@ -415,27 +475,35 @@ static void issue_activate(struct dram *d, const struct dram_config *c, struct d
     r->faw_ok[r->faw_at] = now + t->tfaw_fs;
     r->faw_at = (r->faw_at + 1) % 4;
     d->rank_ok[DRAM_LIMIT_ACT][q->rank] = u64_max(now + t->trrd_s_fs, r->faw_ok[r->faw_at]);
-    d->group_ok[DRAM_LIMIT_ACT][q->bank >> c->bank_shift] = now + t->trrd_l_fs;
+    d->group_ok[DRAM_LIMIT_ACT][q->bank >> c->bank_bits] = now + t->trrd_l_fs;
+    simtime_t least = SIM_NEVER;
+    for (uint32_t i = 0; i < c->nranks; i++)
+        least = u64_min(least, d->rank_ok[DRAM_LIMIT_ACT][i]);
+    d->least_ok[DRAM_LIMIT_ACT] = least;
     limits_changed(d, DRAM_CMD_ACT);
     q->did_act = true;
 }
-
-static void limit(simtime_t *ok, simtime_t t) { *ok = u64_max(*ok, t); }
 
 /* The data bus is free from `data_end` on, after a gap for another direction or rank. */
 static void limit_bus(struct dram *d, const struct dram_config *c, const struct dram_request *q,
                       simtime_t data_end)
 {
-    simtime_t *own_ok = &d->rank_ok[q->is_write ? DRAM_LIMIT_WR : DRAM_LIMIT_RD][q->rank];
+    simtime_t *rd_ok = d->rank_ok[DRAM_LIMIT_RD], *wr_ok = d->rank_ok[DRAM_LIMIT_WR];
+    simtime_t *own_ok = (q->is_write ? wr_ok : rd_ok) + q->rank;
     simtime_t own = u64_max(*own_ok, d->now + c->t.tburst_fs);
     simtime_t turned = data_end + c->t.tturn_fs;
     simtime_t rd = turned > c->t.tcl_fs ? turned - c->t.tcl_fs : 0;
     simtime_t wr = turned > c->t.tcwl_fs ? turned - c->t.tcwl_fs : 0;
+    simtime_t rd_least = SIM_NEVER, wr_least = SIM_NEVER;
     for (uint32_t i = 0; i < c->nranks; i++) {
-        limit(&d->rank_ok[DRAM_LIMIT_RD][i], rd);
-        limit(&d->rank_ok[DRAM_LIMIT_WR][i], wr);
+        rd_ok[i] = u64_max(rd_ok[i], rd);
+        wr_ok[i] = u64_max(wr_ok[i], wr);
+        rd_least = u64_min(rd_least, rd_ok[i]);
+        wr_least = u64_min(wr_least, wr_ok[i]);
     }
     *own_ok = own;
+    d->least_ok[DRAM_LIMIT_RD] = u64_min(rd_least, rd_ok[q->rank]);
+    d->least_ok[DRAM_LIMIT_WR] = u64_min(wr_least, wr_ok[q->rank]);
 }
 
 /* Returns the end of the data. */
@@ -443,7 +511,7 @@ static simtime_t issue_column(struct dram *d, const struct dram_config *c,
                               const struct dram_request *q)
 {
     const struct dram_timing *t = &c->t;
-    uint32_t group = q->bank >> c->bank_shift;
+    uint32_t group = q->bank >> c->bank_bits;
     simtime_t *rank_rd_ok = &d->rank_ok[DRAM_LIMIT_RD][q->rank];
     simtime_t *rank_wr_ok = &d->rank_ok[DRAM_LIMIT_WR][q->rank];
     simtime_t *group_rd_ok = &d->group_ok[DRAM_LIMIT_RD][group];
@@ -535,13 +603,17 @@ bool dram_step(struct dram *d, const struct dram_config *c, struct dram_done *do
         return false; /* advance_to did it */
     d->cmd_ok = time + c->t.tck_fs;
     uint32_t bank = d->requests[idx].bank;
-    if (command == DRAM_CMD_PRE)
+    struct dram_list *l = &d->lists[is_write];
+    if (command == DRAM_CMD_PRE) {
         issue_precharge(d, c, &d->requests[idx]);
-    else if (command == DRAM_CMD_ACT)
+        next_offer(l, &l->queues[bank], DRAM_CMD_ACT, d->banks[bank].act_ok);
+    } else if (command == DRAM_CMD_ACT) {
         issue_activate(d, c, &d->requests[idx]);
-    else
+        next_offer(l, &l->queues[bank], DRAM_CMD_COLUMN, d->banks[bank].cas_ok);
+    } else {
         finish(d, c, idx, done_out);
-    renew_offer(d, c, &d->lists[is_write], bank);
+        renew_offer(d, c, l, bank);
+    }
     renew_later(&d->lists[!is_write], bank);
     return command == DRAM_CMD_COLUMN;
 }

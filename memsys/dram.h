@@ -109,7 +109,8 @@ struct dram_config {
     struct dram_timing t;
     uint32_t nchannels, nranks, ngroups, nbanks; /* groups of a rank, banks of a group */
     uint32_t ncolumns;                           /* lines of a row */
-    uint32_t bank_shift, rank_shift;             /* bank of the channel to its group, its rank */
+    uint32_t group_bits, bank_bits, column_bits; /* log2 of these numbers */
+    uint32_t rank_bits;                          /* log2 of the banks of a rank */
     uint32_t nbank_words;                        /* of a set with a bit per bank */
     uint32_t read_window, write_window, write_high, write_low, hit_cap;
     uint32_t nrequests_max; /* sum of the credits that can reach one channel */
@@ -204,6 +205,7 @@ struct dram_request {
     uint16_t bank, slot; /* bank of the channel; slot in its list, when seen */
     uint8_t rank, kind, is_write;
     uint8_t did_act, did_pre;
+    uint8_t reserved[7]; /* to one host cache line */
 };
 
 /* In order of precedence; the first ones, which banks offer, index tables. */
@@ -223,7 +225,7 @@ enum dram_command {
  */
 struct dram_queue {
     uint32_t first, last;
-    uint16_t command, slot; /* of the offer; DRAM_CMD_NONE: there is none */
+    uint32_t command, slot; /* of the offer; DRAM_CMD_NONE: there is none */
 };
 
 /* A request that is seen. Slots are in order of arrival. */
@@ -251,6 +253,8 @@ struct dram_list {
     uint32_t window, nslots;            /* nslots: taken so far */
     uint32_t nwords;                    /* of a set of slots: there are twice as many as seen */
     uint32_t stale;                     /* by command, a bit: `best` has to be found again */
+    uint32_t noffers[DRAM_CMD_OFFERS];
+    uint32_t any_renew; /* `renew` is not empty */
     struct dram_best best[DRAM_CMD_OFFERS];
     uint64_t seen[DRAM_SLOT_WORDS];
     uint64_t offers[DRAM_CMD_OFFERS][DRAM_SLOT_WORDS]; /* by command */
@@ -280,6 +284,7 @@ struct dram {
     struct dram_rank ranks[DRAM_MAX_RANKS];
     /* Earliest commands; those of ranks include the data bus and the window of four ACT. */
     simtime_t rank_ok[DRAM_LIMITS][DRAM_MAX_RANKS];
+    simtime_t least_ok[DRAM_LIMITS]; /* the least of all ranks */
     simtime_t group_ok[DRAM_LIMITS][DRAM_MAX_GROUPS];
     struct dram_bank banks[DRAM_MAX_BANKS];
     struct dram_request requests[];

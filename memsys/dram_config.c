@@ -148,9 +148,11 @@ enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
                        c.write_low, c.write_high);
     if (c.refresh && c.t.trfc_fs + c.t.tras_fs >= c.t.trefi_fs)
         return err_log(ERR_USAGE, "dram.trfc leaves no time for accesses within dram.trefi");
-    c.bank_shift = log2_floor(c.nbanks);
-    c.rank_shift = log2_floor((uint64_t)c.ngroups * c.nbanks);
-    c.nbank_words = ((c.nranks << c.rank_shift) + 63) / 64;
+    c.group_bits = log2_floor(c.ngroups);
+    c.bank_bits = log2_floor(c.nbanks);
+    c.column_bits = log2_floor(c.ncolumns);
+    c.rank_bits = c.group_bits + c.bank_bits;
+    c.nbank_words = ((c.nranks << c.rank_bits) + 63) / 64;
     *out = c;
     return ERR_OK;
 }
@@ -174,12 +176,26 @@ static uint32_t fold(uint64_t x)
 uint32_t dram_channel_of(uint32_t nchannels, bool hash, paddr_t line)
 {
     uint64_t number = line.v >> LINE_SHIFT;
+    if (is_pow2(nchannels)) {
+        uint32_t rotate = hash ? fold(number >> log2_floor(nchannels)) : 0;
+        return ((uint32_t)number + rotate) & (nchannels - 1);
+    }
     uint64_t rotate = hash ? fold(number / nchannels) : 0;
     return (uint32_t)((number % nchannels + rotate) % nchannels);
 }
 
+static uint32_t take_bits(uint64_t *x, uint32_t nbits)
+{
+    uint32_t digit = (uint32_t)*x & ((1u << nbits) - 1);
+    *x >>= nbits;
+    return digit;
+}
+
+/* Takes the digit of base `n` off. */
 static uint32_t take(uint64_t *x, uint32_t n)
 {
+    if (is_pow2(n))
+        return take_bits(x, log2_floor(n));
     uint32_t digit = (uint32_t)(*x % n);
     *x /= n;
     return digit;
@@ -187,20 +203,21 @@ static uint32_t take(uint64_t *x, uint32_t n)
 
 struct dram_place dram_place_of(const struct dram_config *c, paddr_t line)
 {
-    uint64_t rest = (line.v >> LINE_SHIFT) / c->nchannels;
+    uint64_t rest = line.v >> LINE_SHIFT;
     struct dram_place p = {0};
+    take(&rest, c->nchannels);
     if (c->mapping == DRAM_MAP_GROUP_LOW)
-        p.group = take(&rest, c->ngroups);
-    p.column = take(&rest, c->ncolumns);
+        p.group = take_bits(&rest, c->group_bits);
+    p.column = take_bits(&rest, c->column_bits);
     if (c->mapping == DRAM_MAP_COLUMN_LOW)
-        p.group = take(&rest, c->ngroups);
-    p.bank = take(&rest, c->nbanks);
+        p.group = take_bits(&rest, c->group_bits);
+    p.bank = take_bits(&rest, c->bank_bits);
     p.rank = take(&rest, c->nranks);
     p.row = rest;
     if (c->xor_hash) {
         /* Permutation-based page interleaving (Zhang, Zhu, Zhang, MICRO 2000). */
-        p.bank ^= (uint32_t)(p.row & (c->nbanks - 1));
-        p.group ^= (uint32_t)(p.row / c->nbanks & (c->ngroups - 1));
+        p.bank ^= (uint32_t)p.row & (c->nbanks - 1);
+        p.group ^= (uint32_t)(p.row >> c->bank_bits) & (c->ngroups - 1);
     }
     return p;
 }
