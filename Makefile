@@ -27,6 +27,10 @@ H5_CFLAGS  = $(shell pkg-config --cflags hdf5-serial 2>/dev/null || pkg-config -
 H5_LIBS    = $(shell pkg-config --libs hdf5-serial 2>/dev/null || pkg-config --libs hdf5 2>/dev/null || echo -lhdf5) -lhdf5_hl
 LIBS = $(MPI_LIBS) $(H5_LIBS) -lyaml -llz4 -lxxhash -lpthread -lm
 
+# V=1 shows whole commands.
+Q   := $(if $(V),,@)
+SAY := $(if $(V),@:,@echo)
+
 GIT_VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 .PHONY: all deps run test unit system bench asan lint fuzz clean help install
@@ -57,20 +61,25 @@ $(BUILD)/partitions/version.o: CFLAGS_ALL += -DCONCERTO_GIT='"$(GIT_VERSION)"'
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -c $< -o $@
+	$(SAY) CC $<
+	$(Q)$(CC) $(CFLAGS_ALL) -c $< -o $@
 
 $(BIN): $(BUILD)/partitions/main.o $(LIB)
-	$(CC) $(SAN) $^ -o $@ $(LIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(SAN) $^ -o $@ $(LIBS)
 
 $(BUILD)/plugin/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(filter-out $(SAN),$(CFLAGS_ALL)) -fPIC -c $< -o $@
+	$(SAY) CC $< '(plugin)'
+	$(Q)$(CC) $(filter-out $(SAN),$(CFLAGS_ALL)) -fPIC -c $< -o $@
 $(PLUGIN): $(patsubst %.c,$(BUILD)/plugin/%.o,$(PLUGIN_ONLY) cores/vmt_write.c cores/vmt_codec.c pdes/err.c)
-	$(CC) -shared $^ -o $@ -lcapstone -llz4 -lxxhash -lpthread
+	$(SAY) LINK $@
+	$(Q)$(CC) -shared $^ -o $@ -lcapstone -llz4 -lxxhash -lpthread
 
 $(BUILD)/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -Wmissing-prototypes,$(CFLAGS_ALL)) $< $(LIB) -o $@ -lcunit $(LIBS)
+	$(SAY) CC $@
+	$(Q)$(CC) $(filter-out -Wmissing-prototypes,$(CFLAGS_ALL)) $< $(LIB) -o $@ -lcunit $(LIBS)
 
 unit: $(UNIT_BIN)
 	@bash tests/run_unit.sh $(UNIT_BIN)
