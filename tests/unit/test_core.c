@@ -297,7 +297,43 @@ static void every_epoch_accounts_for_all_its_cycles(void)
     rig_close(r);
 }
 
+/* What goes into a structure comes out of it, as a hit or as work for the next one, once. */
+static void each_access_is_counted_once_at_each_level_that_it_reaches(void)
+{
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        struct rig *r = random_machine(seed, 0);
+        rig_run(r);
+        for (uint32_t i = 0; i < r->ncores; i++) {
+            const struct core *c = rig_core(r, i);
+            const struct core_stats *s = &c->stats;
+            uint64_t table_stores = r->p.ptw.ref_cycles == 0 ? s->ad_updates : 0;
+            uint64_t accesses = s->loads + s->stores + s->kernel_accesses - table_stores;
+            uint64_t refs = r->p.ptw.ref_cycles == 0 ? s->walk_refs : 0;
+            IS(s->l1d_hits + s->l1d_misses + s->l1d_forwards, accesses);
+            IS(s->l1d_pt_hits + s->l1d_pt_misses, refs + table_stores);
+            IS(s->l2_hits + s->l2_misses + s->l2_pt_hits + s->l2_pt_misses + s->l2_code_hits + s->l2_code_misses +
+                   s->l1d_merged,
+               s->l1d_misses + s->l1d_pt_misses + s->l1i_misses);
+            IS(c->requests_sent, s->l2_misses + s->l2_pt_misses + s->l2_code_misses);
+            IS(s->dtlb_l1_misses + s->itlb_l1_misses, s->stlb_hits + s->stlb_misses);
+            IS(s->walk_refs_l1 + s->walk_refs_l2 + s->walk_refs_llc + s->walk_refs_dram, s->walk_refs);
+            IS(s->walk_cycles_l1 + s->walk_cycles_l2 + s->walk_cycles_llc + s->walk_cycles_dram, s->walk_cycles);
+            uint64_t nwalks = 0, nfaults = 0;
+            for (unsigned b = 0; b < 24; b++)
+                nwalks += s->walk_latency[b];
+            for (unsigned b = 0; b < 32; b++)
+                nfaults += s->fault_latency[b];
+            IS(nwalks, s->walks);
+            IS(nfaults, s->faults);
+            if (r->mmu == &mmu_radix)
+                CU_ASSERT(s->dtlb_l1_hits + s->dtlb_l1_misses >= accesses);
+        }
+        rig_close(r);
+    }
+}
+
 UNIT_MAIN("cores/core", UNIT(windows_cut_at_random_never_show),
           UNIT(a_machine_saved_at_an_epochs_end_and_restored_elsewhere_goes_on_the_same),
           UNIT(a_core_asleep_when_the_machine_was_saved_wakes_as_it_would_have),
-          UNIT(every_epoch_accounts_for_all_its_cycles))
+          UNIT(every_epoch_accounts_for_all_its_cycles),
+          UNIT(each_access_is_counted_once_at_each_level_that_it_reaches))

@@ -634,6 +634,53 @@ static void an_interrupt_delays_what_has_not_dispatched_by_exactly_its_cost(void
     rig_close(r);
 }
 
+/* Everything older completes first; then position, the two arguments more, the call: one arrival. */
+static void a_call_to_the_kernel_carries_position_and_six_arguments(void)
+{
+    struct rig *r = ideal(100);
+    rig_load(r, LINE(1), 1);
+    struct fe_event *ev = rig_event(r, 0, FE_MMAP, 2);
+    for (uint64_t i = 0; i < 6; i++)
+        ev->a[i] = 11 + i;
+    rig_event(r, 0, FE_MAP_MARK, 2)->a[0] = 11; /* executed already: passed without waiting */
+    rig_event(r, 0, FE_MAP_MARK, 2)->a[0] = 12; /* not yet: waits */
+    rig_load(r, LINE(2), 5);
+    rig_run(r);
+    const struct rig_heard *h = &rig_kernel(r)->heard;
+    const unsigned types[] = {K_POS, K_CALL_MORE, K_CALL, K_MARK, K_POS, K_MARK, K_POS, K_EXIT};
+    IS(h->n, 8);
+    for (unsigned i = 0; i < 8; i++)
+        IS(h->msgs[i].type, types[i]);
+    IS(rig_told_at(r, K_CALL, 0), 100 + 100);
+    IS(rig_told(r, K_CALL, 0)->flags, FE_MMAP);
+    for (unsigned i = 0; i < 4; i++)
+        IS(rig_told(r, K_CALL, 0)->a[i], 11 + i);
+    IS(rig_told(r, K_CALL_MORE, 0)->a[0], 15);
+    IS(rig_told(r, K_CALL_MORE, 0)->a[1], 16);
+    IS(rig_told(r, K_MARK, 0)->flags, 0);
+    IS(rig_told_at(r, K_MARK, 0), 400 + 100); /* the call was answered at 400 */
+    IS(rig_told(r, K_MARK, 1)->flags, 1);
+    IS(rig_asked(r, 1), 700 + 2); /* the third of the three instructions that are left */
+    IS(rig_stats(r)->kernel_cycles, 300 + 300 + 300); /* the exit too */
+    rig_close(r);
+}
+
+static void a_thread_may_end_before_its_block_does(void)
+{
+    struct rig *r = ideal(100);
+    rig_load(r, LINE(1), 10);
+    rig_event(r, 0, FE_THREAD_EXIT, 5)->a[0] = 77;
+    rig_load(r, LINE(2), 10);
+    rig_run(r);
+    IS(rig_slice(r)->reads, 1);
+    IS(rig_told_at(r, K_EXIT, 0), 9 + 100 + 100);
+    IS(rig_told(r, K_EXIT, 0)->a[0], 77);
+    IS(rig_told(r, K_EXIT, 0)->a[1], 15);
+    IS(rig_told(r, K_EXIT, 0)->flags, 0);
+    IS(rig_control(r)->instructions, 15);
+    rig_close(r);
+}
+
 /* ---- instruction side ------------------------------------------------------------------------- */
 
 static void a_new_code_page_holds_dispatch_for_its_walk(void)
@@ -721,6 +768,7 @@ UNIT_MAIN("cores/window", UNIT(one_isolated_400_cycle_load_per_1000_instructions
           UNIT(the_instruction_limit_ends_a_thread_after_its_last_instruction),
           UNIT(a_thread_reports_the_end_of_its_warm_up_once),
           UNIT(an_interrupt_delays_what_has_not_dispatched_by_exactly_its_cost),
-          UNIT(a_new_code_page_holds_dispatch_for_its_walk),
+          UNIT(a_call_to_the_kernel_carries_position_and_six_arguments),
+          UNIT(a_thread_may_end_before_its_block_does), UNIT(a_new_code_page_holds_dispatch_for_its_walk),
           UNIT(an_instruction_page_fault_is_walked_again_after_the_handler),
           UNIT(code_lines_come_from_the_page_that_is_executed))
