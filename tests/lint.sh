@@ -8,7 +8,7 @@ mapfile -t sources < <(find pdes memsys mimicos cores configs output partitions 
 
 if command -v cppcheck >/dev/null; then
     if cppcheck -q -j "${JOBS:-2}" --std=c11 --enable=warning,performance,portability --inline-suppr \
-        --suppress=missingIncludeSystem --library=tests/cppcheck.cfg --suppressions-list=tests/cppcheck.supp --error-exitcode=1 \
+        --suppress=missingIncludeSystem --suppressions-list=tests/cppcheck.supp --error-exitcode=1 \
         -D_GNU_SOURCE -I. "${sources[@]}"; then
         echo "ok   cppcheck"
     else

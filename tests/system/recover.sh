@@ -2,17 +2,20 @@
 # A run that is killed leaves a journal; the file recovered from it must be the beginning of the
 # file of the same run left alone.
 #
-#   CONCERTO=./concerto RUN="run -c some.yaml trace.vmt" tests/system/recover.sh
+#   CONCERTO   the program under test (default: ./concerto of this tree)
+#   RUN        the command without "-o file"; it should take at least a second and write many epochs
+#   ROUNDS     how many runs are killed (default: 5)
 #
-# RUN is the command without "-o file"; it should take at least a second and write many epochs.
 # Exit codes: 0 passed, 1 failed, 77 skipped.
 set -u
-concerto=${CONCERTO:-./concerto}
-run=${RUN:-run}
+root=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$root" || exit 1
+concerto=${CONCERTO:-$root/concerto}
+run=${RUN:-run -q configs/test_model.yaml --workload gups --size 16MiB --cores 2 --instructions 4M -s sim.epoch=20us}
 rounds=${ROUNDS:-5}
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-fail() { echo "recover: $*" >&2; exit 1; }
+fail() { echo "FAIL $*"; exit 1; }
 
 [ -x "$concerto" ] || { echo "recover: no $concerto, skipped"; exit 77; }
 
@@ -50,7 +53,6 @@ for round in $(seq "$rounds"); do
     *"attribute '"*) ;; # all rows are equal, the program's last words are missing
     *) fail "the recovered file is not the beginning of the whole one: $said" ;;
     esac
-    echo "round $round: $(sed -n 's/.*: \([0-9]* epochs\).*/\1/p' "$dir/recover.log") recovered"
+    echo "ok   round $round: $(sed -n 's/.*: \([0-9]* epochs\).*/\1/p' "$dir/recover.log") recovered"
 done
 [ "$killed" -gt 0 ] || { echo "recover: every run was faster than its kill, skipped"; exit 77; }
-echo "recover: passed"
