@@ -349,18 +349,19 @@ static struct dram_best find_best(const struct dram *d, const struct dram_list *
                                   enum dram_command command, enum dram_limit limit,
                                   simtime_t floor)
 {
-    struct dram_best best = {.time = SIM_NEVER};
-    simtime_t least = u64_max(floor, d->least_ok[limit]);
+    simtime_t least = u64_max(floor, d->least_ok[limit]), best_ok = SIM_NEVER;
+    uint32_t best_slot = 0;
     for (uint32_t w = 0; w < l->nwords; w++)
         for (uint64_t bits = l->offers[command][w]; bits != 0; bits &= bits - 1) {
             uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(bits);
-            simtime_t time = u64_max(least, offer_ok(d, &l->slots[slot], limit));
-            if (time < best.time)
-                best = (struct dram_best){.time = time, .slot = slot};
-            if (time == least)
-                return best; /* no younger one goes earlier */
+            simtime_t ok = u64_max(least, offer_ok(d, &l->slots[slot], limit));
+            if (ok == least) /* no younger one goes earlier */
+                return (struct dram_best){.time = ok, .slot = slot};
+            /* Not a branch, which would be mispredicted. */
+            best_slot = ok < best_ok ? slot : best_slot;
+            best_ok = u64_min(ok, best_ok);
         }
-    return best;
+    return (struct dram_best){.time = best_ok, .slot = best_slot};
 }
 
 /* What an earlier search found holds until its bank or the limits change or more can go by now. */
