@@ -681,6 +681,49 @@ static void a_thread_may_end_before_its_block_does(void)
     rig_close(r);
 }
 
+/* 40 cycles at 500, from a thread in user mode; none at 1500, during a fault's handler (1140 to 2240). */
+static void a_shootdown_is_acknowledged_at_once_and_takes_time_from_user_mode_only(void)
+{
+    struct rig *r = ideal(100);
+    for (unsigned i = 0; i < 2; i++) {
+        struct rig_order *o = rig_order(r, (RIG_START + 500 + 1000 * i) * RIG_CYCLE, K_SHOOTDOWN);
+        o->arg = 40;
+        o->a[2] = 1;
+        o->a[3] = 7 + i;
+    }
+    rig_load(r, LINE(1), 1001); /* 1040 */
+    rig_load(r, HOLE, 1);       /* 1041, raised when the other has ended, at 1140 */
+    rig_run(r);
+    IS(rig_done(r, 0), 1040 + 100);
+    IS(rig_told_at(r, K_FLUSHED, 0), 500 + 100);
+    IS(rig_told_at(r, K_FAULT, 0), 1140 + 100);
+    IS(rig_told_at(r, K_FLUSHED, 1), 1500 + 100);
+    IS(rig_told(r, K_FLUSHED, 1)->a[0], 8);
+    IS(rig_done(r, 1), 2240 + 100);
+    IS(rig_stats(r)->interrupt_cycles, 40);
+    rig_close(r);
+}
+
+static void a_handlers_store_leaves_its_line_dirty_in_the_caches(void)
+{
+    struct rig *r = ideal(100);
+    uint64_t line = UINT64_C(1) << 50;
+    rig_order(r, (RIG_START + 500) * RIG_CYCLE, MSG_TYPE(K_SEG, KSEG_STORE))->a[0] = line + 8;
+    rig_order(r, (RIG_START + 700) * RIG_CYCLE, MSG_TYPE(K_SEG, KSEG_STORE))->a[0] = line + 16;
+    rig_order(r, (RIG_START + 900) * RIG_CYCLE, MEM_INVALIDATE)->a[0] = line;
+    rig_load(r, LINE(1), 2000);
+    rig_run(r);
+    IS(rig_line(r, 0), line);
+    IS(rig_asked(r, 0), 500);
+    IS(MEM_KIND(rig_slice(r)->heard.msgs[0].flags), LINE_PT);
+    IS(rig_slice(r)->reads, 2);
+    IS(rig_slice(r)->writebacks, 1);
+    IS(rig_stats(r)->kernel_accesses, 2);
+    IS(rig_stats(r)->l1d_pt_hits, 1);
+    IS(rig_asked(r, 1), 1999);
+    rig_close(r);
+}
+
 /* ---- instruction side ------------------------------------------------------------------------- */
 
 static void a_new_code_page_holds_dispatch_for_its_walk(void)
@@ -769,6 +812,8 @@ UNIT_MAIN("cores/window", UNIT(one_isolated_400_cycle_load_per_1000_instructions
           UNIT(a_thread_reports_the_end_of_its_warm_up_once),
           UNIT(an_interrupt_delays_what_has_not_dispatched_by_exactly_its_cost),
           UNIT(a_call_to_the_kernel_carries_position_and_six_arguments),
-          UNIT(a_thread_may_end_before_its_block_does), UNIT(a_new_code_page_holds_dispatch_for_its_walk),
+          UNIT(a_thread_may_end_before_its_block_does),
+          UNIT(a_shootdown_is_acknowledged_at_once_and_takes_time_from_user_mode_only),
+          UNIT(a_handlers_store_leaves_its_line_dirty_in_the_caches), UNIT(a_new_code_page_holds_dispatch_for_its_walk),
           UNIT(an_instruction_page_fault_is_walked_again_after_the_handler),
           UNIT(code_lines_come_from_the_page_that_is_executed))
