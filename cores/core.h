@@ -117,7 +117,7 @@ struct miss {
     uint64_t line; /* physical address of the line */
     uint64_t start; /* cycle the access began */
     uint64_t sent_at;
-    waiter_t waiters;
+    waiter_t waiters, last_waiter; /* in the order they came */
     uint32_t hash_next; /* 1 + index of the next miss in the same bucket */
     uint8_t state, kind, for_write, store_waits;
 };

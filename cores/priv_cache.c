@@ -196,7 +196,7 @@ static void send_miss(const struct core_ctx *x, uint32_t idx, uint64_t start)
 }
 
 /* Where `who` keeps the one that waits behind it. */
-static waiter_t *waiter_link(struct core *c, waiter_t who)
+static inline waiter_t *waiter_link(struct core *c, waiter_t who)
 {
     switch (waiter_kind(who)) {
     case WAIT_LOAD:
@@ -215,21 +215,12 @@ static void push_waiter(const struct core_ctx *x, struct miss *m, waiter_t who)
     m->store_waits |= waiter_kind(who) == WAIT_STORE || waiter_kind(who) == WAIT_NOBODY;
     if (waiter_kind(who) == WAIT_NOBODY) /* a kernel store: the line only becomes dirty */
         return;
-    *waiter_link(x->c, who) = m->waiters;
-    m->waiters = who;
-}
-
-/* The list is last in, first out; who came first is served first. */
-static waiter_t reverse_waiters(struct core *c, waiter_t who)
-{
-    waiter_t before = 0;
-    while (who != 0) {
-        waiter_t *link = waiter_link(c, who), next = *link;
-        *link = before;
-        before = who;
-        who = next;
-    }
-    return before;
+    *waiter_link(x->c, who) = 0;
+    if (m->waiters == 0)
+        m->waiters = who;
+    else
+        *waiter_link(x->c, m->last_waiter) = who;
+    m->last_waiter = who;
 }
 
 static void start_miss(const struct core_ctx *x, uint64_t line, enum line_kind kind, bool write,
@@ -381,7 +372,7 @@ void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
     else
         fill_l1d(x, done.line, data);
 
-    waiter_t who = reverse_waiters(c, done.waiters);
+    waiter_t who = done.waiters;
     while (who != 0) {
         uint32_t i = waiter_idx(who);
         waiter_t next = *waiter_link(c, who);

@@ -44,20 +44,34 @@ static inline bool key_before(const struct inbox *b, struct inbox_key x, struct 
 static uint32_t count_before(const struct inbox *b, const struct inbox_key *keys, uint32_t n,
                              struct inbox_key key)
 {
-    uint32_t at = n;
-    while (at > 0 && n - at < 8 && key_before(b, key, keys[at - 1]))
-        at--;
-    if (at == 0 || n - at < 8)
-        return at;
-    uint32_t low = 0;
-    while (low < at) {
-        uint32_t middle = low + (at - low) / 2;
+    uint32_t low = 0, high = n;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
         if (key_before(b, key, keys[middle]))
-            at = middle;
+            high = middle;
         else
             low = middle + 1;
     }
     return low;
+}
+
+/* Makes place for one key before the at-th, by moving the shorter side; returns where it goes. */
+static struct inbox_key *open_gap(struct inbox *b, uint32_t at)
+{
+    if (b->first > 0 && at < b->n - at) {
+        struct inbox_key *keys = b->keys + --b->first;
+        for (uint32_t i = 0; i < at; i++)
+            keys[i] = keys[i + 1];
+        return keys + at;
+    }
+    if (b->first + b->n == 2 * b->cap) {
+        memmove(b->keys, b->keys + b->first, b->n * sizeof *b->keys);
+        b->first = 0;
+    }
+    struct inbox_key *keys = b->keys + b->first;
+    for (uint32_t i = b->n; i > at; i--)
+        keys[i] = keys[i - 1];
+    return keys + at;
 }
 
 void inbox_push(struct inbox *b, const struct msg *m)
@@ -66,15 +80,11 @@ void inbox_push(struct inbox *b, const struct msg *m)
         grow(b);
     struct inbox_key key = {m->time, b->free_slots[--b->nfree]};
     b->slots[key.slot] = *m;
-    if (b->first + b->n == 2 * b->cap) {
-        memmove(b->keys, b->keys + b->first, b->n * sizeof *b->keys);
-        b->first = 0;
-    }
-    struct inbox_key *keys = b->keys + b->first;
-    uint32_t at = count_before(b, keys, b->n, key);
-    if (at < b->n)
-        memmove(keys + at + 1, keys + at, (b->n - at) * sizeof *keys);
-    keys[at] = key;
+    const struct inbox_key *keys = b->keys + b->first;
+    uint32_t at = b->n;
+    if (at > 0 && !key_before(b, keys[at - 1], key))
+        at = key_before(b, key, keys[0]) ? 0 : count_before(b, keys, at - 1, key);
+    *open_gap(b, at) = key;
     if (++b->n > b->high_water)
         b->high_water = b->n;
 }
@@ -85,5 +95,5 @@ void inbox_pop(struct inbox *b, struct msg *m_out)
     *m_out = b->slots[slot];
     b->free_slots[b->nfree++] = slot;
     if (--b->n == 0)
-        b->first = 0;
+        b->first = b->cap / 2; /* room on both sides */
 }

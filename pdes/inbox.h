@@ -1,9 +1,9 @@
 /*
  * Inbox of one LP: its messages in delivery order (time, src, seq).
  *
- * Sorted 16-byte keys point at slots that hold the messages. Messages come nearly in order, so one is
- * put in from the end, mostly without moving any other, and the first one is taken without a search;
- * that is quicker here than a heap. The size is bounded by the credits that can reach the LP; the
+ * Sorted 16-byte keys point at slots that hold the messages. Most messages go to the end or to the
+ * front, without moving any other, and the first one is taken without a search; that is quicker here
+ * than a heap. The size is bounded by the credits that can reach the LP; the
  * arrays grow on demand and keep a high-water mark.
  */
 #ifndef PDES_INBOX_H
