@@ -55,6 +55,11 @@ $(BUILD)/.deps:
 	@bash .ci/deps.sh
 	@touch $@
 
+# The files where a run spends its time.
+HOT := pdes/engine pdes/inbox memsys/llc memsys/llc_lp memsys/dram memsys/dram_lp memsys/dram_config memsys/noc \
+       cores/core_lp cores/dispatch cores/window cores/translate cores/priv_cache
+$(HOT:%=$(BUILD)/%.o): CFLAGS_ALL += $(if $(findstring -O2,$(OPT)),-O3)
+
 $(BUILD)/pdes/transport_mpi.o: CFLAGS_ALL += $(MPI_CFLAGS)
 $(BUILD)/output/hdf5_write.o: CFLAGS_ALL += $(H5_CFLAGS)
 $(BUILD)/partitions/version.o: CFLAGS_ALL += -DCONCERTO_GIT='"$(GIT_VERSION)"'
