@@ -164,7 +164,7 @@ fi
 # --- sudden ends ----------------------------------------------------------------------------------
 started() { # FILE: until its journal holds some epochs
     for _ in $(seq 400); do
-        [ "$(stat -c %s "$1.jnl" 2>/dev/null || echo 0)" -gt 200000 ] && return 0
+        [ "$(stat -c %s "$1.jnl" 2>/dev/null || echo 0)" -gt 60000 ] && return 0
         sleep 0.05
     done
     return 1
