@@ -1,12 +1,22 @@
 /*
- * MPI transport: one non-blocking message per pair of ranks and window. A batch that fits in one
- * chunk (nearly all do) is one message; the rest of a longer one follows in a second. The first
- * eight bytes of a batch are its size, so the receiver knows what else to expect.
+ * Transports over MPI. The first eight bytes of a batch are its size, so the receiver knows what to
+ * expect.
+ *
+ * `mpi`: one non-blocking message per pair of ranks and window. A batch that fits in one chunk
+ * (nearly all do) is one message; the rest of a longer one follows in a second.
+ *
+ * `shm`, when all ranks are on one node: the same through MPI-3 shared memory. Each rank owns a mailbox
+ * per receiver, twice, used in turn: it copies the batch in and then publishes the number of the
+ * exchange; the receiver reads it in place. A mailbox is written again two exchanges later, and by then
+ * the receiver has published the one between, hence has read it: no acknowledgement is needed. What does
+ * not fit follows as a message. CONCERTO_TRANSPORT=mpi chooses the messages.
  *
  * With more ranks than processors a waiting rank must yield, or each window costs milliseconds: the
  * setting is made before MPI_Init, from what the launcher tells of this node.
  */
 #include <mpi.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +30,21 @@
 #define TAG_FIRST 1
 #define TAG_REST 2
 
+/* One direction between two ranks; `bytes` of data follow. */
+struct mailbox {
+    _Atomic uint64_t exchange; /* number of the exchange whose batch it holds */
+    char pad[56];
+    char data[];
+};
+#define MAILBOX_BYTES (sizeof(struct mailbox) + 16384)
+#define MAILBOX_DATA (MAILBOX_BYTES - sizeof(struct mailbox))
+
 struct transport_mpi {
     struct transport base;
+    MPI_Win window;    /* shm only */
+    char **mailboxes;  /* shm only: each rank's segment, [receiver][2] of MAILBOX_BYTES */
+    uint64_t exchange; /* shm only: exchanges so far */
+    unsigned spins;    /* before a waiting rank yields */
     char **in_buf; /* per rank, grows */
     size_t *in_cap;
     MPI_Request *requests;
@@ -86,6 +109,96 @@ static void mpi_exchange(struct transport *t, const void *const *out, const size
     t->wait_ns += now_ns() - start;
 }
 
+/* ---- shared memory ---------------------------------------------------------------------------- */
+
+static struct mailbox *mailbox(const struct transport_mpi *m, int from, int to)
+{
+    size_t n = (size_t)to * 2 + (m->exchange & 1);
+    return (struct mailbox *)(void *)(m->mailboxes[from] + n * MAILBOX_BYTES);
+}
+
+static void wait_for(const struct transport_mpi *m, struct mailbox *box)
+{
+    for (unsigned n = 0; atomic_load_explicit(&box->exchange, memory_order_acquire) != m->exchange; n++) {
+        if (n < m->spins) {
+#if defined(__x86_64__)
+            __builtin_ia32_pause();
+#endif
+        } else {
+            sched_yield();
+        }
+    }
+}
+
+static void shm_exchange(struct transport *t, const void *const *out, const size_t *out_bytes,
+                         const void **in, size_t *in_bytes)
+{
+    struct transport_mpi *m = (struct transport_mpi *)t;
+    uint64_t start = now_ns();
+    int nreq = 0;
+    m->exchange++;
+    for (int i = 1; i < t->nranks; i++) {
+        int r = (t->rank + i) % t->nranks;
+        struct mailbox *box = mailbox(m, t->rank, r);
+        memcpy(box->data, out[r], out_bytes[r] < MAILBOX_DATA ? out_bytes[r] : MAILBOX_DATA);
+        atomic_store_explicit(&box->exchange, m->exchange, memory_order_release);
+        if (out_bytes[r] > MAILBOX_DATA)
+            MPI_Isend((const char *)out[r] + MAILBOX_DATA, (int)(out_bytes[r] - MAILBOX_DATA), MPI_BYTE, r,
+                      TAG_REST, MPI_COMM_WORLD, &m->requests[nreq++]);
+    }
+    in[t->rank] = NULL;
+    in_bytes[t->rank] = 0;
+    for (int i = 1; i < t->nranks; i++) {
+        int r = (t->rank + i) % t->nranks;
+        struct mailbox *box = mailbox(m, r, t->rank);
+        wait_for(m, box);
+        uint64_t total;
+        memcpy(&total, box->data, sizeof total);
+        in[r] = box->data;
+        in_bytes[r] = total;
+        if (total > MAILBOX_DATA) {
+            reserve(m, r, total);
+            memcpy(m->in_buf[r], box->data, MAILBOX_DATA);
+            MPI_Recv(m->in_buf[r] + MAILBOX_DATA, (int)(total - MAILBOX_DATA), MPI_BYTE, r, TAG_REST,
+                     MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+            in[r] = m->in_buf[r];
+        }
+    }
+    if (nreq > 0)
+        MPI_Waitall(nreq, m->requests, MPI_STATUSES_IGNORE);
+    t->wait_ns += now_ns() - start;
+}
+
+/* Maps every rank's mailboxes when all ranks share this node's memory; false: they do not. */
+static bool open_mailboxes(struct transport_mpi *m)
+{
+    const char *choice = getenv("CONCERTO_TRANSPORT");
+    if (choice != NULL && strcmp(choice, "mpi") == 0)
+        return false;
+    int nranks = m->base.nranks, here = 0;
+    MPI_Comm node;
+    MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, m->base.rank, MPI_INFO_NULL, &node);
+    MPI_Comm_size(node, &here);
+    bool shared = here == nranks && nranks > 1;
+    int mine = shared, all = 0;
+    MPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+    if (all != 0) {
+        char *segment = NULL;
+        m->mailboxes = calloc((size_t)nranks, sizeof *m->mailboxes);
+        MPI_Win_allocate_shared((MPI_Aint)((size_t)nranks * 2 * MAILBOX_BYTES), 1, MPI_INFO_NULL, node,
+                                &segment, &m->window);
+        memset(segment, 0, (size_t)nranks * 2 * MAILBOX_BYTES);
+        for (int r = 0; r < nranks && m->mailboxes != NULL; r++) {
+            MPI_Aint size;
+            int unit;
+            MPI_Win_shared_query(m->window, r, &size, &unit, &m->mailboxes[r]);
+        }
+        MPI_Barrier(MPI_COMM_WORLD);
+    }
+    MPI_Comm_free(&node);
+    return all != 0;
+}
+
 static void mpi_gather(struct transport *t, const void *out, size_t out_bytes, void *in,
                        const size_t *bytes_of_rank)
 {
@@ -130,6 +243,9 @@ static void mpi_close(struct transport *t)
 {
     struct transport_mpi *m = (struct transport_mpi *)t;
     err_set_abort(NULL);
+    if (m->mailboxes != NULL)
+        MPI_Win_free(&m->window);
+    free(m->mailboxes);
     MPI_Finalize();
     for (int r = 0; r < t->nranks; r++)
         free(m->in_buf[r]);
@@ -142,6 +258,16 @@ static void mpi_close(struct transport *t)
 static const struct transport_ops mpi_ops = {
     .name = "mpi",
     .exchange = mpi_exchange,
+    .gather = mpi_gather,
+    .bcast = mpi_bcast,
+    .sum = mpi_sum,
+    .barrier = mpi_barrier,
+    .close = mpi_close,
+};
+
+static const struct transport_ops shm_ops = {
+    .name = "shm",
+    .exchange = shm_exchange,
     .gather = mpi_gather,
     .bcast = mpi_bcast,
     .sum = mpi_sum,
@@ -170,12 +296,17 @@ const char *transport_mpi_version(void)
     return text;
 }
 
-static void set_yielding(void)
+/* More ranks on this node than processors, as far as the launcher tells. */
+static bool oversubscribed(void)
 {
     const char *local = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
     long ranks = local != NULL ? strtol(local, NULL, 10) : 0;
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    if (ranks > processors)
+    return ranks > sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static void set_yielding(void)
+{
+    if (oversubscribed())
         setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
 }
 
@@ -204,6 +335,9 @@ enum err transport_mpi_open(int *argc, char ***argv, struct transport **out)
         return err_log(ERR_MEMORY, "no host memory for %zu ranks", n);
     for (int r = 0; r < m->base.nranks; r++)
         reserve(m, r, CHUNK_BYTES);
+    m->spins = oversubscribed() ? 16 : 20000;
+    if (open_mailboxes(m))
+        m->base.ops = &shm_ops;
     err_set_rank(m->base.rank, m->base.nranks);
     err_set_abort(abort_all);
     *out = &m->base;
