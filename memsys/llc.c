@@ -114,16 +114,30 @@ static uint64_t number_of(paddr_t line) { return line.v >> LINE_SHIFT; }
 /* The slice takes one line of each group of nslices, so the group's number indexes its sets. */
 static uint32_t set_of(const struct llc_config *c, paddr_t line)
 {
+    if (c->set_mask != 0)
+        return (uint32_t)(number_of(line) >> c->set_shift) & c->set_mask;
     return (uint32_t)(number_of(line) / c->nslices % c->array.nsets);
+}
+
+static inline simtime_t edge_of(struct llc *l, const struct llc_config *c, simtime_t now)
+{
+    if (now != l->now) {
+        l->now = now;
+        l->edge = clock_edge(now, c->period_fs);
+    }
+    return l->edge;
 }
 
 /* When the access that arrives at `now` gets its bank, which it then keeps busy. */
 static simtime_t take_bank(struct llc *l, const struct llc_config *c, uint32_t set, simtime_t now)
 {
-    simtime_t *bank_free = &l->bank_free[set % c->nbanks];
-    simtime_t edge = clock_edge(now, c->period_fs);
-    simtime_t start = u64_max(edge, *bank_free);
-    l->stats.bank_wait += (start - edge) / c->period_fs;
+    uint32_t bank = is_pow2(c->nbanks) ? set & (c->nbanks - 1) : set % c->nbanks;
+    simtime_t *bank_free = &l->bank_free[bank];
+    simtime_t start = edge_of(l, c, now);
+    if (start < *bank_free) {
+        l->stats.bank_wait += (*bank_free - start) / c->period_fs;
+        start = *bank_free;
+    }
     *bank_free = start + c->busy_fs;
     return start;
 }
@@ -170,23 +184,23 @@ static void hold_read(struct llc *l, uint32_t idx)
 }
 
 /* `ack_core` LLC_NIL: the victim of a fill. */
-static void hold_write(struct llc *l, const struct llc_config *c, struct llc_write w)
+static void hold_write(struct llc *l, const struct llc_config *c, const struct llc_write *write)
 {
     SIM_ASSERT(l->write_free != LLC_NIL, "more than %u dirty lines leave a slice at once",
                nwrites_of(c));
     uint32_t idx = l->write_free;
-    uint32_t channel = dram_channel_of(c->nchannels, c->channel_hash, w.line);
-    struct llc_queue *q = &channel_at(l, channel)->writes;
-    l->write_free = write_at(l, idx)->next;
-    w.next = LLC_NIL;
-    *write_at(l, idx) = w;
-    if (q->first == LLC_NIL)
-        q->first = idx;
-    else
-        write_at(l, q->last)->next = idx;
+    struct llc_channel *ch =
+        channel_at(l, dram_channel_of(c->nchannels, c->channel_hash, write->line));
+    struct llc_queue *q = &ch->writes;
+    struct llc_write *w = write_at(l, idx);
+    l->write_free = w->next;
+    *w = *write;
+    w->next = LLC_NIL;
+    *(q->first == LLC_NIL ? &q->first : &write_at(l, q->last)->next) = idx;
     q->last = idx;
     l->nheld++;
-    l->nvictims_held += w.ack_core == LLC_NIL;
+    l->nvictims_held += w->ack_core == LLC_NIL;
+    l->stats.dram_held += ch->write_credits == 0;
 }
 
 static bool write_departs(struct llc *l, const struct llc_config *c, uint32_t channel,
@@ -197,7 +211,7 @@ static bool write_departs(struct llc *l, const struct llc_config *c, uint32_t ch
     if (idx == LLC_NIL || ch->write_credits == 0)
         return false;
     struct llc_write *w = write_at(l, idx);
-    simtime_t edge = clock_edge(now, c->period_fs);
+    simtime_t edge = edge_of(l, c, now);
     *out = (struct llc_departure){
         .line = w->line,
         .time = u64_max(w->ready, edge + c->tag_fs),
@@ -218,8 +232,8 @@ static bool write_departs(struct llc *l, const struct llc_config *c, uint32_t ch
     return true;
 }
 
-static bool read_departs(struct llc *l, const struct llc_config *c, uint32_t channel,
-                         simtime_t now, struct llc_departure *out)
+static bool read_departs(struct llc *l, const struct llc_config *c, uint32_t channel, simtime_t now,
+                         struct llc_departure *out)
 {
     struct llc_channel *ch = channel_at(l, channel);
     uint32_t idx = ch->reads.first;
@@ -228,7 +242,7 @@ static bool read_departs(struct llc *l, const struct llc_config *c, uint32_t cha
     struct llc_miss *m = miss_at(l, idx);
     *out = (struct llc_departure){
         .line = m->line,
-        .time = u64_max(m->ready, clock_edge(now, c->period_fs) + c->tag_fs),
+        .time = u64_max(m->ready, edge_of(l, c, now) + c->tag_fs),
         .channel = channel,
         .token = idx,
         .kind = (enum line_kind)m->kind,
@@ -240,11 +254,9 @@ static bool read_departs(struct llc *l, const struct llc_config *c, uint32_t cha
     return true;
 }
 
-bool llc_next_departure(struct llc *l, const struct llc_config *c, simtime_t now,
-                        struct llc_departure *out)
+bool llc_send_held(struct llc *l, const struct llc_config *c, simtime_t now,
+                   struct llc_departure *out)
 {
-    if (l->nheld == 0)
-        return false;
     /* Writes first: they may be what reads are held for. */
     for (uint32_t i = 0; i < c->nchannels; i++)
         if (write_departs(l, c, i, now, out) || read_departs(l, c, i, now, out)) {
@@ -266,32 +278,29 @@ void llc_credit_back(struct llc *l, const struct llc_config *c, uint32_t channel
 /* ---- the array ------------------------------------------------------------------------------ */
 
 /*
- * Puts a line in. A dirty line that has to leave is held for memory, with the write-back that
- * `leaving` names. Returns whether one was.
+ * Puts a line in and returns its way. A dirty line that has to leave is held for memory, with the
+ * write-back that `leaving` names; *dirty_out tells whether one was.
  */
-static bool insert(struct llc *l, const struct llc_config *c, uint32_t set, paddr_t line,
-                   uint64_t data, struct llc_write leaving)
+static uint32_t insert(struct llc *l, const struct llc_config *c, uint32_t set, paddr_t line,
+                       uint64_t data, struct llc_write *leaving, bool *dirty_out)
 {
     struct sarray *a = array_of(l);
     uint32_t way = sarray_victim(a, set);
-    bool dirty = false;
+    *dirty_out = false;
     if (sarray_valid(a, set, way)) {
         uint64_t old = *sarray_data(a, set, way);
         l->stats.lines[kind_of(old)]--;
         l->stats.evictions[kind_of(old)]++;
-        dirty = old & LLC_DIRTY;
-        if (dirty) {
-            leaving.line = (paddr_t){sarray_tag(a, set, way) << LINE_SHIFT};
-            leaving.kind = kind_of(old);
+        if (old & LLC_DIRTY) {
+            *dirty_out = true;
+            leaving->line = (paddr_t){sarray_tag(a, set, way) << LINE_SHIFT};
+            leaving->kind = kind_of(old);
             hold_write(l, c, leaving);
-            const struct llc_channel *ch =
-                channel_at(l, dram_channel_of(c->nchannels, c->channel_hash, leaving.line));
-            l->stats.dram_held += ch->write_credits == 0;
         }
     }
     sarray_fill(a, set, way, number_of(line), data);
     l->stats.lines[kind_of(data)]++;
-    return dirty;
+    return way;
 }
 
 /* ---- misses --------------------------------------------------------------------------------- */
@@ -302,20 +311,19 @@ static uint32_t *bucket_of(struct llc *l, paddr_t line)
     return bucket_at(l, (uint32_t)(hash >> l->bucket_shift));
 }
 
-static uint32_t find_miss(struct llc *l, paddr_t line)
+static uint32_t find_miss(struct llc *l, const uint32_t *bucket, paddr_t line)
 {
-    uint32_t idx = *bucket_of(l, line);
+    uint32_t idx = *bucket;
     while (idx != LLC_NIL && miss_at(l, idx)->line.v != line.v)
         idx = miss_at(l, idx)->hash_next;
     return idx;
 }
 
-static uint32_t new_miss(struct llc *l, const struct llc_config *c, paddr_t line,
-                         enum line_kind kind, simtime_t ready)
+static uint32_t new_miss(struct llc *l, const struct llc_config *c, uint32_t *bucket, paddr_t line,
+                         uint32_t set, enum line_kind kind, simtime_t ready)
 {
     uint32_t idx = l->miss_free;
     struct llc_miss *m = miss_at(l, idx);
-    uint32_t *bucket = bucket_of(l, line);
     l->miss_free = m->hash_next;
     *m = (struct llc_miss){
         .line = line,
@@ -326,6 +334,8 @@ static uint32_t new_miss(struct llc *l, const struct llc_config *c, paddr_t line
         .held_next = LLC_NIL,
         .first = LLC_NIL,
         .last = LLC_NIL,
+        .nwritebacks = l->nwritebacks,
+        .set = set,
     };
     *bucket = idx;
     l->nmisses++;
@@ -382,16 +392,16 @@ bool llc_read(struct llc *l, const struct llc_config *c, simtime_t now, paddr_t 
     }
     SIM_ASSERT(l->request_free != LLC_NIL, "more than %u requests wait at a slice",
                c->nrequests_max);
-    uint32_t miss = find_miss(l, line);
+    uint32_t *bucket = bucket_of(l, line), miss = find_miss(l, bucket, line);
     if (miss == LLC_NIL) {
-        miss = new_miss(l, c, line, kind, start + c->tag_fs);
+        miss = new_miss(l, c, bucket, line, set, kind, start + c->tag_fs);
         l->stats.misses[kind]++;
     } else {
         l->stats.merged[kind]++;
     }
     join_miss(l, miss,
-              (struct llc_request){.core = core, .token = token, .kind = (uint16_t)kind,
-                                   .for_write = for_write});
+              (struct llc_request){
+                  .core = core, .token = token, .kind = (uint16_t)kind, .for_write = for_write});
     return false;
 }
 
@@ -415,26 +425,28 @@ bool llc_writeback(struct llc *l, const struct llc_config *c, simtime_t now, pad
     struct llc_write leaving = {
         .ready = start + c->tag_fs, .ack_core = core, .ack_line = line, .ack_ready = *ack_out};
     uint64_t data = new_line(kind, core) | LLC_WRITTEN | LLC_DIRTY;
-    if (insert(l, c, set, line, data, leaving))
-        return false;
-    l->nacks++;
-    return true;
+    bool held;
+    insert(l, c, set, line, data, &leaving, &held);
+    l->nacks += !held;
+    return !held;
 }
 
 simtime_t llc_fill(struct llc *l, const struct llc_config *c, simtime_t now, uint32_t token)
 {
     struct sarray *a = array_of(l);
     struct llc_miss *m = miss_at(l, token);
-    uint32_t set = set_of(c, m->line);
+    uint32_t set = m->set;
     simtime_t start = take_bank(l, c, set, now);
     unlink_miss(l, token);
-    int way = sarray_find(a, set, number_of(m->line));
-    if (way < 0) { /* else a write-back has brought it meanwhile, newer than memory's */
+    /* A write-back may have brought the line meanwhile, newer than memory's. */
+    bool came = m->nwritebacks != l->nwritebacks, held;
+    int way = came ? sarray_find(a, set, number_of(m->line)) : -1;
+    if (way < 0) {
         enum line_kind kind = (enum line_kind)m->kind;
+        uint64_t line = new_line(kind, request_at(l, m->first)->core);
         struct llc_write leaving = {.ready = start + c->tag_fs, .ack_core = LLC_NIL};
         l->stats.fills[kind]++;
-        insert(l, c, set, m->line, new_line(kind, request_at(l, m->first)->core), leaving);
-        way = sarray_find(a, set, number_of(m->line));
+        way = (int)insert(l, c, set, m->line, line, &leaving, &held);
     }
     uint64_t *data = sarray_data(a, set, (uint32_t)way);
     for (uint32_t r = m->first; r != LLC_NIL; r = request_at(l, r)->next) {

@@ -39,11 +39,15 @@
  */
 static inline uint32_t llc_slice_of(paddr_t line, uint32_t nslices)
 {
-    uint64_t number = line.v >> LINE_SHIFT, group = number / nslices;
+    uint64_t number = line.v >> LINE_SHIFT;
+    bool pow2 = is_pow2(nslices);
+    uint64_t group = pow2 ? number >> log2_floor(nslices) : number / nslices;
     uint64_t fold = group ^ group >> 28;
     fold ^= fold >> 14;
     fold ^= fold >> 7;
-    return (uint32_t)((number % nslices + (fold & 0x3fff)) % nslices);
+    fold &= 0x3fff;
+    return pow2 ? (uint32_t)(number + fold) & (nslices - 1)
+                : (uint32_t)(number - group * nslices + fold) % nslices;
 }
 
 /* ---- parameters ----------------------------------------------------------------------------- */
@@ -64,6 +68,8 @@ struct llc_config {
     uint32_t nrequests_max; /* core credits that can meet at one slice */
     uint32_t dram_reads, dram_writes, victims;
     simtime_t period_fs, tag_fs, data_fs, busy_fs;
+    /* When slices and sets are powers of two: from a line's number to its set. Mask 0: divide. */
+    uint32_t set_shift, set_mask;
 };
 
 /* What the slice has to know of the rest of the machine. */
@@ -147,6 +153,8 @@ struct llc_miss {
     uint32_t channel, kind;
     uint32_t hash_next, held_next;
     uint32_t first, last; /* requests */
+    uint64_t nwritebacks; /* that had come before it */
+    uint32_t set, reserved;
 };
 
 /* A dirty line on its way to memory, until it has a credit. */
@@ -173,6 +181,7 @@ struct llc_channel {
 struct llc {
     struct llc_stats stats;
     uint64_t nrequests, nanswers, nwritebacks, nacks;
+    simtime_t now, edge; /* the clock edge at or after the time of the last call */
     uint32_t nmisses, nheld;
     uint32_t nvictims_held; /* held writes of fills */
     uint32_t request_free, miss_free, write_free;
@@ -210,9 +219,15 @@ struct llc_departure {
     paddr_t ack_line;
     simtime_t ack_time;
 };
+/* Some request to memory is held: tries to send one. */
+bool llc_send_held(struct llc *l, const struct llc_config *c, simtime_t now,
+                   struct llc_departure *out);
 /* The next departure that has a credit; call until false after each of the calls above. */
-bool llc_next_departure(struct llc *l, const struct llc_config *c, simtime_t now,
-                        struct llc_departure *out);
+static inline bool llc_next_departure(struct llc *l, const struct llc_config *c, simtime_t now,
+                                      struct llc_departure *out)
+{
+    return l->nheld != 0 && llc_send_held(l, c, now, out);
+}
 
 /* The counters, with the gauges brought up to date. */
 const struct llc_stats *llc_stats_now(struct llc *l);

@@ -78,5 +78,9 @@ enum err llc_configure(const struct llc_params *p, const struct llc_machine *m,
         .data_fs = p->data_cycles * period_fs,
         .busy_fs = p->bank_busy_cycles * period_fs,
     };
+    if (is_pow2(out->nslices) && is_pow2(out->array.nsets)) {
+        out->set_shift = log2_floor(out->nslices);
+        out->set_mask = out->array.nsets - 1;
+    }
     return ERR_OK;
 }

@@ -26,11 +26,14 @@ struct tile {
 
 static struct tile tile_at(const struct noc *n, uint32_t idx)
 {
-    return (struct tile){idx % n->ncolumns, idx / n->ncolumns};
+    uint32_t y = is_pow2(n->ncolumns) ? idx >> log2_floor(n->ncolumns) : idx / n->ncolumns;
+    return (struct tile){idx - y * n->ncolumns, y};
 }
 
 static struct tile tile_of_slice(const struct noc *n, uint32_t slice)
 {
+    if (n->nslices == n->ntiles)
+        return tile_at(n, slice);
     return tile_at(n, (uint32_t)((uint64_t)slice * n->ntiles / n->nslices));
 }
 
@@ -75,8 +78,8 @@ void noc_init(struct noc *n, const struct noc_params *p, uint32_t ncores, uint32
                ncores, nslices, nchannels);
     simtime_t period_fs = clock_period_fs(p->clock_hz);
     uint32_t ntiles = ncores > nslices ? ncores : nslices;
-    uint32_t ncolumns = p->columns == 0 ? columns_of_square(ntiles)
-                                        : (uint32_t)u64_min(p->columns, ntiles);
+    uint32_t ncolumns =
+        p->columns == 0 ? columns_of_square(ntiles) : (uint32_t)u64_min(p->columns, ntiles);
     *n = (struct noc){
         .ncores = ncores,
         .nslices = nslices,
