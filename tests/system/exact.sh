@@ -18,7 +18,7 @@ busy=()
 quiet() { [ ${#busy[@]} -eq 0 ] || { kill "${busy[@]}"; wait "${busy[@]}"; } 2>/dev/null; busy=(); }
 trap 'quiet; rm -rf "$dir"' EXIT
 cd "$root" || exit 1
-failed=0
+failed=0 nmpi=0
 
 # Name, configuration files. Every file of configs/ appears.
 presets=(
@@ -69,6 +69,8 @@ run() {
     shift 2
     local start=()
     [ "$ranks" -eq 1 ] || start=(mpirun --oversubscribe -np "$ranks")
+    # Ranks of one node share memory; every second run sends messages, as between nodes.
+    [ "$ranks" -eq 1 ] || [ $((++nmpi % 2)) -eq 1 ] || start=(env CONCERTO_TRANSPORT=mpi "${start[@]}")
     command="${start[*]} $concerto run $*"
     timeout 300 "${start[@]}" "$concerto" run "$@" -q -s sim.epoch=20us -o "$out" \
         </dev/null >"$dir/log" 2>"$dir/err"
