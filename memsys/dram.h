@@ -173,7 +173,7 @@ extern const uint32_t dram_stat_nrows;
 #define DRAM_NIL UINT32_MAX
 
 struct dram_bank {
-    uint64_t row;                      /* DRAM_NO_ROW: precharged */
+    uint64_t row;                     /* DRAM_NO_ROW: precharged */
     simtime_t act_ok, cas_ok, pre_ok; /* earliest command of each sort */
     uint32_t hit_streak;              /* hits that passed an older request since the row opened */
     uint32_t reserved;
@@ -272,9 +272,9 @@ struct dram_plan {
 /* State of one channel, flat. */
 struct dram {
     struct dram_stats stats;
-    simtime_t now;          /* of the last enqueue or step */
-    simtime_t cmd_ok;       /* command bus */
-    simtime_t refresh_next; /* of all ranks */
+    simtime_t now;                /* of the last enqueue or step */
+    simtime_t cmd_ok;             /* command bus */
+    simtime_t refresh_next;       /* of all ranks */
     uint32_t bus_used, bus_write; /* the data bus: ever; last */
     uint32_t draining;            /* writes go first until write_low */
     uint32_t free_first;

@@ -75,8 +75,7 @@ struct preset {
 static struct preset preset_of(enum dram_preset which)
 {
     static const struct preset presets[] = {
-#define X(upper, word, ranks, groups, banks, row) \
-    [DRAM_##upper] = {ranks, groups, banks, row, {0}},
+#define X(upper, word, ranks, groups, banks, row) [DRAM_##upper] = {ranks, groups, banks, row, {0}},
         DRAM_PRESET_LIST(X)
 #undef X
     };
@@ -129,8 +128,8 @@ enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
         .refresh = p->refresh,
         .controller_fs = p->controller_fs,
     };
-#define X(name, a, b, cc, doc)             \
-    if (p->timing.name##_fs != 0)          \
+#define X(name, a, b, cc, doc)                                                                     \
+    if (p->timing.name##_fs != 0)                                                                  \
         c.t.name##_fs = p->timing.name##_fs;
     DRAM_TIMING_LIST(X)
 #undef X

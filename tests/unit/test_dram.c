@@ -372,6 +372,116 @@ static void random_traffic_is_answered_once_each_and_never_too_early(void)
     CU_ASSERT_EQUAL(fx.d->stats.bus_busy, 4000 * fx.c.t.tburst_fs);
 }
 
+/* What a bank offers, by the definition: a scan of all requests that are seen, oldest first. */
+struct scan {
+    bool seen, capped;
+    uint32_t hit, row; /* the oldest of each sort */
+};
+
+static void scan_banks(const struct dram_list *l, struct scan *banks)
+{
+    for (uint32_t b = 0; b < DRAM_MAX_BANKS; b++)
+        banks[b] = (struct scan){.hit = DRAM_NIL, .row = DRAM_NIL};
+    for (uint32_t slot = 0; slot < l->nslots; slot++) {
+        if ((l->seen[slot / 64] >> slot % 64 & 1) == 0)
+            continue;
+        uint32_t idx = l->slots[slot].request, bank = fx.d->requests[idx].bank;
+        const struct dram_bank *b = &fx.d->banks[bank];
+        struct scan *s = &banks[bank];
+        bool hit = b->row == fx.d->requests[idx].row;
+        if (!s->seen)
+            s->capped = !hit && b->hit_streak >= fx.c.hit_cap;
+        s->seen = true;
+        if (hit && !s->capped && s->hit == DRAM_NIL)
+            s->hit = idx;
+        if (!hit && s->row == DRAM_NIL)
+            s->row = idx;
+    }
+}
+
+/* When a request's command may go; never after the date of a refresh. */
+static simtime_t time_of(uint32_t idx, simtime_t bank_ok, enum dram_limit limit)
+{
+    const struct dram_request *r = &fx.d->requests[idx];
+    simtime_t t = u64_max(u64_max(bank_ok, r->ready), u64_max(fx.d->now, fx.d->cmd_ok));
+    t = u64_max(t, fx.d->rank_ok[limit][r->rank]);
+    t = u64_max(t, fx.d->group_ok[limit][r->bank >> fx.c.bank_bits]);
+    return u64_min(t, fx.d->ranks[r->rank].refresh_next);
+}
+
+static struct dram_plan plan_by_scan(void)
+{
+    static struct scan banks[DRAM_MAX_BANKS];
+    bool writes = fx.d->draining || fx.d->lists[0].n == 0;
+    const struct dram_list *l = &fx.d->lists[writes];
+    struct dram_plan best = {.time = SIM_NEVER, .command = DRAM_CMD_NONE};
+    scan_banks(l, banks);
+    for (uint32_t bank = 0; bank < DRAM_MAX_BANKS; bank++) {
+        const struct dram_bank *b = &fx.d->banks[bank];
+        const struct scan *s = &banks[bank];
+        struct dram_plan p = {.request = s->hit, .command = DRAM_CMD_COLUMN};
+        if (!s->seen)
+            continue;
+        if (s->hit == DRAM_NIL) {
+            p.command = b->row == DRAM_NO_ROW ? DRAM_CMD_ACT : DRAM_CMD_PRE;
+            p.request = s->row;
+        }
+        if (p.command == DRAM_CMD_COLUMN)
+            p.time = time_of(p.request, b->cas_ok, writes ? DRAM_LIMIT_WR : DRAM_LIMIT_RD);
+        else if (p.command == DRAM_CMD_ACT)
+            p.time = time_of(p.request, b->act_ok, DRAM_LIMIT_ACT);
+        else
+            p.time = time_of(p.request, b->pre_ok, DRAM_LIMIT_PRE);
+        bool is_column = p.command == DRAM_CMD_COLUMN;
+        bool was_column = best.command == DRAM_CMD_COLUMN;
+        bool is_older = best.command != DRAM_CMD_NONE &&
+                        fx.d->requests[p.request].slot < fx.d->requests[best.request].slot;
+        if (p.time < best.time ||
+            (p.time == best.time && (is_column != was_column ? is_column : is_older)))
+            best = p;
+    }
+    return best;
+}
+
+static unsigned nplans_wrong(const struct dram_params *p, uint64_t seed)
+{
+    unsigned nwrong = 0;
+    simtime_t now = 0;
+    open_channel(p);
+    for (uint32_t i = 0; i < 3000; i++) {
+        uint64_t r = rng_draw(2, 3, 4, seed, i);
+        now += i % 300 == 0 ? 2 * FS_PER_US : r % 8000000;
+        while (dram_next_time(fx.d, &fx.c) < now) {
+            struct dram_plan want = plan_by_scan();
+            nwrong += fx.d->plan.time != want.time;
+            /* A refresh may go before a command of the same time: that changes nothing. */
+            nwrong += fx.d->plan.command != DRAM_CMD_REFRESH &&
+                      (fx.d->plan.request != want.request || fx.d->plan.command != want.command);
+            fx.ndone += dram_step(fx.d, &fx.c, &fx.done[fx.ndone]);
+        }
+        uint64_t line = (r >> 40) % 4 == 0 ? i : (r >> 20) % (1u << 16);
+        dram_enqueue(fx.d, &fx.c, now, (paddr_t){line << LINE_SHIFT}, LINE_DATA, r % 3 == 0, i, 0);
+    }
+    drain();
+    CU_ASSERT_EQUAL(fx.ndone, 3000);
+    return nwrong;
+}
+
+static void each_command_is_the_one_that_a_scan_of_all_requests_finds(void)
+{
+    for (uint64_t seed = 0; seed < 24; seed++) {
+        struct dram_params p = params_of((enum dram_preset)(seed % DRAM_PRESETS));
+        p.ranks = 1 + seed % 3;
+        p.refresh = seed % 4 != 0;
+        p.xor_hash = seed % 2;
+        p.mapping = seed / 2 % 2;
+        p.hit_cap = 1 + seed % 5;
+        p.read_window = seed < 8 ? 1 + seed : 20 * (seed - 7) % 255 + 1;
+        p.write_window = seed < 8 ? 8 - seed : 32;
+        CU_ASSERT_EQUAL(nplans_wrong(&p, seed), 0);
+    }
+}
+
 static void a_configuration_that_does_not_fit_is_refused(void)
 {
     struct dram_config c;
@@ -404,4 +514,5 @@ UNIT_MAIN("memsys/dram", UNIT(unloaded_latencies_of_ddr4_3200_are_exact),
           UNIT(a_stream_over_all_groups_fills_the_data_bus),
           UNIT(every_line_of_the_channels_has_its_own_place),
           UNIT(random_traffic_is_answered_once_each_and_never_too_early),
+          UNIT(each_command_is_the_one_that_a_scan_of_all_requests_finds),
           UNIT(a_configuration_that_does_not_fit_is_refused))
