@@ -328,8 +328,7 @@ static const struct fe_block *block_of(const struct core_ctx *x)
         return &h->block;
     enum err e = h->fe->ops->load(h->fe, c->thread, c->pos.block, &h->block);
     if (e != ERR_OK)
-        err_fatal(e, "thread %u cannot continue at block %llu of its trace", c->thread,
-                  (unsigned long long)c->pos.block);
+        err_end(e); /* the front end has named thread, block and offset */
     h->loaded = true;
     h->thread = c->thread;
     h->block_no = c->pos.block;

@@ -130,8 +130,11 @@ static enum err open_recorder(struct report *r, const struct config *config, con
     size_t nkeys = config_nkeys(config);
     struct recorder_key *keys = calloc(nkeys, sizeof *keys);
     char *text = config_dump(config, false);
-    if (keys == NULL || text == NULL)
+    if (keys == NULL || text == NULL) {
+        free(keys);
+        free(text);
         return err_log(ERR_MEMORY, "no host memory for the recorded configuration");
+    }
     for (size_t i = 0; i < nkeys; i++) {
         struct config_key_info k;
         config_key(config, i, &k);
@@ -253,7 +256,7 @@ void report_epoch(struct report *r, simtime_t end)
     if (e != ERR_OK) {
         progress_clear(&r->progress);
         recorder_close(r->recorder, NULL);
-        err_fatal(e, "the run stops: epoch %llu could not be recorded", (unsigned long long)r->nepochs - 1);
+        err_end(e); /* the recorder has named the file and why */
     }
     show_progress(r);
 }

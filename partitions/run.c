@@ -98,7 +98,7 @@ static enum err configure(struct run *r)
 
 /* ---- workload --------------------------------------------------------------------------------- */
 
-static enum err open_workload(struct run *r)
+static enum err open_here(struct run *r)
 {
     struct run_options *o = &r->options;
     bool builtin = r->params.workload.kind != WORKLOAD_none;
@@ -111,6 +111,17 @@ static enum err open_workload(struct run *r)
         return frontend_open_trace(o->traces, (size_t)o->ntraces, &r->fe);
     uint64_t n = r->params.core.core.count;
     return builtin_open(&r->params.workload, n ? (uint32_t)n : 1, &r->fe);
+}
+
+/* Rank 0 first, so that what is wrong with the trace is said once; then the others. */
+static enum err open_workload(struct run *r)
+{
+    enum err e = r->tr->rank == 0 ? open_here(r) : ERR_OK;
+    e = agree(r, e);
+    if (e == ERR_OK && r->tr->rank != 0)
+        e = open_here(r);
+    uint64_t nfailed = r->tr->ops->sum(r->tr, e != ERR_OK);
+    return e != ERR_OK || nfailed == 0 ? e : ERR_TRACE;
 }
 
 /* ---- hooks ------------------------------------------------------------------------------------ */
@@ -255,7 +266,7 @@ static enum err run_all(struct run *r, int argc, char **argv)
         free(text);
         return ERR_OK;
     }
-    e = agree(r, open_workload(r));
+    e = open_workload(r);
     return e == ERR_OK ? simulate(r, argc, argv) : e;
 }
 

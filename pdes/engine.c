@@ -104,12 +104,12 @@ enum err engine_create(const struct engine_config *cfg, const struct engine_hook
     e->batch_bytes = calloc(n, sizeof *e->batch_bytes);
     e->in_bytes = calloc(n, sizeof *e->in_bytes);
     e->in = calloc(n, sizeof *e->in);
+    *out = e; /* the caller destroys it in any case */
     if (!e->outboxes || !e->batch || !e->batch_cap || !e->batch_bytes || !e->in_bytes || !e->in)
         return err_log(ERR_MEMORY, "no host memory for %zu ranks", n);
     for (size_t i = 0; i < ENGINE_MAX_CLASSES; i++)
         for (size_t j = 0; j < ENGINE_MAX_CLASSES; j++)
             e->latency[i][j] = e->distance[i][j] = SIM_NEVER;
-    *out = e;
     return ERR_OK;
 }
 
@@ -127,8 +127,10 @@ void engine_destroy(struct engine *e)
     for (uint32_t i = 0; i < e->nclasses; i++)
         free(e->classes[i].local);
     for (int r = 0; r < e->tr->nranks; r++) {
-        free(e->outboxes[r].msgs);
-        free(e->batch[r]);
+        if (e->outboxes != NULL)
+            free(e->outboxes[r].msgs);
+        if (e->batch != NULL)
+            free(e->batch[r]);
     }
     free(e->lps);
     free(e->outboxes);

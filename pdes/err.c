@@ -71,7 +71,7 @@ void warn_log(const char *fmt, ...)
     va_end(ap);
 }
 
-static _Noreturn void end_all(enum err e)
+_Noreturn void err_end(enum err e)
 {
     fflush(stdout);
     if (g_err.abort_all)
@@ -85,7 +85,7 @@ _Noreturn void err_fatal(enum err e, const char *fmt, ...)
     va_start(ap, fmt);
     print_line("error", fmt, ap);
     va_end(ap);
-    end_all(e);
+    err_end(e);
 }
 
 _Noreturn void sim_assert_failed(const char *cond, const char *file, int line, const char *fmt, ...)
@@ -96,7 +96,7 @@ _Noreturn void sim_assert_failed(const char *cond, const char *file, int line, c
     va_start(ap, fmt);
     print_line(kind, fmt, ap);
     va_end(ap);
-    end_all(ERR_RUNTIME);
+    err_end(ERR_RUNTIME);
 }
 
 /* Edit distance with adjacent transpositions (optimal string alignment); words up to 63 bytes. */

@@ -41,6 +41,8 @@ void err_set_abort(void (*abort_all)(int exit_code));
 enum err err_log(enum err e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void warn_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* Ends all ranks; the message was logged before. */
+_Noreturn void err_end(enum err e);
 /* Ends all ranks after one message. */
 _Noreturn void err_fatal(enum err e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

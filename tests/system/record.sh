@@ -250,7 +250,7 @@ $CC -O1 -o forever forever.c
 "$CONCERTO" record -o killed.vmt ./forever > record.out 2> record.err &
 recorder=$!
 sleep 1
-kill -9 "$(ps -o pid= --ppid "$recorder" | tr -d ' ')"
+kill -9 $(cat "/proc/$recorder/task/$recorder/children")
 wait "$recorder"
 check "a killed program's trace is told to be truncated" grep -q truncated record.err
 usable() { "$CONCERTO" trace info "$1" | grep -q '^state=truncated'; }
