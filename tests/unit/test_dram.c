@@ -450,7 +450,7 @@ static unsigned nplans_wrong(const struct dram_params *p, uint64_t seed)
     open_channel(p);
     for (uint32_t i = 0; i < 3000; i++) {
         uint64_t r = rng_draw(2, 3, 4, seed, i);
-        now += i % 300 == 0 ? 2 * FS_PER_US : r % 8000000;
+        now += i % 300 == 0 ? 2 * FS_PER_US : r % (seed % 8 < 4 ? PS(60000) : PS(8000));
         while (dram_next_time(fx.d, &fx.c) < now) {
             struct dram_plan want = plan_by_scan();
             nwrong += fx.d->plan.time != want.time;
@@ -473,6 +473,10 @@ static void each_command_is_the_one_that_a_scan_of_all_requests_finds(void)
         struct dram_params p = params_of((enum dram_preset)(seed % DRAM_PRESETS));
         p.ranks = 1 + seed % 3;
         p.refresh = seed % 4 != 0;
+        if (seed % 4 == 1) { /* refreshes all the time */
+            p.timing.trefi_fs = PS(600000);
+            p.timing.trfc_fs = PS(200000);
+        }
         p.xor_hash = seed % 2;
         p.mapping = seed / 2 % 2;
         p.hit_cap = 1 + seed % 5;
