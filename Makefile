@@ -56,7 +56,7 @@ $(BUILD)/.deps:
 	@touch $@
 
 # The files where a run spends its time.
-HOT := pdes/engine pdes/inbox memsys/llc memsys/llc_lp memsys/dram memsys/dram_lp memsys/dram_config memsys/noc \
+HOT := pdes/engine pdes/inbox memsys/llc memsys/llc_lp memsys/dram memsys/dram_sched memsys/dram_lp memsys/dram_config memsys/noc \
        cores/core_lp cores/dispatch cores/window cores/translate cores/priv_cache
 $(HOT:%=$(BUILD)/%.o): CFLAGS_ALL += $(if $(findstring -O2,$(OPT)),-O3)
 
@@ -71,7 +71,7 @@ $(BUILD)/%.o: %.c
 
 $(BIN): $(BUILD)/partitions/main.o $(LIB)
 	$(SAY) LINK $@
-	$(Q)$(CC) $(SAN) $^ -o $@ $(LIBS)
+	$(Q)$(CC) $(SAN) $(LINK_FLAGS) $^ -o $@ $(LIBS)
 
 $(BUILD)/plugin/%.o: %.c
 	@mkdir -p $(@D)
@@ -127,7 +127,25 @@ install: all
 bench: $(BIN)
 	@/usr/bin/python3 tests/bench.py
 
+# The same program, optimised for speed with gcc: profile of a few short runs, link-time optimisation.
+# The kernel's files are left out, so that what is recorded of them never depends on a profile.
+FAST := build-fast/concerto
+PROFILED = $(filter-out $(BUILD)/mimicos/%,$(OBJ))
+ifdef PROFILE
+$(PROFILED): CFLAGS_ALL += $(PROFILE)
+endif
+ifeq ($(BUILD),build)
+.PHONY: fast
+fast: $(FAST)
+$(FAST): $(SRC) $(wildcard $(addsuffix /*.h,$(FOLDERS)))
+	@rm -rf build-fast
+	@$(MAKE) --no-print-directory BUILD=build-fast PROFILE=-fprofile-generate SAN=-fprofile-generate $(FAST)
+	@bash tests/train.sh $(FAST)
+	@find build-fast -name '*.o' -delete; rm -f $(FAST)
+	@$(MAKE) --no-print-directory BUILD=build-fast PROFILE="-fprofile-use -fprofile-partial-training -Wno-missing-profile -flto=auto" LINK_FLAGS="-flto=auto -O2" $(FAST)
+endif
+
 clean:
-	rm -rf build build-asan concerto
+	rm -rf build build-asan build-fast concerto
 
 -include $(OBJ:.o=.d) $(UNIT_BIN:=.d)

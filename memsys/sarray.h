@@ -147,9 +147,11 @@ static inline int sarray_find(const struct sarray *a, uint32_t set, uint64_t tag
 {
     const uint64_t *row = sarray_row_const(a, set);
     uint32_t latest = (uint32_t)row[2 * a->nwords];
-    if (row[sarray_tag_word(a, latest)] == tag && sarray_fingerprint_at(row, latest) >> 7)
+    uint64_t fp = sarray_fingerprint(tag);
+    /* Fingerprint first: the tags are on other host cache lines. */
+    if (sarray_fingerprint_at(row, latest) == fp && row[sarray_tag_word(a, latest)] == tag)
         return (int)latest;
-    uint64_t fp_all = sarray_fingerprint(tag) * SARRAY_ONES;
+    uint64_t fp_all = fp * SARRAY_ONES;
     for (uint32_t w = 0; w < a->nwords; w++) {
         for (uint64_t mask = sarray_candidates(row[w], fp_all); mask != 0; mask &= mask - 1) {
             uint32_t way = w * 8 + (uint32_t)__builtin_ctzll(mask) / 8;
