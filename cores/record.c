@@ -137,6 +137,8 @@ static enum err resolve_program(const char *name, char path[PATH_MAX], char inte
 static const char *parse_count(const char *text, char buf[32])
 {
     char *end;
+    if (text == NULL)
+        return NULL;
     errno = 0;
     unsigned long long v = strtoull(text, &end, 10), scale = 1;
     if (*end == 'k')
@@ -410,9 +412,9 @@ int record_main(int argc, char **argv)
         return 0;
     }
     enum err e = parse_options(argc, argv, &o);
-    if (e != ERR_OK) {
+    if (e != ERR_OK || o.program == NULL || o.out == NULL) {
         fputs(usage, stderr);
-        return err_exit_code(e);
+        return err_exit_code(ERR_USAGE);
     }
     if (!find_in_path(QEMU, qemu))
         return err_exit_code(err_log(ERR_USAGE,

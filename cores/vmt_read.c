@@ -146,7 +146,7 @@ static uint64_t take_meta(struct vmt_reader *r, uint64_t offset)
 static enum err check_file_header(struct vmt_reader *r)
 {
     struct vmt_file_header *h = &r->info.header;
-    if (r->size < sizeof *h)
+    if (r->map == NULL || r->size < sizeof *h)
         return err_log(ERR_TRACE, "%s: %" PRIu64 " bytes are too few for a VMT trace (header %zu)",
                        r->path, r->size, sizeof *h);
     memcpy(h, r->map, sizeof *h);

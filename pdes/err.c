@@ -54,13 +54,12 @@ static void print_line(const char *kind, const char *fmt, va_list ap)
     fflush(stderr);
 }
 
-enum err err_log(enum err e, const char *fmt, ...)
+void err_say(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
     print_line("error", fmt, ap);
     va_end(ap);
-    return e;
 }
 
 void warn_log(const char *fmt, ...)

@@ -37,8 +37,13 @@ void err_set_rank(int rank, int nranks);
 /* What ends every rank (MPI_Abort under MPI); NULL: plain exit. */
 void err_set_abort(void (*abort_all)(int exit_code));
 
-/* One line on stderr: "concerto: error: ..."; returns `e`, so that `return err_log(...)` works. */
-enum err err_log(enum err e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/*
+ * err_log(e, fmt, ...): one line on stderr, "concerto: error: ...", with the value `e`, so that
+ * `return err_log(...)` works. `e` is evaluated twice.
+ */
+void err_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static inline enum err err_same(enum err e) { return e; }
+#define err_log(e, ...) (err_say(__VA_ARGS__), err_same(e))
 void warn_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Ends all ranks; the message was logged before. */
