@@ -104,10 +104,10 @@ static enum err report_stuck(const struct replay *r)
 
 enum err trace_replay_order(struct frontend *fe)
 {
-    struct replay r = {.nthreads = fe->nthreads};
+    struct thread *threads = calloc(fe->nthreads, sizeof *threads);
+    struct replay r = {.nthreads = fe->nthreads, .threads = threads};
     enum err e = ERR_OK;
-    r.threads = calloc(fe->nthreads, sizeof *r.threads);
-    if (r.threads == NULL)
+    if (threads == NULL)
         return err_log(ERR_MEMORY, "no memory to check the order of %u threads", fe->nthreads);
     for (uint32_t i = 0; i < fe->nthreads; i++) {
         r.threads[i].walk = (struct trace_walk){.fe = fe, .thread = i};
@@ -122,7 +122,7 @@ enum err trace_replay_order(struct frontend *fe)
     }
     if (e == ERR_OK)
         e = report_stuck(&r);
-    free(r.threads);
+    free(threads);
     free(r.woken);
     return e;
 }
