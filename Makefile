@@ -91,7 +91,7 @@ unit: $(UNIT_BIN)
 
 # A rank per processor, as far as there are simulated cores. Pages of 4 KiB, so that there are walks to see.
 RANKS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n < 4 ? n : 4)))
-run: $(BIN)
+run: all
 	@mkdir -p out
 	$(abspath $(BIN)) run configs/baseline.yaml configs/os-thp-never.yaml --trace tests/traces/bfs-4t.vmt \
 	    --ranks $(RANKS) -s sim.epoch=50us -o out/bfs.h5
