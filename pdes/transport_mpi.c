@@ -12,7 +12,7 @@
  * not fit follows as a message. CONCERTO_TRANSPORT=mpi chooses the messages.
  *
  * With more ranks than processors a waiting rank must yield, or each window costs milliseconds: the
- * setting is made before MPI_Init, from what the launcher tells of this node.
+ * setting is made before MPI_Init.
  */
 #include <mpi.h>
 #include <sched.h>
@@ -300,15 +300,23 @@ const char *transport_mpi_version(void)
 static bool oversubscribed(void)
 {
     const char *local = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+    if (local == NULL)
+        local = getenv("SLURM_STEP_TASKS_PER_NODE"); /* under srun: "4(x2),3" */
     long ranks = local != NULL ? strtol(local, NULL, 10) : 0;
-    return ranks > sysconf(_SC_NPROCESSORS_ONLN);
+    cpu_set_t allowed;
+    bool known = sched_getaffinity(0, sizeof allowed, &allowed) == 0;
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    /* A launcher that binds each rank to its own processor leaves one to see here. */
+    if (known && CPU_COUNT(&allowed) > 1 && CPU_COUNT(&allowed) < processors)
+        processors = CPU_COUNT(&allowed);
+    return ranks > processors;
 }
 
-static void set_yielding(void)
-{
-    if (oversubscribed())
-        setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
-}
+/*
+ * Always: between nodes nobody tells how many ranks share a processor, a yield costs a rank with a
+ * processor of its own little, and spinning on a shared one costs a hundred times the run.
+ */
+static void set_yielding(void) { setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0); }
 
 static void abort_all(int exit_code)
 {
