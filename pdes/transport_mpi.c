@@ -12,7 +12,7 @@
  * not fit follows as a message. CONCERTO_TRANSPORT=mpi chooses the messages.
  *
  * With more ranks than processors a waiting rank must yield, or each window costs milliseconds: the
- * setting is made before MPI_Init.
+ * setting is made before MPI_Init, from what the launcher tells of this node.
  */
 #include <mpi.h>
 #include <sched.h>
@@ -312,11 +312,12 @@ static bool oversubscribed(void)
     return ranks > processors;
 }
 
-/*
- * Always: between nodes nobody tells how many ranks share a processor, a yield costs a rank with a
- * processor of its own little, and spinning on a shared one costs a hundred times the run.
- */
-static void set_yielding(void) { setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0); }
+/* Only then: on a busy host, a rank with a processor of its own that yields waits for a time slice. */
+static void set_yielding(void)
+{
+    if (oversubscribed())
+        setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+}
 
 static void abort_all(int exit_code)
 {
