@@ -148,4 +148,4 @@ endif
 clean:
 	rm -rf build build-asan build-fast concerto
 
--include $(OBJ:.o=.d) $(UNIT_BIN:=.d)
+-include $(OBJ:.o=.d) $(UNIT_BIN:=.d) $(wildcard $(BUILD)/plugin/*/*.d)

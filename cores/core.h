@@ -161,8 +161,6 @@ enum run_state {
 #define MAX_WALKERS 64u
 #define NPWC 4u
 
-struct tlb; /* tlb.h lays one out over an sarray */
-
 struct core {
     struct core_stats stats;
 

@@ -72,19 +72,23 @@ static const struct param_desc ptw_rows[] = {
     COUNT(ptw_params, dirty_assist_cycles, "cycle", "100", 0, 10000, "setting the dirty bit of a page that the TLB holds as clean"),
 };
 
-#define CACHE_ROWS(on, size, w, lat)                                                                         \
+#define CACHE_ROWS(on, size, w)                                                                              \
         NAMED(cache_params, "enabled", enabled, PARAM_BOOL, "", on, 0, 1, NULL, "false: every access goes to the next level"), \
         NAMED(cache_params, "size", size_bytes, PARAM_SIZE, "byte", size, 64, K * K * K, NULL, "capacity"),  \
         COUNT(cache_params, ways, "way", w, 1, 128, "associativity"),                                        \
-        COUNT(cache_params, latency_cycles, "cycle", lat, 0, 500, "load-to-use of a hit, counted from the start of the access"), \
         REPL(cache_params)
-static const struct param_desc l1i_rows[] = {CACHE_ROWS("false", "32KiB", "8", "5")};
+#define CACHE_LATENCY(lat)                                                                                   \
+        COUNT(cache_params, latency_cycles, "cycle", lat, 0, 500, "load-to-use of a hit, counted from the start of the access")
+/* A hit in L1I costs nothing: the pipeline fetches ahead of it. */
+static const struct param_desc l1i_rows[] = {CACHE_ROWS("false", "32KiB", "8")};
 static const struct param_desc l1d_rows[] = {
-    CACHE_ROWS("true", "48KiB", "12", "5"),
+    CACHE_ROWS("true", "48KiB", "12"),
+    CACHE_LATENCY("5"),
     COUNT(cache_params, mshrs, "line", "16", 1, 512, "outstanding misses of loads, stores and walks"),
 };
 static const struct param_desc l2_rows[] = {
-    CACHE_ROWS("true", "2MiB", "16", "15"),
+    CACHE_ROWS("true", "2MiB", "16"),
+    CACHE_LATENCY("15"),
     COUNT(cache_params, mshrs, "line", "48", 1, 512, "outstanding requests to the LLC, instruction lines included"),
     COUNT(cache_params, wb_buffers, "line", "32", 1, 512, "write-backs that the LLC has not acknowledged"),
 };

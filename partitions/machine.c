@@ -150,7 +150,7 @@ static enum err configure_lps(struct machine *m)
         .infer_vmas = m->fe->vmas_inferred,
         .mirror_latency_fs = core_request_min(m, period) + llc_lp_min_to_core_fs(&m->llc),
     };
-    m->control = (struct control_cfg){.nthreads = m->fe->nthreads, .nthreads_alive = m->fe->nthreads,
+    m->control = (struct control_cfg){.nthreads = m->fe->nthreads,
                                       .warmup = p->sim.warmup != 0};
     m->fuzz = (struct fuzz_cfg){.params = &p->fuzz, .ncores = m->ncores, .first_core = m->first_core,
                                 .kernel_lp = m->kernel_id, .memory_bytes = p->kernel.memory_size,

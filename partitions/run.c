@@ -137,7 +137,7 @@ static bool hook_epoch(void *ctx, uint64_t epoch, simtime_t end)
     struct run *r = ctx;
     report_epoch(&r->report, end);
     struct control_state *c = local_control(r);
-    uint64_t mine = c != NULL ? control_decide(c, &r->machine.control) : 0;
+    uint64_t mine = c != NULL ? control_decide(c) : 0;
     mine |= g_signal != 0 ? UINT64_C(1) << 32 : 0; /* any rank may be told to stop */
     uint64_t all = r->tr->ops->sum(r->tr, mine);
     if (all & CONTROL_WARM_END)

@@ -24,11 +24,11 @@ static void control_handle(struct lp *lp, const struct msg *m)
     default:
         SIM_ASSERT(false, "control LP: unknown message %u", m->type);
     }
-    if (cfg->warmup && s->warm_pending == 0 && s->nwarm > 0 && s->nwarm + s->ndone >= cfg->nthreads_alive)
+    if (cfg->warmup && s->warm_pending == 0 && s->nwarm > 0 && s->nwarm + s->ndone >= cfg->nthreads)
         s->warm_pending = 1;
 }
 
-unsigned control_decide(struct control_state *s, const struct control_cfg *cfg)
+unsigned control_decide(struct control_state *s)
 {
     unsigned decision = 0;
     if (s->warm_pending == 1) {
@@ -43,8 +43,6 @@ unsigned control_decide(struct control_state *s, const struct control_cfg *cfg)
         decision |= CONTROL_ROI_END;
         s->roi_end_pending = 0;
     }
-    if (s->ndone >= cfg->nthreads)
-        decision |= CONTROL_STOP;
     return decision;
 }
 

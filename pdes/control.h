@@ -3,7 +3,8 @@
  *
  * There is no global condition: threads report (with the declared latency of the edge, about a
  * microsecond) that they ended, reached their instruction limit, finished their warm-up or passed a
- * region mark; the control LP decides at the arrival; the run acts on it at the next boundary.
+ * region mark; the control LP decides at the arrival; the run acts on it at the next boundary. Ended
+ * threads are counted here; the run itself is over when nothing is pending any more.
  */
 #ifndef PDES_CONTROL_H
 #define PDES_CONTROL_H
@@ -19,7 +20,6 @@ enum control_msg_type {
 
 struct control_cfg {
     uint32_t nthreads;       /* of the whole machine */
-    uint32_t nthreads_alive; /* that are expected to report; 0: all */
     bool warmup;             /* a warm-up was asked for */
 };
 
@@ -30,10 +30,10 @@ struct control_state {
     uint8_t warm_pending, roi_begin_pending, roi_end_pending; /* marks not yet taken by a boundary */
 };
 
-enum control_decision { CONTROL_STOP = 1, CONTROL_WARM_END = 2, CONTROL_ROI_BEGIN = 4, CONTROL_ROI_END = 8 };
+enum control_decision { CONTROL_WARM_END = 1, CONTROL_ROI_BEGIN = 2, CONTROL_ROI_END = 4 };
 
 extern const struct lp_ops control_lp_ops;
 /* What the boundary that is being closed does; takes the pending marks. Bits of control_decision. */
-unsigned control_decide(struct control_state *s, const struct control_cfg *cfg);
+unsigned control_decide(struct control_state *s);
 
 #endif
