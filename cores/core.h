@@ -6,6 +6,7 @@
  *   window.c      accesses in flight: producers, parking, completion, precise faults
  *   translate.c   TLBs -> walk caches -> walker -> walk -> (fault) -> fill, for every MMU design
  *   tlb.c pwc.c   the translation arrays
+ *   cpi.c         what each cycle went to
  *   priv_cache.c  L1I, L1D, L2, MSHRs, write-backs
  *   kernel_side.c faults, system calls, shootdowns, thread switches as a core sees them
  *
@@ -21,6 +22,7 @@
 
 #include "cores/core_params.h"
 #include "cores/core_stats.h"
+#include "cores/cpi.h"
 #include "cores/frontend.h"
 #include "cores/mmu.h"
 #include "memsys/mem_msg.h"
@@ -45,6 +47,7 @@ struct core_cfg {
     lpid_t kernel_lp, control_lp, first_slice_lp;
     uint32_t nslices;
     simtime_t control_latency_fs;
+    simtime_t epoch_fs;
     uint64_t instruction_limit; /* per thread; 0: none */
     uint64_t warmup;            /* per thread; 0: none */
 };
@@ -92,6 +95,8 @@ struct inflight {
     uint64_t data_ready; /* the same for a store's data or a forwarded load */
     uint64_t vaddr;
     uint64_t paddr;      /* once translated; PH_FAULT: the cycle its walk ended without a translation */
+    uint64_t issue;      /* cycle its translation began */
+    uint64_t translated; /* cycle it ended, with or without an address */
     uint32_t load_no;  /* ordinal among loads */
     uint32_t sq_idx;
     waiter_t next_waiter;         /* next one that waits for the same line or walk */
@@ -100,8 +105,10 @@ struct inflight {
     uint8_t slot_ops[NSLOTS];
     uint8_t nwait_addr, nwait_data;
     uint8_t phase, flags, kernel, xlated;
+    uint8_t level; /* enum served_by: where its data came from */
+    uint16_t tlb_cycles; /* from issue: in the TLBs; the rest of the translation is a walk */
 };
-_Static_assert(sizeof(struct inflight) == 80, "an index times five");
+_Static_assert(sizeof(struct inflight) == 96, "an index times three");
 
 /* A store between dispatch and its write to L1D; outlives its inflight entry. */
 struct store_entry {
@@ -109,6 +116,7 @@ struct store_entry {
     uint64_t fill;    /* cycle the line is there to write; CYCLE_UNKNOWN before */
     uint64_t no;      /* ordinal among stores */
     waiter_t next_waiter;
+    uint32_t level; /* enum served_by: where its line came from */
 };
 
 /* A line asked for: an MSHR, or a place in the queue for one. */
@@ -167,7 +175,7 @@ struct core {
     /* layout: byte offsets from the start of this struct */
     struct {
         uint64_t l1i4k, l1i2m, l1d4k, l1d2m, l1d1g, stlb, stlb1g, pwc[NPWC], l1i, l1d, l2;
-        uint64_t window, wake, sq, misses, miss_free, miss_queue, walk_queue, wb_queue;
+        uint64_t cpi_ahead, window, wake, sq, misses, miss_free, miss_queue, walk_queue, wb_queue;
     } at;
 
     /* the thread */
@@ -190,7 +198,8 @@ struct core {
     uint64_t loads_dispatched;
     uint64_t idle_since, run_since; /* cycle, for idle and running time */
     uint64_t kernel_since;
-    uint32_t in_fault, warm_told;
+    uint32_t in_fault, in_sync, warm_told;
+    struct cpi cpi;
     struct {
         uint32_t n, gap_done;
         struct {
@@ -223,6 +232,7 @@ struct core {
     uint32_t nfaulted;
 
     /* translation */
+    uint64_t tlb_cycles; /* of the latest translation: the part spent in the TLBs */
     /*
      * The page used latest in some sets of the L1 data TLBs: asking for it again changes no recency.
      * Indexed by page modulo a divisor of the number of sets, so that another page of the same set
@@ -334,8 +344,8 @@ void core_kernel_store(const struct core_ctx *x, uint64_t paddr);
 
 /* ---- window.c */
 void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t at);
-void core_load_arrived(const struct core_ctx *x, uint32_t idx, uint64_t at);
-void core_store_arrived(const struct core_ctx *x, uint32_t sq_idx, uint64_t at);
+void core_load_arrived(const struct core_ctx *x, uint32_t idx, uint64_t at, enum served_by level);
+void core_store_arrived(const struct core_ctx *x, uint32_t sq_idx, uint64_t at, enum served_by level);
 void core_walk_released(const struct core_ctx *x, waiter_t who, struct xlate r);
 void core_run_wakes(const struct core_ctx *x);
 /* Retires the oldest access if its completion is known; false: unknown. */

@@ -95,6 +95,8 @@ static uint64_t lay_out(struct core *c, const struct core_params *p, const struc
     c->miss_size = (uint32_t)(window + p->core.store_queue + MAX_WALKERS + window + 64);
     c->walk_queue_size = (uint32_t)window + 2;
     c->wb_queue_size = (uint32_t)(p->l2.wb_buffers + 4 * (uint64_t)c->miss_size);
+    c->cpi.ahead_size = cpi_ahead_size(window + p->core.store_queue);
+    c->at.cpi_ahead = take(&n, c->cpi.ahead_size * sizeof(struct cpi_ahead));
     c->at.window = take(&n, c->window_size * sizeof(struct inflight));
     c->at.wake = take(&n, c->nwake_words * sizeof(uint64_t));
     c->at.sq = take(&n, c->sq_size * sizeof(struct store_entry));
@@ -150,6 +152,7 @@ static void core_start(struct lp *lp)
     for (uint32_t i = c->miss_size; i-- > 0;)
         ((uint32_t *)core_at(c, c->at.miss_free))[c->nmiss_free++] = i;
     c->run = RUN_IDLE;
+    c->cpi.epoch_end = cycle_of(x->cfg, x->cfg->epoch_fs);
     c->fault_at = CYCLE_UNKNOWN;
     c->rob_limit = UINT64_MAX;
     core_forget_recent(c);
@@ -228,12 +231,18 @@ static void core_stats_out(struct lp *lp, uint64_t *row)
     const struct core_ctx *x = &ctx;
     /* A window may have ended before the epoch: what became visible until then belongs to it. */
     follow_mirror(x, engine_epoch_end(lp->engine));
+    simtime_t end_fs = engine_epoch_end(lp->engine);
+    uint64_t end = cycle_of(x->cfg, end_fs);
+    cpi_close_epoch(x, end);
     struct core_stats s = x->c->stats;
-    uint64_t end = cycle_of(x->cfg, engine_epoch_end(lp->engine));
+    uint64_t stack = cpi_total(x->c);
+    cpi_next_epoch(x->c, cycle_of(x->cfg, end_fs + x->cfg->epoch_fs));
     if (x->c->run == RUN_IDLE)
         s.idle_cycles += end > x->c->idle_since ? end - x->c->idle_since : 0;
     else
         s.cycles += end > x->c->run_since ? end - x->c->run_since : 0;
+    SIM_ASSERT(stack == s.cycles, "core %u: the causes add up to %llu of %llu cycles", lp->instance,
+               (unsigned long long)stack, (unsigned long long)s.cycles);
     s.stlb_used = ((struct sarray *)core_at(x->c, x->c->at.stlb))->nused;
     memcpy(row, &s, sizeof s);
 }

@@ -6,6 +6,7 @@
 #ifndef CORES_CORE_STATS_H
 #define CORES_CORE_STATS_H
 
+#include "cores/cpi.h"
 #include "pdes/desc.h"
 
 /* clang-format off */
@@ -98,6 +99,7 @@ struct core_stats {
 #define X(field, path, unit, kind, stamp, doc) uint64_t field;
     CORE_STATS(X)
 #undef X
+    uint64_t stack[CPI_NCAUSES];
 #define X(field, path, unit, nbins, stamp, doc) uint64_t field[nbins];
     CORE_HISTS(X)
 #undef X

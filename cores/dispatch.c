@@ -24,12 +24,17 @@ static bool act_at(const struct core_ctx *x, uint64_t at, uint64_t until)
 
 /* ---- slots ------------------------------------------------------------------------------------ */
 
-/* Nothing dispatches before cycle `at`; the time lost goes to `*stall`. */
-static void stall_until(struct core *c, uint64_t at, uint64_t *stall)
+/*
+ * Nothing dispatches before cycle `at`; the time lost goes to `*stall`, and to `cause` as far as the
+ * retirement of what dispatch waited for has not given it others.
+ */
+static void stall_until(struct core *c, uint64_t at, uint64_t *stall, enum cpi_cause cause)
 {
     c->last_cycle = u64_max(c->last_cycle, at);
     if (at <= c->slot_cycle)
         return;
+    cpi_charge(c, CPI_BASE, c->slot_cycle);
+    cpi_charge(c, cause, at);
     if (stall != NULL)
         *stall += at - c->slot_cycle;
     c->slot_cycle = at;
@@ -69,7 +74,7 @@ static inline uint64_t dispatch_instructions(const struct core_ctx *x, uint64_t 
         }
         if (!core_retire_oldest(x))
             return n;
-        stall_until(c, c->retire_cycle, &c->stats.stall_rob);
+        stall_until(c, c->retire_cycle, &c->stats.stall_rob, CPI_BASE);
     }
     if (n > 0)
         take_slots(x, n);
@@ -89,7 +94,7 @@ static bool drain(const struct core_ctx *x)
         if (!core_drain_oldest_store(x))
             return false;
     uint64_t at = u64_max(c->retire_cycle, c->sq_drained);
-    stall_until(c, at, &c->stats.stall_drain);
+    stall_until(c, at, &c->stats.stall_drain, CPI_BASE);
     return true;
 }
 
@@ -101,14 +106,14 @@ static bool make_room(const struct core_ctx *x, bool store)
         while (c->sq_tail - c->sq_head >= x->p->core.store_queue) {
             if (!core_drain_oldest_store(x))
                 return false;
-            stall_until(c, c->sq_drained, &c->stats.stall_sq);
+            stall_until(c, c->sq_drained, &c->stats.stall_sq, CPI_BASE);
         }
         return true;
     }
     while (c->window_loads >= x->p->core.load_queue) {
         if (!core_retire_oldest(x))
             return false;
-        stall_until(c, c->retire_cycle, &c->stats.stall_lq);
+        stall_until(c, c->retire_cycle, &c->stats.stall_lq, CPI_BASE);
     }
     return true;
 }
@@ -138,20 +143,20 @@ void core_ifetch_released(const struct core_ctx *x, struct xlate r)
     c->ifetch_wait = 0;
     if (xlate_faults(r)) {
         c->ifetch_fault = 1;
-        stall_until(c, r.time, &c->stats.stall_ifetch);
+        stall_until(c, r.time, &c->stats.stall_ifetch, CPI_WALK);
         return;
     }
     if (page)
         c->code_frame = r.paddr & ~(PAGE_BYTES - 1);
-    stall_until(c, u64_max(r.time, c->touch), &c->stats.stall_ifetch);
+    stall_until(c, u64_max(r.time, c->touch), &c->stats.stall_ifetch, page ? CPI_WALK : CPI_FETCH);
 }
 
 /* The thread's next instructions are on another page; false: dispatch waits for a walk. */
 static bool fetch_page(const struct core_ctx *x, uint64_t vaddr)
 {
     struct core *c = x->c;
-    struct xlate r = core_translate(x, vaddr, false, true, u64_max(c->slot_cycle, c->touch),
-                                    waiter_make(WAIT_IFETCH, 0));
+    uint64_t start = u64_max(c->slot_cycle, c->touch);
+    struct xlate r = core_translate(x, vaddr, false, true, start, waiter_make(WAIT_IFETCH, 0));
     c->code_page = vaddr >> PAGE_SHIFT;
     if (xlate_waits(r)) {
         c->ifetch_wait = 1;
@@ -161,7 +166,9 @@ static bool fetch_page(const struct core_ctx *x, uint64_t vaddr)
         c->ifetch_fault = 1;
     else
         c->code_frame = r.paddr & ~(PAGE_BYTES - 1);
-    stall_until(c, r.time, &c->stats.stall_ifetch);
+    cpi_charge(c, CPI_BASE, c->slot_cycle);
+    cpi_charge(c, CPI_TLB, start + c->tlb_cycles);
+    stall_until(c, r.time, &c->stats.stall_ifetch, CPI_WALK);
     return true;
 }
 
@@ -180,7 +187,7 @@ static bool fetch_line(const struct core_ctx *x, uint64_t pc)
         c->ifetch_wait = 2;
         return false;
     }
-    stall_until(c, start + cycles, &c->stats.stall_ifetch);
+    stall_until(c, start + cycles, &c->stats.stall_ifetch, CPI_FETCH);
     return true;
 }
 
@@ -227,7 +234,7 @@ static void local_syscall(const struct core_ctx *x, const struct fe_event *ev)
     c->stats.syscalls++;
     c->stats.syscalls_local++;
     c->stats.kernel_cycles += x->p->core.syscall_cycles;
-    stall_until(c, c->slot_cycle + x->p->core.syscall_cycles + x->p->core.refill_cycles, NULL);
+    stall_until(c, c->slot_cycle + x->p->core.syscall_cycles + x->p->core.refill_cycles, NULL, CPI_KERNEL);
     inject(c, ev->a[2], ev->a[3], false);
     inject(c, ev->a[4], ev->a[5], true);
 }

@@ -32,8 +32,10 @@ static void tell_kernel(const struct core_ctx *x, uint16_t type, unsigned flags,
             x->c->thread, a[0], a[1], a[2], a[3]);
 }
 
-static void enter_kernel(struct core *c, uint64_t at)
+static void enter_kernel(const struct core_ctx *x, uint64_t at)
 {
+    struct core *c = x->c;
+    cpi_wait_unknown(x, at);
     c->resume_run = c->run;
     c->run = RUN_KERNEL;
     c->kernel_since = at;
@@ -61,14 +63,15 @@ void core_raise_fault(const struct core_ctx *x, uint64_t vaddr, unsigned flags, 
     c->stats.faults++;
     c->in_fault = 1;
     c->fault_at = CYCLE_UNKNOWN;
-    enter_kernel(c, at);
+    enter_kernel(x, at);
     tell_kernel(x, K_FAULT, 0, at, (const uint64_t[4]){vaddr, flags, 0, 0});
 }
 
 void core_call_kernel(const struct core_ctx *x, const struct fe_event *ev, uint64_t at)
 {
     x->c->stats.syscalls += ev->type != FE_MAP_MARK;
-    enter_kernel(x->c, at);
+    enter_kernel(x, at);
+    x->c->in_sync = ev->type == FE_FUTEX_WAIT || ev->type == FE_MAP_MARK;
     send_position(x, at);
     if (ev->type == FE_MAP_MARK) {
         tell_kernel(x, K_MARK, 1, at, (const uint64_t[4]){ev->a[0], 0, 0, 0});
@@ -100,17 +103,20 @@ void core_thread_exit(const struct core_ctx *x, uint64_t wake_id, uint64_t at)
 {
     struct core *c = x->c;
     core_tell_control(x, CTRL_THREAD_DONE, c->pos.ninstr, at);
-    enter_kernel(c, at);
+    enter_kernel(x, at);
     send_position(x, at);
     tell_kernel(x, K_EXIT, c->limit_hit, at, (const uint64_t[4]){wake_id, c->pos.ninstr, 0, 0});
 }
 
 /* ---- answers ---------------------------------------------------------------------------------- */
 
-static void restart_slots(const struct core_ctx *x, uint64_t cycles)
+/* Dispatch begins again, after so many cycles for `cause`. */
+static void restart_slots(const struct core_ctx *x, uint64_t cycles, enum cpi_cause cause)
 {
     struct core *c = x->c;
     uint64_t at = u64_max(c->slot_cycle, c->touch) + cycles;
+    cpi_charge(c, CPI_BASE, c->slot_cycle);
+    cpi_charge(c, cause, at);
     c->slot_cycle = at;
     c->last_cycle = at;
     c->slot_k = 0;
@@ -121,6 +127,7 @@ static void count_idle(struct core *c)
     if (c->run == RUN_IDLE) {
         c->stats.idle_cycles += c->touch - c->idle_since;
         c->run_since = c->touch;
+        cpi_begin(c, c->touch);
     }
 }
 
@@ -132,7 +139,9 @@ static void resume(const struct core_ctx *x, const struct msg *m)
     c->stats.kernel_cycles += cycles;
     c->map_order = u64_max(c->map_order, m->a[1]);
     c->run = c->resume_run;
-    restart_slots(x, x->p->core.refill_cycles);
+    cpi_leave_kernel(c, c->touch);
+    c->in_sync = 0;
+    restart_slots(x, x->p->core.refill_cycles, c->in_fault ? CPI_FAULT : CPI_KERNEL);
     if (c->in_fault) {
         c->in_fault = 0;
         c->stats.fault_cycles += cycles;
@@ -149,6 +158,8 @@ static void switch_thread(const struct core_ctx *x, const struct msg *m)
     if (c->run == RUN_KERNEL)
         c->stats.kernel_cycles += c->touch - c->kernel_since;
     count_idle(c);
+    cpi_leave_kernel(c, c->touch);
+    c->in_sync = 0;
     c->run = RUN_USER;
     c->thread = m->arg;
     c->pos = c->next_thread_pos;
@@ -161,7 +172,7 @@ static void switch_thread(const struct core_ctx *x, const struct msg *m)
     c->warm_told = x->cfg->warmup != 0 && c->pos.ninstr >= x->cfg->warmup;
     x->cfg->host->loaded = false;
     core_window_reset(x);
-    restart_slots(x, x->p->core.refill_cycles);
+    restart_slots(x, x->p->core.refill_cycles, CPI_KERNEL);
 }
 
 static void go_idle(const struct core_ctx *x)
@@ -170,6 +181,8 @@ static void go_idle(const struct core_ctx *x)
     if (c->run == RUN_KERNEL)
         c->stats.kernel_cycles += c->touch - c->kernel_since;
     if (c->run != RUN_IDLE) {
+        cpi_leave_kernel(c, c->touch);
+        c->in_sync = 0;
         c->stats.cycles += c->touch - c->run_since;
         c->idle_since = c->touch;
     }
@@ -185,10 +198,13 @@ static void steal(const struct core_ctx *x, simtime_t cost)
         return;
     c->stats.interrupt_cycles += cycles;
     if (c->slot_cycle < c->touch) {
+        cpi_wait_unknown(x, c->touch);
         c->slot_cycle = c->touch;
         c->slot_k = 0;
     }
+    cpi_charge(c, CPI_BASE, c->slot_cycle);
     c->slot_cycle += cycles;
+    cpi_charge(c, CPI_KERNEL, c->slot_cycle);
     c->last_cycle = u64_max(c->last_cycle, c->touch) + cycles;
 }
 

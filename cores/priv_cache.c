@@ -378,10 +378,10 @@ void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
         waiter_t next = *waiter_link(c, who);
         switch (waiter_kind(who)) {
         case WAIT_LOAD:
-            core_load_arrived(x, i, c->touch);
+            core_load_arrived(x, i, c->touch, (enum served_by)msg->a[1]);
             break;
         case WAIT_STORE:
-            core_store_arrived(x, i, c->touch);
+            core_store_arrived(x, i, c->touch, (enum served_by)msg->a[1]);
             break;
         case WAIT_WALK:
             core_walk_data(x, i, c->touch, (enum served_by)msg->a[1]);

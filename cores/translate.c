@@ -475,6 +475,7 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
 {
     struct core *c = x->c;
     vaddr &= radix_va_mask(c->levels);
+    c->tlb_cycles = 0;
     if (x->cfg->mmu->free_translation)
         return translate_free(x, vaddr, write, exec, issue);
 
@@ -492,6 +493,7 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
         if (r->page == vaddr >> shift && (r->payload & needs) == needs) {
             c->stats.dtlb_l1_hits++;
             c->stats.tlb_l1_cycles += t - issue;
+            c->tlb_cycles = t - issue;
             return (struct xlate){usable_at(x, vaddr, t),
                                   (r->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << shift) - 1))};
         }
@@ -506,6 +508,7 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
              : h.shift == PAGE_SHIFT_2M ? x->p->l1d2m.latency_cycles
                                        : x->p->l1d1g.latency_cycles;
         c->stats.tlb_l1_cycles += t - issue;
+        c->tlb_cycles = t - issue;
     } else {
         if (exec)
             c->stats.itlb_l1_misses++;
@@ -514,6 +517,7 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
         t += l1_cycles;
         h = probe_stlb(x, vaddr);
         t += x->p->stlb.entries ? x->p->stlb.latency_cycles : 0;
+        c->tlb_cycles = t - issue;
         if (h.payload == NULL) {
             c->stats.stlb_misses++;
             return walk(x, vaddr, write, exec, t, who);

@@ -103,7 +103,7 @@ static inline uint32_t forward_slot(uint64_t granule)
 static void mark_fault(const struct core_ctx *x, struct inflight *e, uint64_t at)
 {
     e->phase = PH_FAULT;
-    e->paddr = at;
+    e->paddr = e->translated = at;
     x->c->nfaulted++;
 }
 
@@ -115,6 +115,7 @@ static void store_access(const struct core_ctx *x, uint64_t no, struct inflight 
     uint64_t cycles = core_cache_access(x, e->paddr, LINE_DATA, true, start,
                                         waiter_make(WAIT_STORE, e->sq_idx), &served);
     s->fill = cycles == LATENCY_WAIT ? CYCLE_UNKNOWN : start + cycles;
+    s->level = cycles == LATENCY_WAIT ? SERVED_DRAM : served;
     uint64_t granule = e->vaddr >> 3;
     uint32_t f = forward_slot(granule);
     c->forward[f].key = granule;
@@ -173,11 +174,13 @@ static void load_access(const struct core_ctx *x, uint64_t no, struct inflight *
     struct core *c = x->c;
     if (load_forwarded(x, no, e, start))
         return;
-    enum served_by served;
+    enum served_by served = SERVED_DRAM;
     uint64_t cycles = core_cache_access(x, e->paddr, LINE_DATA, false, start,
                                         waiter_make(WAIT_LOAD, (uint32_t)(no & (c->window_size - 1))),
                                         &served);
     e->ready = start;
+    /* Served by L1D, but waiting for the line on its way from L2. */
+    e->level = (uint8_t)(served == SERVED_L1 && cycles > x->p->l1d.latency_cycles ? SERVED_L2 : served);
     if (cycles == LATENCY_WAIT)
         e->phase = PH_MEM;
     else
@@ -195,6 +198,7 @@ static inline void translated(const struct core_ctx *x, uint64_t no, struct infl
         return;
     }
     e->paddr = r.paddr;
+    e->translated = r.time;
     if (e->flags & ACC_STORE)
         store_access(x, no, e, r.time);
     else
@@ -208,7 +212,10 @@ static inline void touch(const struct core_ctx *x, uint64_t no, struct inflight 
     uint64_t issue = u64_max(e->ready, c->touch);
     waiter_t who = waiter_make(WAIT_LOAD, (uint32_t)(no & (c->window_size - 1)));
     e->phase = PH_XLATE;
-    translated(x, no, e, core_translate(x, e->vaddr, e->flags & ACC_STORE, false, issue, who));
+    e->issue = issue;
+    struct xlate r = core_translate(x, e->vaddr, e->flags & ACC_STORE, false, issue, who);
+    e->tlb_cycles = (uint16_t)c->tlb_cycles;
+    translated(x, no, e, r);
 }
 
 void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t at)
@@ -254,16 +261,18 @@ static uint64_t no_of(const struct core *c, uint32_t idx)
     return c->head + ((idx - c->head) & (c->window_size - 1));
 }
 
-void core_load_arrived(const struct core_ctx *x, uint32_t idx, uint64_t at)
+void core_load_arrived(const struct core_ctx *x, uint32_t idx, uint64_t at, enum served_by level)
 {
     struct inflight *e = core_window(x->c, idx);
+    e->level = (uint8_t)level;
     uint64_t extra = e->flags & ACC_LOCK ? x->p->core.lock_cycles : 0;
     complete(x, e, u64_max(at, e->ready + x->p->l1d.latency_cycles) + extra);
 }
 
-void core_store_arrived(const struct core_ctx *x, uint32_t sq_idx, uint64_t at)
+void core_store_arrived(const struct core_ctx *x, uint32_t sq_idx, uint64_t at, enum served_by level)
 {
     core_sq(x->c, sq_idx)->fill = at;
+    core_sq(x->c, sq_idx)->level = level;
 }
 
 void core_walk_released(const struct core_ctx *x, waiter_t who, struct xlate r)
@@ -319,6 +328,7 @@ bool core_retire_oldest(const struct core_ctx *x)
     struct inflight *e = core_window(c, c->head);
     if (e->done == CYCLE_UNKNOWN)
         return false;
+    cpi_wait_access(c, e);
     c->retire_cycle = u64_max(c->retire_cycle, e->done);
     if (e->flags & ACC_STORE)
         core_sq(c, e->sq_idx)->retired = c->retire_cycle;
@@ -339,6 +349,7 @@ bool core_drain_oldest_store(const struct core_ctx *x)
             return false;
     if (s->fill == CYCLE_UNKNOWN)
         return false;
+    cpi_wait_store(c, s->level, s->fill);
     c->sq_drained = u64_max(c->sq_drained + 1, u64_max(s->retired, s->fill));
     c->sq_head++;
     return true;

@@ -135,6 +135,7 @@ static enum err configure_lps(struct machine *m)
             .control_latency_fs = p->sim.control_latency_fs,
             .instruction_limit = p->sim.instructions,
             .warmup = p->sim.warmup,
+            .epoch_fs = p->sim.epoch_fs,
         };
     }
     m->llc.core0 = m->first_core;

@@ -33,7 +33,10 @@ struct lp_ops {
      * message. NULL: the LP only reacts.
      */
     simtime_t (*advance)(struct lp *lp, simtime_t until);
-    /* Copies the cumulative counters (stat_component.nvalues values) to `row_out`. NULL: none. */
+    /*
+     * Copies the cumulative counters (stat_component.nvalues values) to `row_out`; once at the end of
+     * each epoch, which may close accounts. NULL: none.
+     */
     void (*stats)(struct lp *lp, uint64_t *row_out);
     /* At the end of a run that drained: asserts the LP's own conservation. NULL: nothing to check. */
     void (*check)(struct lp *lp);

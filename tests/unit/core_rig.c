@@ -400,6 +400,7 @@ static void configure_cores(struct rig *r)
             .control_latency_fs = FS_PER_US,
             .instruction_limit = r->instruction_limit,
             .warmup = r->warmup,
+            .epoch_fs = r->epoch_cycles * RIG_CYCLE,
         };
     }
 }
