@@ -7,6 +7,8 @@
 #include "cores/mmu.h"
 #include "memsys/repl.h"
 
+static const char *const overlap_names[] = {"recorded", "serial", "independent", NULL};
+
 #define K UINT64_C(1024)
 #define COUNT(S, field, unit_, def_, min_, max_, doc_)                                       \
     {.name = #field, .type = PARAM_COUNT, .unit = unit_, .def = def_, .min = min_,           \
@@ -32,6 +34,7 @@ static const struct param_desc pipeline_rows[] = {
     COUNT(pipeline_params, syscall_cycles, "cycle", "400", 0, 100000, "entry, dispatch and exit of a system call that the kernel model does not handle itself"),
     COUNT(pipeline_params, fault_entry_cycles, "cycle", "100", 20, 10000, "exception or system-call entry until the kernel's first action; the lookahead of the edge core to kernel"),
     NAMED(pipeline_params, "mmu", mmu, PARAM_ENUM, "", "radix", 0, 0, mmu_names, "MMU design"),
+    NAMED(pipeline_params, "overlap", overlap, PARAM_ENUM, "", "recorded", 0, 0, overlap_names, "recorded: an address waits for the loads that the trace names as its producers; serial: for the load before it; independent: for none"),
 };
 
 #define TLB_ROWS(name, e, w, l)                                                                              \

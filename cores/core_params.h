@@ -10,8 +10,11 @@
 
 struct pipeline_params {
     uint64_t count, clock_hz, width, rob, load_queue, store_queue, refill_cycles, lock_cycles,
-        forward_cycles, syscall_cycles, fault_entry_cycles, mmu;
+        forward_cycles, syscall_cycles, fault_entry_cycles, mmu, overlap;
 };
+
+/* Which loads wait for which; serial and independent are the brackets of what dependences can do. */
+enum overlap { OVERLAP_RECORDED, OVERLAP_SERIAL, OVERLAP_INDEPENDENT };
 
 /* One TLB; `sizes` of the unified one are switched by its own rows. */
 struct tlb_params {

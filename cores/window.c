@@ -66,6 +66,18 @@ static void add_producer(struct core *c, uint64_t no, unsigned slot, uint64_t di
     }
 }
 
+/* Instead of the recorded producers: the load before this access, or none. */
+static void add_bracket(const struct core_ctx *x, uint64_t no, const struct access_rec *r)
+{
+    if (x->p->core.overlap == OVERLAP_INDEPENDENT)
+        return;
+    uint8_t ops = 0;
+    for (unsigned i = 0; i < 2; i++)
+        if (r->addr_dep[i] == 1 && r->addr_ops[i] > ops)
+            ops = r->addr_ops[i];
+    add_producer(x->c, no, SLOT_ADDR0, 1, ops);
+}
+
 static void complete(const struct core_ctx *x, struct inflight *e, uint64_t done)
 {
     struct core *c = x->c;
@@ -228,12 +240,15 @@ void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, 
     *e = (struct inflight){.instr = c->ordinal, .done = CYCLE_UNKNOWN, .ready = at, .data_ready = at,
                            .vaddr = r->vaddr, .phase = PH_PARKED, .flags = r->flags,
                            .kernel = kernel};
-    if (r->addr_dep[0] | r->addr_dep[1]) {
+    if (x->p->core.overlap != OVERLAP_RECORDED)
+        add_bracket(x, no, r);
+    else if (r->addr_dep[0] | r->addr_dep[1]) {
         add_producer(c, no, SLOT_ADDR0, r->addr_dep[0], r->addr_ops[0]);
         add_producer(c, no, SLOT_ADDR1, r->addr_dep[1], r->addr_ops[1]);
     }
     if (r->flags & ACC_STORE) {
-        add_producer(c, no, SLOT_DATA, r->data_dep, r->data_ops);
+        if (x->p->core.overlap != OVERLAP_INDEPENDENT)
+            add_producer(c, no, SLOT_DATA, r->data_dep, r->data_ops);
         uint64_t sq_no = c->sq_tail++;
         e->sq_idx = (uint32_t)(sq_no & (c->sq_size - 1));
         *core_sq(c, sq_no) = (struct store_entry){.retired = CYCLE_UNKNOWN, .fill = CYCLE_UNKNOWN,
