@@ -17,6 +17,7 @@ enum form {
     FORM_RATIO,   /* a / b */
     FORM_MPKI,    /* a per thousand b */
     FORM_PERCENT, /* a of b */
+    FORM_PART,    /* a / b, left out when a is 0, with a as a share of all cycles */
     FORM_SHARES,  /* each of a, as a part of their sum */
     FORM_SPREAD   /* a / b per instance: least, all, most */
 };
@@ -41,6 +42,20 @@ static const struct line lines[] = {
     {"Core", "waiting for the ROB", FORM_PERCENT, {"cores/stall/rob"}, {"cores/cycles"}, "of cycles", {0}},
     {"Core", "waiting to drain", FORM_PERCENT, {"cores/stall/drain"}, {"cores/cycles"}, "of cycles", {0}},
     {"Core", "waiting for code", FORM_PERCENT, {"cores/stall/ifetch"}, {"cores/cycles"}, "of cycles", {0}},
+
+    {"Cycles per instruction", "dispatch and arithmetic", FORM_PART, {"cores/stack/base"}, INSTRUCTIONS, "", {0}},
+    {"Cycles per instruction", "mispredicted branches", FORM_PART, {"cores/stack/branch"}, INSTRUCTIONS, "", {0}},
+    {"Cycles per instruction", "code lines", FORM_PART, {"cores/stack/fetch"}, INSTRUCTIONS, "", {0}},
+    {"Cycles per instruction", "L1D", FORM_PART, {"cores/stack/l1"}, INSTRUCTIONS, "", {0}},
+    {"Cycles per instruction", "L2", FORM_PART, {"cores/stack/l2"}, INSTRUCTIONS, "", {0}},
+    {"Cycles per instruction", "LLC", FORM_PART, {"cores/stack/llc"}, INSTRUCTIONS, "", {0}},
+    {"Cycles per instruction", "DRAM", FORM_PART, {"cores/stack/dram"}, INSTRUCTIONS, "", {0}},
+    {"Cycles per instruction", "TLB hit latency", FORM_PART, {"cores/stack/tlb"}, INSTRUCTIONS, "", {0}},
+    {"Cycles per instruction", "page walks", FORM_PART, {"cores/stack/walk"}, INSTRUCTIONS, "", {0}},
+    {"Cycles per instruction", "page faults", FORM_PART, {"cores/stack/fault"}, INSTRUCTIONS, "", {0}},
+    {"Cycles per instruction", "kernel", FORM_PART, {"cores/stack/kernel"}, INSTRUCTIONS, "", {0}},
+    {"Cycles per instruction", "other threads", FORM_PART, {"cores/stack/sync"}, INSTRUCTIONS, "", {0}},
+    {"Cycles per instruction", "all", FORM_PART, {"cores/stack/*"}, INSTRUCTIONS, "", {0}},
 
     {"Translation", "L1 ITLB misses", FORM_MPKI, {"cores/itlb/l1_misses"}, INSTRUCTIONS, "MPKI", {0}},
     {"Translation", "L1 DTLB misses", FORM_MPKI, {"cores/dtlb/l1_misses"}, INSTRUCTIONS, "MPKI", {0}},
@@ -191,6 +206,15 @@ static void print_shares(struct printer *p, const struct line *l, double sum)
     fputc('\n', p->f);
 }
 
+static void print_part(struct printer *p, double a, double b)
+{
+    double cycles;
+    if (get_term(p->source, "cores/cycles", &cycles) && cycles > 0)
+        fprintf(p->f, "%8.3f %6.1f %%", a / b, 100 * a / cycles);
+    else
+        fprintf(p->f, "%8.3f", a / b);
+}
+
 /* Least and greatest a / b of an instance that has any b. */
 static void print_spread(struct printer *p, const struct line *l)
 {
@@ -241,7 +265,7 @@ static void print_line(struct printer *p, const struct line *l)
         return;
     }
     bool is_count = l->form == FORM_COUNT || l->form == FORM_SOME;
-    if ((!is_count && b <= 0) || (l->form == FORM_SOME && a <= 0))
+    if ((!is_count && b <= 0) || ((l->form == FORM_SOME || l->form == FORM_PART) && a <= 0))
         return;
     print_label(p, l->section, l->label);
     switch (l->form) {
@@ -251,6 +275,9 @@ static void print_line(struct printer *p, const struct line *l)
         break;
     case FORM_MPKI:
         fprintf(p->f, "%.3f", 1000 * a / b);
+        break;
+    case FORM_PART:
+        print_part(p, a, b);
         break;
     case FORM_PERCENT:
         fprintf(p->f, "%.2f %%", 100 * a / b);
