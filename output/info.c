@@ -5,22 +5,15 @@
 #include "output/recorder.h"
 
 #include "output/hdf5_write.h"
+#include "output/run_file.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct counter {
-    char *path; /* "cores/loads" */
-    char *unit;
-    enum stat_kind kind;
-    uint64_t total;
-};
-
 struct file_source {
     struct h5file *file;
-    struct counter *counters;
-    size_t ncounters;
+    struct run_file *run;
     bool *in_roi; /* [nepochs] */
     uint64_t nepochs;
     uint64_t *sums;
@@ -51,37 +44,6 @@ static void *grow(struct file_source *s, void *list, size_t n, size_t size)
     else
         memset((char *)grown + n * size, 0, size);
     return grown;
-}
-
-static enum stat_kind kind_of_word(const char *word)
-{
-    return word == NULL               ? STAT_DELTA
-           : strcmp(word, "hist") == 0 ? STAT_HIST
-           : strcmp(word, "gauge") == 0 ? STAT_GAUGE
-                                        : STAT_DELTA;
-}
-
-static bool take_counter(void *ctx, const struct h5_attr *attr)
-{
-    struct file_source *s = ctx;
-    char dataset[512];
-    char *kind = NULL;
-    if (attr->kind != H5_KIND_U64)
-        return true;
-    struct counter *list = grow(s, s->counters, s->ncounters, sizeof *list);
-    if (list == NULL)
-        return false;
-    s->counters = list;
-    struct counter *c = &list[s->ncounters++];
-    c->path = strdup(attr->name);
-    for (size_t i = 0; i < attr->n; i++)
-        c->total += attr->u64s[i];
-    snprintf(dataset, sizeof dataset, "/stats/%s", attr->name);
-    h5_get_text(s->file, dataset, "units", &c->unit);
-    h5_get_text(s->file, dataset, "kind", &kind);
-    c->kind = kind_of_word(kind);
-    free(kind);
-    return c->path != NULL;
 }
 
 static bool take_item(void *ctx, const struct h5_attr *attr)
@@ -173,17 +135,13 @@ static void load_region(struct file_source *s)
 
 static void free_source(struct file_source *s)
 {
-    for (size_t i = 0; i < s->ncounters; i++) {
-        free(s->counters[i].path);
-        free(s->counters[i].unit);
-    }
     for (size_t i = 0; i < s->nitems; i++) {
         free((void *)(uintptr_t)s->items[i].name);
         free((void *)(uintptr_t)s->items[i].unit);
     }
     for (size_t i = 0; i < s->nchecks; i++)
         free((void *)(uintptr_t)s->checks[i].name);
-    free(s->counters);
+    run_file_free(s->run);
     free(s->items);
     free(s->checks);
     free(s->in_roi);
@@ -196,20 +154,9 @@ static void free_source(struct file_source *s)
 
 /* ---- the source ---------------------------------------------------------------------------- */
 
-static const struct counter *find_counter(const struct file_source *s, const char *path)
-{
-    for (size_t i = 0; i < s->ncounters; i++)
-        if (strcmp(s->counters[i].path, path) == 0)
-            return &s->counters[i];
-    return NULL;
-}
-
 static bool file_total(void *ctx, const char *path, uint64_t *value_out)
 {
-    const struct counter *c = find_counter(ctx, path);
-    if (c != NULL)
-        *value_out = c->total;
-    return c != NULL;
+    return run_file_total(((struct file_source *)ctx)->run, path, value_out);
 }
 
 static bool file_per_instance(void *ctx, const char *path, const uint64_t **values_out,
@@ -218,7 +165,7 @@ static bool file_per_instance(void *ctx, const char *path, const uint64_t **valu
     struct file_source *s = ctx;
     struct h5_shape shape;
     char dataset[512];
-    const struct counter *c = find_counter(s, path);
+    const struct run_counter *c = run_file_counter(s->run, path);
     snprintf(dataset, sizeof dataset, "/stats/%s", path);
     if (c == NULL || !h5_get_shape(s->file, dataset, &shape) || shape.rank < 2 ||
         shape.kind != H5_KIND_U64)
@@ -245,11 +192,12 @@ static bool file_path_at(void *ctx, size_t i, const char **path_out, const char 
                          enum stat_kind *kind_out)
 {
     const struct file_source *s = ctx;
-    if (i >= s->ncounters)
+    if (i >= s->run->ncounters)
         return false;
-    *path_out = s->counters[i].path;
-    *unit_out = s->counters[i].unit ? s->counters[i].unit : "1";
-    *kind_out = s->counters[i].kind;
+    const struct run_counter *c = &s->run->counters[i];
+    *path_out = c->path;
+    *unit_out = c->unit ? c->unit : "1";
+    *kind_out = c->kind;
     return true;
 }
 
@@ -276,17 +224,18 @@ static enum err print_summary(struct file_source *s, const char *path, FILE *f)
         .path_at = file_path_at,
         .title = path,
     };
-    bool ok = h5_exists(s->file, "/stats/summary/roi") &&
-              h5_each_attr(s->file, "/stats/summary/roi", take_counter, s) &&
-              h5_each_attr(s->file, "/stats/summary", take_item, s) &&
+    enum err e = run_file_load(path, &s->run);
+    if (e != ERR_OK)
+        return e;
+    bool ok = h5_each_attr(s->file, "/stats/summary", take_item, s) &&
               h5_each_attr(s->file, "/stats/summary/checks", take_check, s);
     load_region(s);
     load_lines(s, "warnings", &s->warnings_text, &s->warnings, &s->nwarnings);
     load_lines(s, "not_modelled", &s->not_modelled_text, &s->not_modelled, &s->nnot_modelled);
     h5_each_attr(s->file, "/host", take_f64, &source.host_seconds);
     if (!ok || s->failed || s->in_roi == NULL)
-        return err_log(ERR_TRACE, "'%s' holds no summary: %s", path,
-                       ok ? "no memory" : "it is not the file of a finished run");
+        return err_log(ERR_TRACE, "cannot read the summary of '%s': %s", path,
+                       ok ? "no memory" : h5_problem());
     source.simulated_fs = get_or_zero(s, "/stats/summary", "simulated_fs");
     source.roi_fs = get_or_zero(s, "/stats/summary", "roi_fs");
     source.has_roi = get_or_zero(s, "/stats/summary", "has_roi") != 0;

@@ -110,7 +110,7 @@ void recorder_summary(struct recorder *r, const struct recorder_end *end,
 /* ---- commands on finished files; argv[0] is the command's own name --------------------------- */
 
 int recover_main(int argc, char **argv); /* recover run.h5.jnl [-o out.h5] [-f] */
-int compare_main(int argc, char **argv); /* compare a.h5 b.h5: 0 equal, 1 different */
+int compare_main(int argc, char **argv); /* compare a.h5 b.h5 [--all | --exact]: 0 equal, 1 different */
 int info_main(int argc, char **argv);    /* info run.h5 [--config | --provenance] */
 
 /*
@@ -118,6 +118,12 @@ int info_main(int argc, char **argv);    /* info run.h5 [--config | --provenance
  * (dataset, epoch, instance, both values) to `f`. ERR_OK: equal; ERR_RUNTIME: different.
  */
 enum err stats_file_compare(const char *a, const char *b, FILE *f);
+
+/*
+ * What differs between two runs, for a person: configuration, metrics, counters (`all`, or those
+ * that changed most), cycle stack. Just "equal" when nothing does. Same results.
+ */
+enum err stats_file_explain(const char *a, const char *b, bool all, FILE *f);
 
 /* The effective configuration of an earlier run, for --config-from; the caller frees it. */
 enum err stats_file_config(const char *path, char **text_out);

@@ -31,7 +31,7 @@ static const struct command {
     {"record", record_main, "record a Linux program: record -o x.vmt -- program arguments"},
     {"trace", trace_main, "info, verify, dump, cut, repack, export of traces"},
     {"info", info_main, "the summary of a statistics file again"},
-    {"compare", compare_main, "first difference between the statistics of two runs"},
+    {"compare", compare_main, "what differs between two runs: configuration, counters, cycles"},
     {"recover", recover_main, "rebuild a statistics file from the journal of a killed run"},
     {"describe", describe_main, "designs, parameters and statistics with units and meaning"},
     {"phold", phold_main, "the PHOLD benchmark on the simulator's own engine"},

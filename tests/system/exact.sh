@@ -89,7 +89,7 @@ same() {
     read -r ranks name more <<<"$way"
     # shellcheck disable=SC2086
     run "$ranks" "$dir/b.h5" "$@" $more || return 1
-    said=$("$concerto" compare "$reference" "$dir/b.h5" 2>&1)
+    said=$("$concerto" compare --exact "$reference" "$dir/b.h5" 2>&1)
     [ "$said" = equal ] && [ "$digest" = "$expected" ] && return 0
     echo "FAIL differs from one process: $command"
     echo "     $said; digest $digest, expected $expected"
@@ -148,7 +148,7 @@ pair() {
             quiet
         done
     done
-    if [ "${digests[0]}" = "${digests[1]}" ] || "$concerto" compare "$dir/plain.h5" "$dir/fuzz.h5" >/dev/null; then
+    if [ "${digests[0]}" = "${digests[1]}" ] || "$concerto" compare --exact "$dir/plain.h5" "$dir/fuzz.h5" >/dev/null; then
         echo "FAIL $pair: the fuzz process changed nothing"
         ok=0
     fi

@@ -180,7 +180,7 @@ if started killed.h5; then
     n=$(epochs killed.h5)
     # The same run, left to stop by itself after as many epochs, must hold the same statistics.
     "${long[@]}" -s sim.max_time="$((n * 20))us" -o until.h5 >out 2>err
-    said=$("$concerto" compare killed.h5 until.h5 2>&1)
+    said=$("$concerto" compare --exact killed.h5 until.h5 2>&1)
     case $said in
     # The killed run did not come to write its summary.
     equal | "different: /stats/summary: attribute "*" (1 of "*)
