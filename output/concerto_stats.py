@@ -47,7 +47,7 @@ def _open(path):
     """Also a file that a running simulation is still writing."""
     try:
         return h5py.File(path, "r", locking=False)
-    except TypeError:  # h5py before 3.5
+    except (TypeError, OSError):  # h5py before 3.5; or this process holds it open with a lock
         return h5py.File(path, "r")
 
 
