@@ -20,6 +20,7 @@
 #ifndef CORES_CORE_H
 #define CORES_CORE_H
 
+#include "cores/core_events.h"
 #include "cores/core_params.h"
 #include "cores/core_stats.h"
 #include "cores/cpi.h"

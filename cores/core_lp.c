@@ -278,4 +278,6 @@ const struct lp_ops core_lp_ops = {
     .stats = core_stats_out,
     .check = core_check,
     .describe = core_describe,
+    .events = core_events,
+    .nevents = CE_COUNT,
 };

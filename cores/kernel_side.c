@@ -61,6 +61,7 @@ void core_raise_fault(const struct core_ctx *x, uint64_t vaddr, unsigned flags, 
     struct core *c = x->c;
     core_drop_page(x, vaddr);
     c->stats.faults++;
+    CORE_LOG(x, FAULT, (flags & KF_EXEC) ? CORE_LOG_FETCH : c->fault_no, vaddr, at, flags);
     c->in_fault = 1;
     c->fault_at = CYCLE_UNKNOWN;
     enter_kernel(x, at);
@@ -70,6 +71,7 @@ void core_raise_fault(const struct core_ctx *x, uint64_t vaddr, unsigned flags, 
 void core_call_kernel(const struct core_ctx *x, const struct fe_event *ev, uint64_t at)
 {
     x->c->stats.syscalls += ev->type != FE_MAP_MARK;
+    CORE_LOG(x, CALL, ev->type, ev->a[0], ev->a[1], ev->a[2]);
     enter_kernel(x, at);
     x->c->in_sync = ev->type == FE_FUTEX_WAIT || ev->type == FE_MAP_MARK;
     send_position(x, at);
@@ -137,6 +139,7 @@ static void resume(const struct core_ctx *x, const struct msg *m)
     SIM_ASSERT(c->run == RUN_KERNEL, "core %u resumed in state %u", x->lp->instance, c->run);
     uint64_t cycles = c->touch - c->kernel_since;
     c->stats.kernel_cycles += cycles;
+    CORE_LOG(x, RESUME, c->in_fault, cycles, m->a[0]);
     c->map_order = u64_max(c->map_order, m->a[1]);
     c->run = c->resume_run;
     cpi_leave_kernel(c, c->touch);
@@ -162,6 +165,7 @@ static void switch_thread(const struct core_ctx *x, const struct msg *m)
     c->in_sync = 0;
     c->run = RUN_USER;
     c->thread = m->arg;
+    CORE_LOG(x, SWITCH, m->arg, m->a[0]);
     c->pos = c->next_thread_pos;
     c->asid = (uint32_t)m->a[0];
     c->root = m->a[1];
@@ -178,6 +182,7 @@ static void switch_thread(const struct core_ctx *x, const struct msg *m)
 static void go_idle(const struct core_ctx *x)
 {
     struct core *c = x->c;
+    CORE_LOG(x, IDLE, c->thread);
     if (c->run == RUN_KERNEL)
         c->stats.kernel_cycles += c->touch - c->kernel_since;
     if (c->run != RUN_IDLE) {
@@ -211,6 +216,7 @@ static void steal(const struct core_ctx *x, simtime_t cost)
 static void shoot_down(const struct core_ctx *x, const struct msg *m)
 {
     x->c->stats.shootdowns++;
+    CORE_LOG(x, SHOOTDOWN, m->a[0], m->a[1], m->a[2], m->a[3], m->arg * FS_PER_NS);
     core_flush(x, m->a[0], m->a[1], (uint32_t)m->a[2]);
     steal(x, (simtime_t)m->arg * FS_PER_NS);
     lp_send(x->lp, x->cfg->kernel_lp, x->lp->now + x->cfg->kernel_entry_fs, K_FLUSHED, x->c->thread, m->a[3], 0, 0,
@@ -221,6 +227,7 @@ void core_handle_kernel(const struct core_ctx *x, const struct msg *m)
 {
     switch (m->type) {
     case K_SEG:
+        CORE_LOG(x, SEG, m->flags, m->a[0], m->a[1], m->a[2]);
         if (m->flags == KSEG_STORE)
             core_kernel_store(x, m->a[0]);
         break;
@@ -241,6 +248,7 @@ void core_handle_kernel(const struct core_ctx *x, const struct msg *m)
         break;
     case K_INTERRUPT:
         x->c->stats.interrupts++;
+        CORE_LOG(x, INTERRUPT, m->a[0]);
         steal(x, m->a[0]);
         break;
     default:

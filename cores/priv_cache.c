@@ -191,6 +191,7 @@ static void send_miss(const struct core_ctx *x, uint32_t idx, uint64_t start)
     c->nsent++;
     c->nsent_data += m->kind != LINE_CODE;
     c->requests_sent++;
+    CORE_LOG(x, REQUEST, m->line, m->kind, start, slice, t);
     lp_send(x->lp, x->cfg->first_slice_lp + slice, t,
             MSG_TYPE(MEM_READ, m->kind | (m->for_write ? MEM_FOR_WRITE : 0u)), idx, m->line, 0, 0, 0);
 }
@@ -357,6 +358,7 @@ void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
                (unsigned long long)msg->a[0], idx, (unsigned long long)m->line);
     c->stats.answers++;
     c->stats.miss_cycles += c->touch - m->sent_at;
+    CORE_LOG(x, ARRIVE, m->line, m->kind, m->sent_at, c->touch - m->sent_at, msg->a[1]);
     struct miss done = *m;
     unhash_miss(c, idx);
     m->state = MISS_FREE;

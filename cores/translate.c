@@ -21,6 +21,12 @@
 
 static struct sarray *array_at(struct core *c, uint64_t offset) { return core_at(c, offset); }
 
+/* What a TLB holds for an address; payload NULL: nothing. */
+struct hit {
+    uint64_t *payload;
+    unsigned shift;
+};
+
 /* ---- pages used latest ------------------------------------------------------------------------ */
 
 void core_forget_recent(struct core *c)
@@ -129,6 +135,7 @@ static void set_ad_bits(const struct core_ctx *x, struct walk *w, uint64_t pte)
     if ((pte & bits) == bits)
         return;
     w->pte_flags |= bits;
+    CORE_LOG(x, AD, w->entry, bits & ~pte);
     if (x->p->ptw.ref_cycles == 0)
         core_kernel_store(x, w->entry);
     core_report_ad(x, w->entry, bits & ~pte);
@@ -149,6 +156,8 @@ static void end_walk(const struct core_ctx *x, struct walk *w, enum walk_result 
     struct core_stats *s = &c->stats;
     w->result = (uint8_t)result;
     w->state = WALK_IDLE;
+    CORE_LOG(x, WALK_END, (uint64_t)(w - c->walks), w->vaddr, w->asked, w->start, w->time, result,
+             result == WALK_OK ? w->page_shift : 0, result == WALK_OK ? w->page_base : 0);
     s->walks++;
     s->walks_instr += w->exec;
     s->walks_data += !w->exec;
@@ -181,10 +190,12 @@ static void end_walk(const struct core_ctx *x, struct walk *w, enum walk_result 
 }
 
 /* The entry at w->entry is here; true: the walk has ended. */
-static bool take_entry(const struct core_ctx *x, struct walk *w)
+static bool take_entry(const struct core_ctx *x, struct walk *w, enum served_by served, uint64_t cycles)
 {
     struct core *c = x->c;
     uint64_t pte = ptmem_read(x->cfg->ptmem, (paddr_t){w->entry}, x->lp->now);
+    CORE_LOG(x, WALK_REF, (uint64_t)(w - c->walks), w->vaddr, w->level, w->entry, pte, w->time - cycles, cycles,
+             served);
     if (!pte_present(pte)) {
         end_walk(x, w, WALK_FAULT);
         return true;
@@ -225,7 +236,7 @@ static bool run_walk(const struct core_ctx *x, uint32_t idx)
             return false;
         w->time += cycles;
         count_ref(x, served, cycles);
-        if (take_entry(x, w))
+        if (take_entry(x, w, served, cycles))
             return true;
     }
 }
@@ -251,6 +262,7 @@ static bool start_walk(const struct core_ctx *x, uint32_t idx, const struct walk
     c->stats.pwc_pml5_hits += hit == 5;
     w->time = start + x->p->pwc.latency_cycles;
     c->stats.walk_cycles_l1 += x->p->pwc.latency_cycles;
+    CORE_LOG(x, WALK_START, idx, w->vaddr, w->asked, start, hit, w->table, x->p->pwc.latency_cycles);
     return run_walk(x, idx);
 }
 
@@ -299,10 +311,10 @@ static void finish(const struct core_ctx *x, uint32_t idx)
 void core_walk_data(const struct core_ctx *x, uint32_t idx, uint64_t at, enum served_by served)
 {
     struct walk *w = &x->c->walks[idx];
-    uint64_t arrived = u64_max(at, w->time + x->p->l1d.latency_cycles);
-    count_ref(x, served, arrived - w->time);
+    uint64_t arrived = u64_max(at, w->time + x->p->l1d.latency_cycles), cycles = arrived - w->time;
+    count_ref(x, served, cycles);
     w->time = arrived;
-    if (take_entry(x, w) || run_walk(x, idx))
+    if (take_entry(x, w, served, cycles) || run_walk(x, idx))
         finish(x, idx);
 }
 
@@ -313,6 +325,22 @@ static void link_waiter(struct core *c, waiter_t who, waiter_t *head)
     else
         c->ifetch_next_waiter = *head;
     *head = who;
+}
+
+/* The access in the log; the front end has no number. */
+static uint64_t log_number(const struct core *c, waiter_t who)
+{
+    if (waiter_kind(who) != WAIT_LOAD)
+        return CORE_LOG_FETCH;
+    return c->head + ((waiter_idx(who) - c->head) & (c->window_size - 1));
+}
+
+static unsigned found(const struct hit *h)
+{
+    return h->payload == NULL ? CORE_FOUND_MISS
+           : h->shift == PAGE_SHIFT ? CORE_FOUND_4K
+           : h->shift == PAGE_SHIFT_2M ? CORE_FOUND_2M
+                                       : CORE_FOUND_1G;
 }
 
 /* Misses the STLB at cycle `asked`. */
@@ -328,6 +356,7 @@ static struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, b
         if (w->state == WALK_ACTIVE) {
             if (same && !w->stale) {
                 c->stats.walk_merged++;
+                CORE_LOG(x, WALK_WAIT, log_number(c, who), vaddr, asked, CORE_JOIN_ACTIVE, 0);
                 link_waiter(c, who, &w->waiters);
                 return XLATE_WAITS;
             }
@@ -344,6 +373,7 @@ static struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, b
         struct walk_request *r = queued(c, i);
         if (r->vaddr >> PAGE_SHIFT == page && r->asid == c->asid) {
             c->stats.walk_merged++;
+            CORE_LOG(x, WALK_WAIT, log_number(c, who), vaddr, asked, CORE_JOIN_QUEUED, i);
             r->write |= write;
             link_waiter(c, who, &r->waiters);
             return XLATE_WAITS;
@@ -354,6 +384,7 @@ static struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, b
     if (best == NO_INDEX) {
         SIM_ASSERT(c->walk_queue_n < c->walk_queue_size, "core %u: %u walks wait", x->lp->instance,
                    c->walk_queue_n);
+        CORE_LOG(x, WALK_WAIT, log_number(c, who), vaddr, asked, CORE_JOIN_NEW, c->walk_queue_n);
         link_waiter(c, who, &r.waiters);
         *queued(c, c->walk_queue_n++) = r;
         return XLATE_WAITS;
@@ -409,11 +440,6 @@ static uint64_t dirty_assist(const struct core_ctx *x, uint64_t vaddr, uint64_t 
         return t + x->p->ptw.dirty_assist_cycles;
     }
 }
-
-struct hit {
-    uint64_t *payload;
-    unsigned shift;
-};
 
 static inline struct hit probe_l1(struct core *c, uint64_t vaddr, bool exec)
 {
@@ -476,8 +502,10 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
     struct core *c = x->c;
     vaddr &= radix_va_mask(c->levels);
     c->tlb_cycles = 0;
-    if (x->cfg->mmu->free_translation)
+    if (x->cfg->mmu->free_translation) {
+        CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_FREE, CORE_FOUND_UNPROBED, issue, 0, issue);
         return translate_free(x, vaddr, write, exec, issue);
+    }
 
     uint64_t l1_cycles = exec ? x->p->l1i4k.latency_cycles : x->p->l1d4k.latency_cycles;
     uint64_t *l1_hits = exec ? &c->stats.itlb_l1_hits : &c->stats.dtlb_l1_hits;
@@ -494,8 +522,10 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
             c->stats.dtlb_l1_hits++;
             c->stats.tlb_l1_cycles += t - issue;
             c->tlb_cycles = t - issue;
-            return (struct xlate){usable_at(x, vaddr, t),
-                                  (r->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << shift) - 1))};
+            t = usable_at(x, vaddr, t);
+            CORE_LOG(x, TLB, log_number(c, who), vaddr, shift == PAGE_SHIFT ? CORE_FOUND_4K : CORE_FOUND_2M,
+                     CORE_FOUND_UNPROBED, issue, c->tlb_cycles, t);
+            return (struct xlate){t, (r->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << shift) - 1))};
         }
     }
     struct hit h = probe_l1(c, vaddr, exec);
@@ -519,6 +549,8 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
         t += x->p->stlb.entries ? x->p->stlb.latency_cycles : 0;
         c->tlb_cycles = t - issue;
         if (h.payload == NULL) {
+            CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_MISS, CORE_FOUND_MISS, issue, t - issue,
+                     CYCLE_UNKNOWN);
             c->stats.stlb_misses++;
             return walk(x, vaddr, write, exec, t, who);
         }
@@ -526,6 +558,8 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
         c->stats.stlb_hit_cycles += t - issue;
     }
     t = usable_at(x, vaddr, t);
+    CORE_LOG(x, TLB, log_number(c, who), vaddr, from_stlb ? CORE_FOUND_MISS : found(&h),
+             from_stlb ? found(&h) : CORE_FOUND_UNPROBED, issue, c->tlb_cycles, t);
     if (!permits(*h.payload, write, exec))
         return (struct xlate){t, XLATE_NONE};
     if (write && !(*h.payload & TLB_D))

@@ -35,6 +35,12 @@ static uint64_t take_wake(struct core *c)
     return c->head + ((i - start) & (size - 1));
 }
 
+/* The number of the access at an index of the window. */
+static uint64_t no_of(const struct core *c, uint32_t idx)
+{
+    return c->head + ((idx - c->head) & (c->window_size - 1));
+}
+
 /* ---- producers -------------------------------------------------------------------------------- */
 
 static void wait_for(struct core *c, uint64_t producer_no, uint64_t no, unsigned slot)
@@ -78,11 +84,18 @@ static void add_bracket(const struct core_ctx *x, uint64_t no, const struct acce
     add_producer(x->c, no, SLOT_ADDR0, 1, ops);
 }
 
+/* The number of an access in flight. */
+static uint64_t number_of(struct core *c, const struct inflight *e)
+{
+    return no_of(c, (uint32_t)(e - core_window(c, 0)));
+}
+
 static void complete(const struct core_ctx *x, struct inflight *e, uint64_t done)
 {
     struct core *c = x->c;
     e->done = done;
     e->phase = PH_DONE;
+    CORE_LOG(x, DONE, number_of(c, e), e->vaddr, done, e->level);
     if (!(e->flags & ACC_STORE) && !e->kernel)
         c->load_done[e->load_no % LOAD_RING] = done;
     uint32_t link = e->dependents;
@@ -128,6 +141,8 @@ static void store_access(const struct core_ctx *x, uint64_t no, struct inflight 
                                         waiter_make(WAIT_STORE, e->sq_idx), &served);
     s->fill = cycles == LATENCY_WAIT ? CYCLE_UNKNOWN : start + cycles;
     s->level = cycles == LATENCY_WAIT ? SERVED_DRAM : served;
+    CORE_LOG(x, DATA, no, e->vaddr, e->paddr, start, cycles == LATENCY_WAIT ? 0 : cycles,
+             cycles == LATENCY_WAIT ? CORE_LEVEL_WAITS : served);
     uint64_t granule = e->vaddr >> 3;
     uint32_t f = forward_slot(granule);
     c->forward[f].key = granule;
@@ -164,6 +179,7 @@ static bool load_forwarded(const struct core_ctx *x, uint64_t no, struct infligh
         return false;
     c->stats.l1d_forwards++;
     uint64_t forward = x->p->core.forward_cycles;
+    CORE_LOG(x, DATA, no, e->vaddr, e->paddr, start, forward, CORE_LEVEL_STORE_QUEUE);
     uint64_t store_no = c->forward[f].window_no;
     e->ready = start + forward;
     if (store_no >= c->head) {
@@ -193,6 +209,8 @@ static void load_access(const struct core_ctx *x, uint64_t no, struct inflight *
     e->ready = start;
     /* Served by L1D, but waiting for the line on its way from L2. */
     e->level = (uint8_t)(served == SERVED_L1 && cycles > x->p->l1d.latency_cycles ? SERVED_L2 : served);
+    CORE_LOG(x, DATA, no, e->vaddr, e->paddr, start, cycles == LATENCY_WAIT ? 0 : cycles,
+             cycles == LATENCY_WAIT ? CORE_LEVEL_WAITS : e->level);
     if (cycles == LATENCY_WAIT)
         e->phase = PH_MEM;
     else
@@ -225,6 +243,7 @@ static inline void touch(const struct core_ctx *x, uint64_t no, struct inflight 
     waiter_t who = waiter_make(WAIT_LOAD, (uint32_t)(no & (c->window_size - 1)));
     e->phase = PH_XLATE;
     e->issue = issue;
+    CORE_LOG(x, TOUCH, no, e->vaddr, issue);
     struct xlate r = core_translate(x, e->vaddr, e->flags & ACC_STORE, false, issue, who);
     e->tlb_cycles = (uint16_t)c->tlb_cycles;
     translated(x, no, e, r);
@@ -265,16 +284,13 @@ void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, 
         }
     }
     c->stats.kernel_accesses += kernel;
+    CORE_LOG(x, DISPATCH, no, r->vaddr, e->instr, (r->flags & ACC_STORE) | (r->flags & ACC_LOCK), c->thread,
+             kernel ? 0 : x->cfg->host->block.pcs[r->pc_id], kernel);
     if (e->nwait_addr == 0)
         touch(x, no, e);
 }
 
 /* ---- answers ---------------------------------------------------------------------------------- */
-
-static uint64_t no_of(const struct core *c, uint32_t idx)
-{
-    return c->head + ((idx - c->head) & (c->window_size - 1));
-}
 
 void core_load_arrived(const struct core_ctx *x, uint32_t idx, uint64_t at, enum served_by level)
 {
@@ -343,8 +359,11 @@ bool core_retire_oldest(const struct core_ctx *x)
     struct inflight *e = core_window(c, c->head);
     if (e->done == CYCLE_UNKNOWN)
         return false;
+    uint64_t from = u64_max(c->cpi.upto, c->slot_cycle);
     cpi_wait_access(c, e);
     c->retire_cycle = u64_max(c->retire_cycle, e->done);
+    CORE_LOG(x, RETIRE, c->head, e->vaddr, e->done, c->retire_cycle, from,
+             c->cpi.upto > from ? c->cpi.upto - from : 0);
     if (e->flags & ACC_STORE)
         core_sq(c, e->sq_idx)->retired = c->retire_cycle;
     else

@@ -255,6 +255,10 @@ static void finish(struct dram *d, const struct dram_config *c, uint32_t idx,
         .src = q->src,
         .kind = (enum line_kind)q->kind,
         .is_write = q->is_write,
+        .arrival = q->arrival,
+        .row = q->row,
+        .bank = q->bank,
+        .row_state = q->did_pre ? DRAM_ROW_CONFLICT : q->did_act ? DRAM_ROW_CLOSED : DRAM_ROW_HIT,
     };
     dram_leave(d, c, &d->lists[q->is_write], idx);
     d->ranks[q->rank].nwaiting--;

@@ -297,6 +297,11 @@ struct dram_done {
     uint32_t token, src;
     enum line_kind kind;
     bool is_write;
+    /* what it met, for the event log */
+    simtime_t arrival;
+    uint64_t row;
+    uint32_t bank;
+    enum { DRAM_ROW_HIT, DRAM_ROW_CLOSED, DRAM_ROW_CONFLICT } row_state;
 };
 
 size_t dram_state_bytes(const struct dram_config *c);

@@ -4,6 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char *const row_names[] = {"row hit", "bank closed", "row conflict", NULL};
+enum { DE_ACCESS, DE_COUNT };
+static const struct elog_desc dram_events[DE_COUNT] = {
+    [DE_ACCESS] = {"dram", "DRAM_ACCESS", "the column command of a request; its answer leaves at `answer`",
+                   {F_HEX(line), F_NAME(kind, mem_kind_names), F_COUNT(write), F_COUNT(bank), F_HEX(row),
+                    F_NAME(met, row_names), F_TIME(arrival), F_TIME(answer)}},
+};
+
 static void channel_start(struct lp *lp)
 {
     const struct dram_lp_cfg *c = lp->cfg;
@@ -33,8 +41,11 @@ static simtime_t channel_advance(struct lp *lp, simtime_t until)
     while ((next = dram_next_time(d, &c->dram)) < until) {
         struct dram_done done;
         lp->now = next;
-        if (dram_step(d, &c->dram, &done))
-            send_answer(lp, c, &done);
+        if (!dram_step(d, &c->dram, &done))
+            continue;
+        LP_LOG(lp, DE_ACCESS, done.line.v, done.kind, done.is_write, done.bank, done.row, done.row_state,
+               done.arrival, done.answer);
+        send_answer(lp, c, &done);
     }
     return next;
 }
@@ -66,4 +77,6 @@ const struct lp_ops dram_lp_ops = {
     .stats = channel_stats,
     .check = channel_check,
     .describe = channel_describe,
+    .events = dram_events,
+    .nevents = DE_COUNT,
 };

@@ -4,6 +4,20 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *const mem_kind_names[] = {"data", "code", "page table", NULL};
+static const char *const result_names[] = {"hit", "miss", NULL};
+
+enum { LE_READ, LE_FILL, LE_WRITEBACK, LE_TO_DRAM, LE_COUNT };
+static const struct elog_desc llc_events[LE_COUNT] = {
+    [LE_READ] = {"llc", "LLC_READ", "a read of a core; a hit leaves at `leaves`, a miss asks memory or joins",
+                 {F_HEX(line), F_NAME(kind, mem_kind_names), F_COUNT(core), F_NAME(result, result_names), F_TIME(leaves)}},
+    [LE_FILL] = {"llc", "LLC_FILL", "a line came from memory; answers leave at `leaves`",
+                 {F_HEX(line), F_NAME(kind, mem_kind_names), F_TIME(leaves)}},
+    [LE_WRITEBACK] = {"llc", "LLC_WRITEBACK", "a dirty line of a core", {F_HEX(line), F_NAME(kind, mem_kind_names), F_COUNT(core)}},
+    [LE_TO_DRAM] = {"llc", "LLC_TO_DRAM", "a request to memory leaves at `leaves`",
+                    {F_HEX(line), F_NAME(kind, mem_kind_names), F_COUNT(channel), F_COUNT(write), F_TIME(leaves)}},
+};
+
 static void slice_start(struct lp *lp)
 {
     const struct llc_lp_cfg *c = lp->cfg;
@@ -34,8 +48,10 @@ static void handle_read(struct lp *lp, const struct llc_lp_cfg *c, const struct 
 {
     simtime_t leaves;
     uint32_t core = m->src - c->core0;
-    if (llc_read(lp->state, &c->llc, m->time, (paddr_t){m->a[0]}, MEM_KIND(m->flags),
-                 m->flags & MEM_FOR_WRITE, core, m->arg, &leaves))
+    bool hit = llc_read(lp->state, &c->llc, m->time, (paddr_t){m->a[0]}, MEM_KIND(m->flags),
+                        m->flags & MEM_FOR_WRITE, core, m->arg, &leaves);
+    LP_LOG(lp, LE_READ, m->a[0], MEM_KIND(m->flags), core, !hit, hit ? leaves : 0);
+    if (hit)
         send_data(lp, core, leaves, MEM_KIND(m->flags), m->arg, m->a[0], SERVED_LLC);
 }
 
@@ -43,6 +59,7 @@ static void handle_writeback(struct lp *lp, const struct llc_lp_cfg *c, const st
 {
     simtime_t leaves;
     uint32_t core = m->src - c->core0;
+    LP_LOG(lp, LE_WRITEBACK, m->a[0], MEM_KIND(m->flags), core);
     if (llc_writeback(lp->state, &c->llc, m->time, (paddr_t){m->a[0]}, MEM_KIND(m->flags), core,
                       &leaves))
         send_wb_ack(lp, core, leaves, m->a[0]);
@@ -53,6 +70,7 @@ static void handle_data(struct lp *lp, const struct llc_lp_cfg *c, const struct 
     struct llc_request q;
     llc_credit_back(lp->state, &c->llc, m->src - c->channel0, false);
     simtime_t leaves = llc_fill(lp->state, &c->llc, m->time, m->arg);
+    LP_LOG(lp, LE_FILL, m->a[0], MEM_KIND(m->flags), leaves);
     while (llc_next_answer(lp->state, m->arg, &q))
         send_data(lp, q.core, leaves, (enum line_kind)q.kind, q.token, m->a[0], SERVED_DRAM);
 }
@@ -62,6 +80,7 @@ static void send_departures(struct lp *lp, const struct llc_lp_cfg *c)
     struct llc_departure d;
     while (llc_next_departure(lp->state, &c->llc, lp->now, &d)) {
         simtime_t way_fs = noc_slice_channel_fs(c->noc, lp->instance, d.channel);
+        LP_LOG(lp, LE_TO_DRAM, d.line.v, d.kind, d.channel, d.is_write, d.time);
         uint16_t type = MSG_TYPE(d.is_write ? DRAM_WRITE : DRAM_READ, d.kind);
         lp_send(lp, c->channel0 + d.channel, d.time + way_fs, type, d.token, d.line.v, 0, 0, 0);
         if (d.ack_core != LLC_NIL)
@@ -116,4 +135,6 @@ const struct lp_ops llc_lp_ops = {
     .stats = slice_stats,
     .check = slice_check,
     .describe = slice_describe,
+    .events = llc_events,
+    .nevents = LE_COUNT,
 };

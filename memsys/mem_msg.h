@@ -15,6 +15,7 @@
 
 /* What a line holds; kept in every cache line and in every request. */
 enum line_kind { LINE_DATA, LINE_CODE, LINE_PT, LINE_KINDS };
+extern const char *const mem_kind_names[]; /* NULL-terminated; defined in llc_lp.c */
 
 /* Where a read was served, for the requester's statistics. */
 enum served_by { SERVED_L1, SERVED_L2, SERVED_LLC, SERVED_DRAM, SERVED_LEVELS };

@@ -489,4 +489,6 @@ const struct lp_ops kernel_lp_ops = {.name = "kernel",
                                      .advance = kernel_advance,
                                      .stats = kernel_stats,
                                      .check = kernel_check,
-                                     .describe = kernel_describe};
+                                     .describe = kernel_describe,
+                                     .events = kernel_events,
+                                     .nevents = KE_COUNT};

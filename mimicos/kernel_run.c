@@ -5,6 +5,28 @@
 
 #define REGION(addr) ((addr) >> PAGE_SHIFT_2M)
 
+static const char *const fault_names[] = {"anonymous page, 4 KiB", "anonymous page, 2 MiB", "file page",
+                                          "copy on write", "mapped already", "outside every area",
+                                          "no memory", NULL};
+
+const struct elog_desc kernel_events[KE_COUNT] = {
+    [KE_FAULT] = {"kernel", "KERNEL_FAULT", "a fault is served: the state changes now, its cost follows",
+                  {F_COUNT(core), F_HEX(vaddr), F_NAME(kind, fault_names), F_COUNT(pages), F_TIME(cost)}},
+    [KE_CALL] = {"kernel", "KERNEL_CALL", "a map call is served",
+                 {F_COUNT(core), F_COUNT(type), F_HEX(a1), F_HEX(a2), F_TIME(cost)}},
+    [KE_OP] = {"kernel", "KERNEL_OP", "an operation of a handler, with what it costs",
+               {F_COUNT(core), F_NAME(op, kop_names), F_COUNT(times), F_TIME(cost)}},
+    [KE_LOCK] = {"kernel", "KERNEL_LOCK", "a handler begins that waited for others of its address space or region",
+                 {F_COUNT(core), F_TIME(waited)}},
+    [KE_VISIBLE] = {"kernel", "KERNEL_VISIBLE", "a handler's page-table writes become visible at `visible`",
+                    {F_COUNT(core), F_COUNT(writes), F_TIME(visible)}},
+    [KE_FLUSH] = {"shootdown", "KERNEL_FLUSH", "cores are told to drop translations",
+                  {F_COUNT(core), F_HEX(vaddr), F_COUNT(bytes), F_COUNT(asid), F_COUNT(id), F_COUNT(acknowledgements)}},
+    [KE_FLUSHED] = {"shootdown", "KERNEL_FLUSHED", "the last core has dropped them", {F_COUNT(core), F_COUNT(id), F_TIME(waited)}},
+    [KE_ANSWER] = {"kernel", "KERNEL_ANSWER", "the core hears at `arrives` that the handler is over",
+                   {F_COUNT(core), F_TIME(arrives)}},
+};
+
 struct kernel_ctx kernel_ctx_of(struct lp *lp)
 {
     struct kernel *k = lp->state;
@@ -58,6 +80,8 @@ void kernel_start_block(const struct kernel_ctx *x, uint32_t core)
     struct kcore *c = kernel_core(x->k, core);
     struct krun *r = &x->k->run;
     krun_end(r);
+    for (uint32_t i = 0; lp_logs(x->lp, KE_OP) && i < r->nnotes; i++)
+        LP_LOG(x->lp, KE_OP, core, r->note[i].op, r->note[i].n, r->note[i].cost_fs);
     send_segments(x, core, r);
     c->phase = KCORE_RUN;
     c->ready_at = u64_max(c->ready_at, u64_max(r->visible_fs, x->k->last_visible));
@@ -80,6 +104,7 @@ void kernel_commit(const struct kernel_ctx *x, uint32_t core)
     simtime_t visible = x->lp->now + x->cfg->mirror_latency_fs;
     c->commit_at = SIM_NEVER;
     x->k->last_visible = visible;
+    LP_LOG(x->lp, KE_VISIBLE, core, c->nwrites, visible);
     for (uint32_t i = 0; i < c->nwrites; i++)
         lp_mirror(x->lp, visible, c->write[i], mm_word(x->mm, c->write[i]),
                   x->cfg->first_core + core);
@@ -107,6 +132,7 @@ void kernel_send_resume(const struct kernel_ctx *x, uint32_t core)
 {
     struct kcore *c = kernel_core(x->k, core);
     uint64_t done = sched_space(x->s, kernel_thread_on(x, core)->asid)->order_done;
+    LP_LOG(x->lp, KE_ANSWER, core, u64_max(kernel_answer_time(x), c->ready_at));
     tell(x, core, u64_max(kernel_answer_time(x), c->ready_at), K_RESUME, sched_core(x->s, core)->thread,
          (const uint64_t[4]){c->result, done, 0, 0});
     answered(x, c);
@@ -261,6 +287,7 @@ static void run_fault(const struct kernel_ctx *x, uint32_t core)
                 : f.kind == FAULT_ANON_2M  ? KR_HUGE
                 : f.kind == FAULT_SPURIOUS ? KR_SPURIOUS
                                            : KR_OK;
+    LP_LOG(x->lp, KE_FAULT, core, c->a[0], f.kind, f.npages, x->k->run.total_fs);
     kernel_start_block(x, core);
 }
 
@@ -274,6 +301,7 @@ static void run_map(const struct kernel_ctx *x, uint32_t core)
         err_fatal(ERR_RUNTIME, "an address space has all its %llu areas; raise os.max_vmas",
                   (unsigned long long)x->cfg->params->max_vmas);
     x->k->stats.map_refused[0] += res == MM_RANGE;
+    LP_LOG(x->lp, KE_CALL, core, c->call, c->a[1], c->a[2], r->total_fs);
     kernel_start_block(x, core);
 }
 
@@ -325,6 +353,7 @@ void kernel_pass_locks(const struct kernel_ctx *x)
             continue;
         x->k->nlock_waits--;
         x->k->stats.lock_wait_ns[0] += (x->lp->now - c->arrived) / FS_PER_NS;
+        LP_LOG(x->lp, KE_LOCK, core, x->lp->now - c->arrived);
         run_locked(x, core);
     }
 }
@@ -399,6 +428,8 @@ void kernel_start_flush(const struct kernel_ctx *x, uint32_t core)
                                               ninterrupted * cost(x, KOP_SHOOTDOWN_CORE);
     tell(x, core, kernel_answer_time(x), MSG_TYPE(K_SEG, KSEG_COST), 0, (const uint64_t[4]){0, 0, least, 0});
     c->flush_least = x->lp->now + least;
+    LP_LOG(x->lp, KE_FLUSH, core, c->op.flush_start, c->op.flush_end - c->op.flush_start, c->asid, c->flush_id,
+           c->acks_left);
     x->k->stats.shootdowns[0]++;
     x->k->stats.shootdown_cores[0] += ninterrupted;
     if (c->acks_left == 0)
@@ -413,6 +444,8 @@ void kernel_flush_acknowledged(const struct kernel_ctx *x, uint64_t flush_id)
                "acknowledgement of flush %llu: core %u is in phase %u, flush %llu, %u missing",
                (unsigned long long)flush_id, core, c->phase, (unsigned long long)c->flush_id,
                c->acks_left);
-    if (--c->acks_left == 0)
-        act_at(x, c, u64_max(x->lp->now, c->flush_least));
+    if (--c->acks_left > 0)
+        return;
+    LP_LOG(x->lp, KE_FLUSHED, core, flush_id, x->lp->now - c->flush_start);
+    act_at(x, c, u64_max(x->lp->now, c->flush_least));
 }

@@ -64,6 +64,10 @@ void kernel_flush_acknowledged(const struct kernel_ctx *x, uint64_t flush_id);
 /* Nobody can use the unmapped pages any more: the handler's last block. */
 void kernel_free_pages(const struct kernel_ctx *x, uint32_t core);
 
+/* What the kernel can log. */
+enum kernel_event { KE_FAULT, KE_CALL, KE_OP, KE_LOCK, KE_VISIBLE, KE_FLUSH, KE_FLUSHED, KE_ANSWER, KE_COUNT };
+extern const struct elog_desc kernel_events[KE_COUNT];
+
 _Noreturn void kernel_stop_without_frames(const struct kernel_ctx *x);
 
 #endif

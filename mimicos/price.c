@@ -105,33 +105,65 @@ void krun_begin(struct krun *r)
     r->total_fs = r->commit_fs = r->visible_fs = 0;
     r->nsegs = r->nwrites = r->nnodes = 0;
     r->zeroed_bytes = 0;
+    r->nnotes = 0;
+}
+
+#define X(name, key, def, doc) key,
+const char *const kop_names[] = {KOP_LIST(X) NULL};
+#undef X
+
+/* Remembers that `n` times `op` cost what was added since `before`. */
+static void note(struct krun *r, enum kop op, uint64_t n, simtime_t before)
+{
+    uint32_t i = 0;
+    while (i < r->nnotes && r->note[i].op != (uint32_t)op)
+        i++;
+    if (i == r->nnotes)
+        r->note[r->nnotes++] = (struct knote){.op = (uint32_t)op};
+    r->note[i].n += (uint32_t)n;
+    r->note[i].cost_fs += r->total_fs - before;
 }
 
 void krun_end(struct krun *r)
 {
-    if (model_of(r)->end != NULL)
-        model_of(r)->end(r);
+    simtime_t before = r->total_fs;
+    if (model_of(r)->end == NULL)
+        return;
+    model_of(r)->end(r);
+    note(r, KOP_CONSTANT, 1, before);
 }
 
 void price_op(struct krun *r, enum kop op, uint64_t n)
 {
-    if (n > 0)
-        model_of(r)->op(r, op, n);
+    simtime_t before = r->total_fs;
+    if (n == 0)
+        return;
+    model_of(r)->op(r, op, n);
+    note(r, op, n, before);
 }
 
 void price_store(struct krun *r, paddr_t pte)
 {
     SIM_ASSERT(r->nwrites < KRUN_MAX_WRITES, "a handler run writes more than %u entries",
                KRUN_MAX_WRITES);
+    simtime_t before = r->total_fs;
     r->write[r->nwrites++] = pte;
     model_of(r)->store(r, pte);
+    note(r, KOP_PTE_WRITE, 1, before);
     r->commit_fs = r->total_fs;
 }
 
 void price_zero(struct krun *r, paddr_t at, uint64_t bytes)
 {
+    simtime_t before = r->total_fs;
     r->zeroed_bytes += bytes;
     model_of(r)->zero(r, at, bytes);
+    note(r, KOP_ZERO_KIB, bytes >> 10, before);
 }
 
-void price_copy(struct krun *r, uint64_t bytes) { model_of(r)->copy(r, bytes); }
+void price_copy(struct krun *r, uint64_t bytes)
+{
+    simtime_t before = r->total_fs;
+    model_of(r)->copy(r, bytes);
+    note(r, KOP_COPY_KIB, (bytes + 1023) >> 10, before);
+}

@@ -101,6 +101,13 @@ struct krun {
     struct kseg seg[KRUN_MAX_SEGS];
     paddr_t write[KRUN_MAX_WRITES];  /* entries written, in order */
     uint32_t node[KRUN_MAX_NODES];   /* slots of nodes made */
+    /* What was charged for, in the order of first use; for the event log. */
+    uint32_t nnotes;
+    struct knote {
+        uint32_t op; /* enum kop */
+        uint32_t n;
+        simtime_t cost_fs;
+    } note[KOP_COUNT];
 };
 
 struct fault_model {
@@ -123,6 +130,7 @@ struct fault_model {
 FAULT_MODELS(X)
 #undef X
 extern const char *const fault_model_names[]; /* NULL-terminated */
+extern const char *const kop_names[];         /* the same */
 
 void krun_init(struct krun *r, uint32_t model, const struct kcosts *costs);
 void krun_begin(struct krun *r);

@@ -60,6 +60,9 @@ struct engine {
     uint64_t epoch, ncuts, digest;
     simtime_t epoch_end, closing_end;
     bool restored; /* LPs were loaded, not started */
+    struct elog_filter log_filter;
+    struct elog_rec *log;
+    size_t nlog, log_cap;
     struct engine_host host;
 };
 
@@ -124,6 +127,7 @@ void engine_destroy(struct engine *e)
             munmap(lp->state, lp->state_bytes);
         free(lp);
     }
+    free(e->log);
     for (uint32_t i = 0; i < e->nclasses; i++)
         free(e->classes[i].local);
     for (int r = 0; r < e->tr->nranks; r++) {
@@ -201,6 +205,50 @@ struct lp *engine_lp(struct engine *e, lpid_t id) { return id < e->nlps ? e->lps
 uint32_t engine_nlps(const struct engine *e) { return e->nlps; }
 simtime_t engine_epoch_end(const struct engine *e) { return e->closing_end; }
 const struct engine_host *engine_host(const struct engine *e) { return &e->host; }
+
+/* ---- the event log ---------------------------------------------------------------------------- */
+
+unsigned elog_vaddr_field(const struct elog_desc *d)
+{
+    unsigned i = 0;
+    while (i < ELOG_NFIELDS && (d->fields[i].form == ELOG_END || strcmp(d->fields[i].name, "vaddr") != 0))
+        i++;
+    return i;
+}
+
+static bool log_wants(const struct engine *e, const struct lp *lp, uint32_t kind, const uint64_t *a)
+{
+    const struct elog_filter *f = &e->log_filter;
+    if (lp->now < f->from || lp->now >= f->to)
+        return false;
+    if (!f->has_page)
+        return true;
+    unsigned field = elog_vaddr_field(&lp->ops->events[kind]);
+    return field == ELOG_NO_FIELD ? f->keep_others : a[field] >> PAGE_SHIFT == f->page;
+}
+
+void lp_log(struct lp *lp, uint32_t kind, const uint64_t a[ELOG_NFIELDS])
+{
+    struct engine *e = lp->engine;
+    if (!log_wants(e, lp, kind, a))
+        return;
+    if (e->nlog == e->log_cap) {
+        e->log_cap = e->log_cap ? 2 * e->log_cap : 1024;
+        e->log = must_alloc(e->log, e->log_cap * sizeof *e->log);
+    }
+    struct elog_rec *r = &e->log[e->nlog++];
+    *r = (struct elog_rec){.time = lp->now, .seq = lp->nlogged++, .lp = lp->id, .kind = kind};
+    memcpy(r->a, a, sizeof r->a);
+}
+
+void engine_log_filter(struct engine *e, const struct elog_filter *filter) { e->log_filter = *filter; }
+
+const struct elog_rec *engine_log_take(struct engine *e, size_t *n_out)
+{
+    *n_out = e->nlog;
+    e->nlog = 0;
+    return e->log;
+}
 
 /* ---- sending and delivering ------------------------------------------------------------------ */
 

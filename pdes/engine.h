@@ -87,6 +87,13 @@ uint64_t engine_digest(const struct engine *e);
 const struct engine_host *engine_host(const struct engine *e);
 
 /*
+ * The event log: what to keep (LPs log what their log_mask asks for), and the records of this rank
+ * since the last call, unordered; they are the engine's and good until the simulation goes on.
+ */
+void engine_log_filter(struct engine *e, const struct elog_filter *filter);
+const struct elog_rec *engine_log_take(struct engine *e, size_t *n_out);
+
+/*
  * At an epoch boundary only: the size of, and a flat copy of, every LP of this rank with its
  * in-flight messages. engine_load restores into an engine with the same LPs.
  */

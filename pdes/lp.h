@@ -13,6 +13,7 @@
 #define PDES_LP_H
 
 #include "pdes/desc.h"
+#include "pdes/elog.h"
 #include "pdes/err.h"
 #include "pdes/inbox.h"
 #include "pdes/msg.h"
@@ -42,6 +43,9 @@ struct lp_ops {
     void (*check)(struct lp *lp);
     /* What the LP waits for, for the deadlock report. NULL: nothing. */
     void (*describe)(struct lp *lp, char *buf, size_t size);
+    /* Kinds of events that an LP of this class can log; at most 64. */
+    const struct elog_desc *events;
+    uint32_t nevents;
 };
 
 /*
@@ -54,6 +58,8 @@ struct lp {
     simtime_t advanced;     /* `until` of the last `advance` */
     uint64_t seq;           /* model messages sent so far */
     uint64_t ndelivered;
+    uint64_t log_mask; /* bit k: events of kind k are logged */
+    uint64_t nlogged;
     struct inbox inbox;
     void *state;
     size_t state_bytes;
@@ -74,6 +80,13 @@ struct lp {
 #define MSG_TYPE(type, flags) ((uint16_t)((type) | (unsigned)(flags) << 8))
 void lp_send(struct lp *lp, lpid_t dst, simtime_t time, uint16_t type, uint32_t arg, uint64_t a0,
              uint64_t a1, uint64_t a2, uint64_t a3);
+
+/* Are events of this kind asked for? Then lp_log makes a record, as of lp->now. */
+#define lp_logs(lp, kind) __builtin_expect((lp)->log_mask >> (kind) & 1, 0)
+void lp_log(struct lp *lp, uint32_t kind, const uint64_t a[ELOG_NFIELDS]);
+/* LOG(lp, KIND, values...): the record, if it is asked for. */
+#define LP_LOG(lp_, kind_, ...)                                                 \
+    (lp_logs(lp_, kind_) ? lp_log(lp_, kind_, (const uint64_t[ELOG_NFIELDS]){__VA_ARGS__}) : (void)0)
 
 /*
  * Writes 8 bytes of simulated memory that every rank mirrors (page tables): visible from `time` on.
