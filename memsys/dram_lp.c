@@ -1,6 +1,8 @@
 /* See dram_lp.h. */
 #include "memsys/dram_lp.h"
 
+#include "pdes/rng.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +13,8 @@ static const struct elog_desc dram_events[DE_COUNT] = {
                    {F_HEX(line), F_NAME(kind, mem_kind_names), F_COUNT(write), F_COUNT(bank), F_HEX(row),
                     F_NAME(met, row_names), F_TIME(arrival), F_TIME(answer)}},
 };
+
+#define RNG_KIND_JITTER UINT64_C(0x6a69747465)
 
 static void channel_start(struct lp *lp)
 {
@@ -26,10 +30,22 @@ static void channel_handle(struct lp *lp, const struct msg *m)
                  m->type == DRAM_WRITE, m->arg, m->src);
 }
 
+/* The draw has the number of the read. */
+static simtime_t jitter(const struct dram_lp_cfg *c, const struct lp *lp)
+{
+    const struct dram *d = lp->state;
+    uint64_t nreads = 0;
+    for (unsigned kind = 0; kind < LINE_KINDS; kind++)
+        nreads += d->stats.reads[kind];
+    return rng_below(rng_draw(c->jitter_seed, RNG_KIND_JITTER, lp->instance, 0, nreads), c->jitter_fs + 1);
+}
+
 static void send_answer(struct lp *lp, const struct dram_lp_cfg *c, const struct dram_done *done)
 {
     simtime_t way_fs = noc_slice_channel_fs(c->noc, done->src - c->slice0, lp->instance);
     uint16_t type = MSG_TYPE(done->is_write ? DRAM_WRITE_ACK : DRAM_DATA, done->kind);
+    if (c->jitter_fs != 0 && !done->is_write)
+        way_fs += jitter(c, lp);
     lp_send(lp, done->src, done->answer + way_fs, type, done->token, done->line.v, 0, 0, 0);
 }
 

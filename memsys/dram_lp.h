@@ -16,6 +16,9 @@ struct dram_lp_cfg {
     struct dram_config dram;
     const struct noc *noc;
     lpid_t slice0; /* slices have consecutive ids */
+    /* Reads take up to so much longer, drawn from the seed; 0: they do not. Not in read_latency. */
+    simtime_t jitter_fs;
+    uint64_t jitter_seed;
 };
 
 extern const struct lp_ops dram_lp_ops;

@@ -89,6 +89,7 @@ static struct mm_config mm_config_of(const struct kernel_cfg *cfg)
         .nspaces = cfg->nprocesses,
         .max_vmas = (uint32_t)p->max_vmas,
         .max_nodes = (uint32_t)nnodes,
+        .boot_frames = cfg->boot_frames,
         .infer_vmas = cfg->infer_vmas};
 }
 

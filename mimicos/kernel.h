@@ -108,6 +108,10 @@ struct kernel_cfg {
     const uint32_t *space_of_thread; /* NULL: all threads in process 0 */
     uint64_t nwakes;                 /* highest futex wake id of the trace; 0: os.max_wakes */
     bool all_start, infer_vmas;
+    uint64_t boot_frames; /* taken before anything else */
+    /* Threads of the start begin up to so much later, drawn from the seed; 0: at once. */
+    simtime_t start_skew_fs;
+    uint64_t start_seed;
     simtime_t mirror_latency_fs; /* the engine's */
 };
 

@@ -1,9 +1,12 @@
 /* Handlers in time; see kernel_run.h. */
 #include "mimicos/kernel_run.h"
 
+#include "pdes/rng.h"
+
 #include <string.h>
 
 #define REGION(addr) ((addr) >> PAGE_SHIFT_2M)
+#define RNG_KIND_START UINT64_C(0x7374617274)
 
 static const char *const fault_names[] = {"anonymous page, 4 KiB", "anonymous page, 2 MiB", "file page",
                                           "copy on write", "mapped already", "outside every area",
@@ -159,6 +162,14 @@ void kernel_send_switch(const struct kernel_ctx *x, uint32_t core)
 
 /* ---- threads on cores ------------------------------------------------------------------------ */
 
+/* When a thread that is there from the start begins. */
+static simtime_t start_of(const struct kernel_cfg *cfg, uint32_t thread)
+{
+    if (cfg->start_skew_fs == 0)
+        return 0;
+    return rng_below(rng_draw(cfg->start_seed, RNG_KIND_START, thread, 0, 0), cfg->start_skew_fs + 1);
+}
+
 static void begin_switch(const struct kernel_ctx *x, uint32_t core)
 {
     struct kcore *c = kernel_core(x->k, core);
@@ -171,6 +182,8 @@ static void begin_switch(const struct kernel_ctx *x, uint32_t core)
     if (t->started || x->lp->now > 0) { /* threads of the start are there already */
         price_op(r, KOP_IDLE_WAKE, c->idle_told);
         price_op(r, KOP_CONTEXT_SWITCH, 1);
+    } else {
+        c->ready_at = start_of(x->cfg, sched_core(x->s, core)->thread);
     }
     if (t->started && t->call == 0)
         price_op(r, KOP_SYSCALL_EXIT, 1);

@@ -498,6 +498,11 @@ enum mm_result mm_init(struct mm *m, const struct mm_config *cfg, struct krun *r
     *m = (struct mm){.cfg = *cfg, .buddy_at = l.buddy, .nodes_at = l.nodes, .words_at = l.words,
                      .spaces_at = l.spaces};
     buddy_init(mm_buddy(m), &cfg->frames);
+    for (uint64_t i = 0; i < cfg->boot_frames; i++) {
+        pfn_t taken;
+        if (buddy_alloc(mm_buddy(m), 0, &taken, NULL) != BUDDY_OK)
+            return MM_NOMEM;
+    }
     struct mm_run run = {m, r, NULL};
     struct pt_store st = mm_store(&run);
     const struct pt_format *f = mm_format(m);

@@ -37,6 +37,7 @@ struct mm_config {
     uint64_t stack_limit_bytes;
     uint64_t flush_ceiling_pages; /* more pages than this: flush everything */
     uint32_t nspaces, max_vmas, max_nodes;
+    uint64_t boot_frames; /* single frames that are taken before anything else, for good */
     bool infer_vmas; /* every address is anonymous memory */
 };
 

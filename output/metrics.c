@@ -48,10 +48,15 @@ bool metric_value(const struct metric *m, bool (*total)(void *ctx, const char *p
     return true;
 }
 
+static int digits_of(double x)
+{
+    double magnitude = fabs(x);
+    return magnitude >= 100000 ? 0 : magnitude >= 100 ? 2 : magnitude >= 0.1 || magnitude <= 0 ? 4 : 6;
+}
+
 const char *interval_text(struct interval i, char *buf, size_t size)
 {
-    double magnitude = fabs(i.mean);
-    int digits = magnitude >= 100000 ? 0 : magnitude >= 100 ? 2 : 4;
+    int digits = digits_of(i.mean);
     if (isinf(i.half))
         snprintf(buf, size, "%.*f", digits, i.mean);
     else
@@ -80,7 +85,7 @@ void metrics_print(FILE *f, const double *values, size_t n)
             fprintf(f, " %10s", "");
         else
             fprintf(f, " %10.2f", 100 * i.half / i.mean);
-        int digits = fabs(i.mean) >= 100000 ? 0 : fabs(i.mean) >= 100 ? 2 : 4;
+        int digits = digits_of(i.mean);
         fprintf(f, " %12.*f %12.*f %s\n", digits, least, digits, most, metrics[m].unit);
     }
 }

@@ -9,6 +9,8 @@
  */
 #include "partitions/machine.h"
 
+#include "partitions/perturb.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +37,18 @@ static const struct param_desc sim_rows[] = {
     {.name = "cut_seed", .type = PARAM_COUNT, .unit = "", .def = "0", .max = UINT64_MAX,
      .offset = offsetof(struct sim_params, cut_seed),
      .doc = "windows are cut at random from this seed, a test of exactness; 0: they are not"},
+    {.name = "perturb", .type = PARAM_COUNT, .unit = "", .def = "0", .max = UINT64_MAX,
+     .offset = offsetof(struct sim_params, perturb),
+     .doc = "number of a repeat, from which its free frames, layout, thread starts and latencies are drawn; 0: the reference"},
+    {.name = "perturb_memory", .type = PARAM_SIZE, .unit = "byte", .def = "256MiB", .max = UINT64_C(1) << 42,
+     .offset = offsetof(struct sim_params, perturb_memory_bytes),
+     .doc = "repeats: up to so much memory (at most 1/16 of it) is taken before the first thread begins; below 4 MiB: none"},
+    {.name = "start_skew", .type = PARAM_TIME, .unit = "fs", .def = "1us", .max = FS_PER_S,
+     .offset = offsetof(struct sim_params, start_skew_fs),
+     .doc = "repeats: the threads that are there at the start begin up to that long after time 0"},
+    {.name = "jitter_cycles", .type = PARAM_COUNT, .unit = "cycle", .def = "0", .max = 1000,
+     .offset = offsetof(struct sim_params, jitter_cycles),
+     .doc = "repeats: each line read from DRAM takes up to so many core cycles longer"},
 };
 
 void machine_param_groups(struct machine_params *p, struct param_group g[MACHINE_NGROUPS])
@@ -141,6 +155,7 @@ static enum err configure_lps(struct machine *m)
     m->llc.core0 = m->first_core;
     m->llc.channel0 = m->first_channel;
     m->dram.slice0 = m->first_slice;
+    perturb_dram(p, period, &m->dram);
     m->kernel = (struct kernel_cfg){
         .params = &p->kernel,
         .ncores = m->ncores,
@@ -151,6 +166,7 @@ static enum err configure_lps(struct machine *m)
         .infer_vmas = m->fe->vmas_inferred,
         .mirror_latency_fs = core_request_min(m, period) + llc_lp_min_to_core_fs(&m->llc),
     };
+    perturb_kernel(p, &m->kernel);
     m->control = (struct control_cfg){.nthreads = m->fe->nthreads,
                                       .warmup = p->sim.warmup != 0};
     m->fuzz = (struct fuzz_cfg){.params = &p->fuzz, .ncores = m->ncores, .first_core = m->first_core,
@@ -215,7 +231,9 @@ static void hook_floor(void *ctx, simtime_t floor);
 enum err machine_create(const struct machine_params *p, struct frontend *fe, const char *partition,
                         struct transport *tr, struct engine_hooks *hooks, struct machine *m)
 {
-    *m = (struct machine){.params = p, .fe = fe, .tr = tr};
+    *m = (struct machine){.own_params = *p, .params = &m->own_params, .fe = fe, .tr = tr};
+    perturb_params(&m->own_params);
+    p = m->params;
     enum err e = resolve(m);
     if (e == ERR_OK)
         e = placement_create(partition, m->ncores, m->nslices, m->nchannels, tr->nranks, tr->rank == 0,

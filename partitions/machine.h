@@ -17,6 +17,7 @@
 /* What concerns the run rather than a part of the machine. */
 struct sim_params {
     uint64_t epoch_fs, seed, instructions, warmup, max_time_fs, control_latency_fs, cut_seed;
+    uint64_t perturb, perturb_memory_bytes, start_skew_fs, jitter_cycles; /* see perturb.h */
 };
 
 struct machine_params {
@@ -37,6 +38,7 @@ enum machine_component { COMPONENT_CORES, COMPONENT_LLC, COMPONENT_DRAM, COMPONE
 
 /* Life: machine_create resolves parameters and adds every LP; machine_destroy after the run. */
 struct machine {
+    struct machine_params own_params; /* as configured, and then perturbed */
     const struct machine_params *params;
     struct placement placement;
     struct transport *tr;

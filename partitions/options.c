@@ -18,6 +18,7 @@
 
 static const char *const plain_options[] = {
     "--trace", "-t", "-o", "--output", "-s", "--set", "-c", "--config", "--partition", "--config-from", "--ranks",
+    "--repeat",
     "--dump-config", "--progress", "--quiet", "-q", "--help", "-h",
 #define X(option, key, arg, doc) option,
     KEY_OPTIONS(X)
@@ -37,6 +38,8 @@ void options_help(FILE *f)
           "  --dump-config        print the effective configuration with the origin of each value, and stop\n"
           "  --partition MAP      single, dedicated, packed, auto (default) or a map file\n"
           "  --ranks N            start mpirun with N ranks\n"
+          "  --repeat N           N runs, all but the first perturbed (sim.perturb): means and 95 % intervals;\n"
+          "                       x.h5 is the first, x.r1.h5 ... are the others\n"
           "  --progress           progress lines even without a terminal      -q, --quiet  none\n\n"
           "short for configuration keys:\n", f);
 #define X(option, key, arg, doc) fprintf(f, "  %-14s %-5s %-18s %s\n", option, arg, "(" key ")", doc);
@@ -94,6 +97,16 @@ static enum err take_flag(struct run_options *o, const char *word, bool *taken)
     return ERR_OK;
 }
 
+static enum err take_repeats(struct run_options *o, const char *value)
+{
+    char *end;
+    unsigned long n = strtoul(value, &end, 10);
+    if (value[0] == '-' || *end != '\0' || end == value || n == 0 || n > OPTIONS_REPEATS_MAX)
+        return err_log(ERR_USAGE, "run: --repeat %s: expected a number from 1 to %d", value, OPTIONS_REPEATS_MAX);
+    o->nrepeats = (unsigned)n;
+    return ERR_OK;
+}
+
 static enum err take_valued(struct run_options *o, const char *word, const char *value)
 {
     if (is(word, "--trace", "-t"))
@@ -116,6 +129,8 @@ static enum err take_valued(struct run_options *o, const char *word, const char 
         o->config_from = value;
     else if (is(word, "--ranks", NULL))
         o->ranks = value;
+    else if (is(word, "--repeat", NULL))
+        return take_repeats(o, value);
 #define X(option, key, arg, doc)       \
     else if (is(word, option, NULL))   \
         return add_set(o, key, value);
@@ -126,7 +141,7 @@ static enum err take_valued(struct run_options *o, const char *word, const char 
 
 enum err options_parse(int argc, char **argv, struct run_options *o)
 {
-    *o = (struct run_options){.partition = "auto"};
+    *o = (struct run_options){.partition = "auto", .nrepeats = 1};
     enum err e = ERR_OK;
     for (int i = 1; i < argc && e == ERR_OK; i++) {
         const char *word = argv[i];

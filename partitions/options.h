@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #define OPTIONS_MAX 64
+#define OPTIONS_REPEATS_MAX 1000
 
 struct run_options {
     const char *files[OPTIONS_MAX]; /* configuration files, in order */
@@ -19,6 +20,7 @@ struct run_options {
     const char *partition;   /* "auto" */
     const char *config_from; /* an earlier statistics file */
     const char *ranks;       /* --ranks N: start mpirun ourselves */
+    unsigned nrepeats;       /* --repeat N; 1: one run */
     int dump_config, progress, quiet, help;
 };
 

@@ -1,6 +1,7 @@
 /* See report.h. */
 #include "partitions/report.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "output/metrics.h"
 #include "partitions/version.h"
 
 /* ---- host columns ----------------------------------------------------------------------------- */
@@ -161,6 +163,8 @@ static enum err open_recorder(struct report *r, const struct config *config, con
         {"workload", m->fe->description, 0},
         {"trace", o->trace != NULL ? o->trace : "built-in", 0},
         {"seed", NULL, m->params->sim.seed},
+        {"repeat", NULL, o->repeat},
+        {"repeats", NULL, o->nrepeats},
         {"slurm_job_id", job != NULL ? job : "", 0},
     };
     size_t nfacts = 0;
@@ -206,7 +210,7 @@ static enum err open_rank0(struct report *r)
 enum err report_open(struct report *r, struct machine *m, const struct config *config,
                      const struct report_options *o)
 {
-    *r = (struct report){.m = m, .params = m->params};
+    *r = (struct report){.m = m, .params = m->params, .options = *o};
     progress_init(&r->progress, stderr, m->tr->rank == 0 ? o->progress : PROGRESS_QUIET);
     size_t n = (size_t)m->tr->nranks;
     r->rank_bytes = calloc(n, sizeof *r->rank_bytes);
@@ -361,6 +365,23 @@ static void print_host(const struct report *r)
            r->host[5], r->host[3], memory / (1 << 20));
 }
 
+static void take_metrics(const struct summary_source *s, double *out)
+{
+    for (size_t i = 0; i < nmetrics; i++)
+        if (!metric_value(&metrics[i], s->total, s->ctx, &out[i]))
+            out[i] = NAN;
+}
+
+/* Repeats other than the first take one line; the table of all comes at the end. */
+static void print_repeat(const struct report *r, const struct summary_source *s)
+{
+    double ipc;
+    printf("repeat %-4u", r->options.repeat);
+    if (metric_value(&metrics[0], s->total, s->ctx, &ipc))
+        printf(" %s %.4f,", metrics[0].name, ipc);
+    printf(" %.2f s wall\n", progress_seconds(&r->progress));
+}
+
 static enum err close_rank0(struct report *r, const char *why, uint64_t nlimited, uint64_t nstarted)
 {
     struct summary_check checks[16];
@@ -390,8 +411,14 @@ static enum err close_rank0(struct report *r, const char *why, uint64_t nlimited
     struct summary_source source;
     recorder_summary(r->recorder, &e, &source);
     source.title = r->m->fe->description;
-    summary_print(stdout, &source);
-    print_host(r);
+    if (r->options.metrics != NULL)
+        take_metrics(&source, r->options.metrics);
+    if (r->options.repeat == 0) {
+        summary_print(stdout, &source);
+        print_host(r);
+    } else {
+        print_repeat(r, &source);
+    }
     fflush(stdout);
     enum err err = recorder_close(r->recorder, &e);
     for (size_t i = 0; i < e.nchecks; i++)

@@ -10,6 +10,15 @@
 #include "output/recorder.h"
 #include "partitions/machine.h"
 
+struct report_options {
+    const char *output; /* NULL: no file */
+    enum progress_mode progress;
+    const char *command_line;
+    const char *trace; /* NULL: built-in workload */
+    unsigned repeat, nrepeats; /* of --repeat; only repeat 0 prints its summary */
+    double *metrics; /* [nmetrics] of metrics.h, set by report_close on rank 0; NAN: none. NULL: not asked for */
+};
+
 /* Life: report_open before the run, report_epoch at each boundary, report_close at the end. */
 struct report {
     struct machine *m;
@@ -23,13 +32,7 @@ struct report {
     double *host; /* rank 0: [rank][column] */
     uint64_t nepochs;
     simtime_t end;
-};
-
-struct report_options {
-    const char *output; /* NULL: no file */
-    enum progress_mode progress;
-    const char *command_line;
-    const char *trace; /* NULL: built-in workload */
+    struct report_options options; /* its texts are not kept */
 };
 
 enum err report_open(struct report *r, struct machine *m, const struct config *config,

@@ -4,6 +4,7 @@
  */
 #include "partitions/run.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@
 
 #include "configs/config.h"
 #include "cores/trace_open.h"
+#include "output/metrics.h"
+#include "output/run_file.h"
 #include "partitions/launch.h"
 #include "partitions/machine.h"
 #include "partitions/options.h"
@@ -29,6 +32,8 @@ struct run {
     const char *stopped; /* why the run ended before the workload did; NULL: it did not */
     uint64_t nlimited; /* threads stopped by their instruction limit */
     uint64_t nstarted; /* threads that began */
+    unsigned repeat;   /* of --repeat */
+    double *metrics;   /* of this repeat; NULL: only one run */
 };
 
 static volatile sig_atomic_t g_signal;
@@ -232,12 +237,16 @@ static enum err simulate(struct run *r, int argc, char **argv)
     enum err e = agree(r, machine_create(&r->params, r->fe, r->options.partition, r->tr, &hooks, &r->machine));
     if (e != ERR_OK)
         return e;
-    char *command = joined(argc, argv);
+    char *command = joined(argc, argv), path[4096];
+    const char *output = r->options.output;
     struct report_options ro = {
-        .output = r->options.output,
+        .output = output != NULL ? run_set_path(output, r->repeat, path, sizeof path) : NULL,
         .progress = r->options.quiet ? PROGRESS_QUIET : r->options.progress ? PROGRESS_FORCED : PROGRESS_AUTO,
         .command_line = command,
         .trace = r->options.ntraces > 0 ? r->options.traces[0] : NULL,
+        .repeat = r->repeat,
+        .nrepeats = r->options.nrepeats,
+        .metrics = r->metrics,
     };
     e = agree(r, report_open(&r->report, &r->machine, r->config, &ro));
     free(command);
@@ -254,6 +263,61 @@ static enum err simulate(struct run *r, int argc, char **argv)
     return e == ERR_OK && r->stopped != NULL && strcmp(r->stopped, "signal") == 0 ? ERR_STOPPED : e;
 }
 
+static enum err run_one(struct run *r, int argc, char **argv)
+{
+    enum err e = open_workload(r);
+    return e == ERR_OK ? simulate(r, argc, argv) : e;
+}
+
+static void close_machine(struct run *r)
+{
+    machine_destroy(&r->machine);
+    r->machine = (struct machine){0};
+    if (r->fe != NULL)
+        r->fe->ops->close(r->fe);
+    r->fe = NULL;
+}
+
+/* ---- repeats ---------------------------------------------------------------------------------- */
+
+static enum err set_perturb(struct run *r, unsigned i)
+{
+    char text[64];
+    snprintf(text, sizeof text, "sim.perturb=%u", i);
+    return config_set(r->config, text);
+}
+
+/* Run i is the one that sim.perturb=i alone gives; the machine is built anew for each. */
+static enum err run_repeats(struct run *r, int argc, char **argv)
+{
+    unsigned n = r->options.nrepeats;
+    if (r->params.sim.perturb != 0)
+        return r->tr->rank != 0 ? ERR_USAGE
+                                : err_log(ERR_USAGE, "run: --repeat sets sim.perturb itself, but it is %" PRIu64
+                                          " already", r->params.sim.perturb);
+    double *all = calloc((size_t)n * nmetrics, sizeof *all), *row = calloc(nmetrics, sizeof *row);
+    enum err e = all != NULL && row != NULL ? ERR_OK : err_log(ERR_MEMORY, "no host memory for %u repeats", n);
+    r->metrics = row;
+    for (unsigned i = 0; i < n && e == ERR_OK; i++) {
+        r->repeat = i;
+        r->stopped = NULL;
+        e = set_perturb(r, i);
+        if (e == ERR_OK)
+            e = run_one(r, argc, argv);
+        close_machine(r);
+        for (size_t m = 0; all != NULL && m < nmetrics; m++)
+            all[m * n + i] = row[m];
+    }
+    if (e == ERR_OK && r->tr->rank == 0) {
+        printf("\n%u runs, sim.perturb 0 to %u (Student's t)\n", n, n - 1);
+        metrics_print(stdout, all, n);
+    }
+    r->metrics = NULL;
+    free(all);
+    free(row);
+    return e;
+}
+
 static enum err run_all(struct run *r, int argc, char **argv)
 {
     enum err e = configure(r);
@@ -266,8 +330,7 @@ static enum err run_all(struct run *r, int argc, char **argv)
         free(text);
         return ERR_OK;
     }
-    e = open_workload(r);
-    return e == ERR_OK ? simulate(r, argc, argv) : e;
+    return r->options.nrepeats > 1 ? run_repeats(r, argc, argv) : run_one(r, argc, argv);
 }
 
 int run_main(int argc, char **argv)
@@ -291,9 +354,7 @@ int run_main(int argc, char **argv)
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     e = run_all(&r, argc, argv);
-    machine_destroy(&r.machine);
-    if (r.fe != NULL)
-        r.fe->ops->close(r.fe);
+    close_machine(&r);
     config_destroy(r.config);
     options_free(&r.options);
     r.tr->ops->close(r.tr);

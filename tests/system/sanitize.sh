@@ -57,6 +57,9 @@ if [ "$mode" != short ]; then
 fi
 run "bfs" configs/baseline.yaml configs/os-thp-never.yaml --trace tests/traces/bfs-4t.vmt \
     --instructions 5000 --fuzz 3 -s fuzz.events=200
+check "repeats" "$concerto" run configs/baseline.yaml --trace tests/traces/bfs-4t.vmt --instructions 3000 --repeat 3 \
+    -q -s sim.jitter_cycles=3 -o "$dir/r.h5"
+check "compare of repeats" bash -c "'$concerto' compare --all '$dir/a.h5' '$dir/r.h5' >/dev/null; [ \$? -eq 1 ]"
 check "recover says what is missing" bash -c "! '$concerto' recover '$dir/none.jnl'"
 check "trace verify" "$concerto" trace verify tests/traces/chase.vmt
 if [ "$mode" != short ]; then
