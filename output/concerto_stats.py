@@ -7,10 +7,16 @@
     s.mpki("cores/stlb/misses")          # Series over time
     s.breakdown()                        # translation cycles by part, over time
     cs.sweep(glob.glob("out/*.h5"))      # one row per run: configuration and totals
+    cs.load_set("run.h5")                # the run and its repeats (concerto run --repeat)
+    cs.mean_interval([1.1, 1.2, 1.0])    # mean and half of its 95 % interval
 
 Needs h5py, numpy and pandas. A counter that a run does not have raises KeyError from s[...], and
 is 0 for total(..., default=0), mpki and breakdown.
 """
+
+import math
+import os
+import warnings
 
 import h5py
 import numpy as np
@@ -220,16 +226,71 @@ def load(path):
     return Stats(path)
 
 
-def sweep(paths, region="roi", only_varying=False):
-    """One row per file: its configuration and its totals. `only_varying` drops constant keys."""
+def repeat_path(path, i):
+    """Where repeat `i` of a run lies: x.h5, x.r1.h5, x.r2.h5, ..."""
+    head, end = (path[:-3], ".h5") if path.endswith(".h5") else (path, "")
+    return path if i == 0 else f"{head}.r{i}{end}"
+
+
+def _same_run(a, b):
+    """b repeats a: only what a repeat changes differs."""
+    free = ("sim.perturb", "sim.cut_seed")
+    keys = {k: v for k, v in a.config.items() if k not in free}
+    facts = ("workload", "version", "git")
+    return (keys == {k: v for k, v in b.config.items() if k not in free}
+            and all(a.provenance.get(f) == b.provenance.get(f) for f in facts))
+
+
+def load_set(path):
+    """The run and its repeats, as far as they lie beside it; another run's file is left out."""
+    runs, i = [Stats(path)], 1
+    while os.path.exists(repeat_path(str(path), i)):
+        s = Stats(repeat_path(str(path), i))
+        if _same_run(runs[0], s):
+            runs.append(s)
+        else:
+            warnings.warn(f"{s.path} is no repeat of {path} and is left out")
+        i += 1
+    return runs
+
+
+def student_t95(df):
+    """t such that 95 % of Student's distribution lie in +-t, by halving and Simpson's rule."""
+    def outside(t):
+        x = np.linspace(0, math.atan(t / math.sqrt(df)), 4001)  # t = sqrt(df) tan x
+        y = np.cos(x) ** (df - 1)
+        inside = (y[0] + y[-1] + 4 * y[1::2].sum() + 2 * y[2:-1:2].sum()) * (x[1] - x[0]) / 3
+        scale = math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2)) / math.sqrt(math.pi)
+        return 1 - 2 * scale * inside
+    low, high = 0.0, 16.0  # 12.7 is the most, at one degree
+    for _ in range(100):
+        t = (low + high) / 2
+        low, high = (t, high) if outside(t) > 0.05 else (low, t)
+    return (low + high) / 2
+
+
+def mean_interval(values):
+    """(mean, half of the 95 % interval) of independent repeats; one value has no interval: inf."""
+    v = np.asarray(list(values), dtype=float)
+    if len(v) < 2:
+        return float(v.mean()), math.inf
+    return float(v.mean()), float(student_t95(len(v) - 1) * v.std(ddof=1) / math.sqrt(len(v)))
+
+
+def sweep(paths, region="roi", only_varying=False, repeats=False):
+    """
+    One row per file: its configuration and its totals. `only_varying` drops constant keys. With
+    `repeats`, also one row for each repeat beside a file, told apart by the column `repeat`.
+    """
     rows, index = [], []
     for path in paths:
-        s = Stats(path)
-        row = dict(s.config)
-        row.update(s.summary(region))
-        row["complete"] = s.complete
-        rows.append(row)
-        index.append(str(path))
+        for s in load_set(path) if repeats else [Stats(path)]:
+            row = {"repeat": int(s.config.get("sim.perturb", 0))} if repeats else {}
+            row.update(s.config)
+            row.update(s.summary(region))
+            row["complete"] = s.complete
+            rows.append(row)
+            index.append(s.path)
     table = pd.DataFrame(rows, index=pd.Index(index, name="file"))
     if only_varying and len(table) > 1:
         table = table.loc[:, table.astype(str).nunique() > 1]

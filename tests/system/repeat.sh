@@ -71,6 +71,11 @@ half = 3.182446 * cycles.std(ddof=1) / 2
 line = next(l for l in open(f"{d}/log") if l.strip().startswith("cycles, all cores"))
 words = line.split()
 mean, said = float(words[3]), float(words[4].lstrip("+-"))
+assert [r.path for r in runs] == [r.path for r in cs.load_set(f"{d}/one.h5")]
+assert np.allclose(cs.mean_interval(cycles), (cycles.mean(), half), rtol=1e-6)
+assert abs(cs.student_t95(1) - 12.70620) < 1e-4 and abs(cs.student_t95(9) - 2.26216) < 1e-4
+table = cs.sweep([f"{d}/one.h5"], repeats=True)
+assert list(table["repeat"]) == [0, 1, 2, 3] and list(table["cores/cycles"]) == list(cycles)
 assert abs(mean - cycles.mean()) <= 0.51 and abs(said - half) <= 0.51, (line, cycles.mean(), half)
 PY
 
