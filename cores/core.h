@@ -8,6 +8,7 @@
  *   tlb.c pwc.c   the translation arrays
  *   cpi.c         what each cycle went to
  *   priv_cache.c  L1I, L1D, L2, MSHRs, write-backs
+ *   data_prefetch.c  what the prefetchers of L1D and L2 see, and what becomes of their wishes
  *   kernel_side.c faults, system calls, shootdowns, thread switches as a core sees them
  *
  * Time inside a core is in cycles of its own clock. The touch clock (`touch`) never goes back:
@@ -98,8 +99,9 @@ struct inflight {
     uint64_t paddr;      /* once translated; PH_FAULT: the cycle its walk ended without a translation */
     uint64_t issue;      /* cycle its translation began */
     uint64_t translated; /* cycle it ended, with or without an address */
-    uint32_t load_no;  /* ordinal among loads */
-    uint32_t sq_idx;
+    uint32_t ip;       /* its instruction, as prefetchers know it; 0 without one */
+    uint16_t load_no;  /* ordinal among loads */
+    uint16_t sq_idx;
     waiter_t next_waiter;         /* next one that waits for the same line or walk */
     uint16_t dependents;          /* head of the list of accesses that wait for this one: 1 + idx*4+slot */
     uint16_t next_dependent[NSLOTS];
@@ -120,15 +122,23 @@ struct store_entry {
     uint32_t level; /* enum served_by: where its line came from */
 };
 
-/* A line asked for: an MSHR, or a place in the queue for one. */
+/*
+ * A line asked for: an MSHR, or a place in the queue for one. A prefetch is one that nobody waits for;
+ * it becomes an ordinary miss when somebody does.
+ */
 enum miss_state { MISS_FREE, MISS_QUEUED, MISS_SENT };
+enum miss_prefetch { MISS_DEMAND, MISS_FOR_L1D, MISS_FOR_L2 };
 struct miss {
     uint64_t line; /* physical address of the line */
-    uint64_t start; /* cycle the access began */
+    uint64_t start; /* cycle the access, or the prefetch, began */
     uint64_t sent_at;
     waiter_t waiters, last_waiter; /* in the order they came */
     uint32_t hash_next; /* 1 + index of the next miss in the same bucket */
     uint8_t state, kind, for_write, store_waits;
+    uint8_t prefetch; /* enum miss_prefetch */
+    uint8_t seen;     /* the L1D prefetcher has seen the access that missed first: */
+    uint32_t ip;
+    uint64_t vaddr, asked; /* its address, and the cycle at which it began */
 };
 
 enum walk_state { WALK_IDLE, WALK_ACTIVE };
@@ -144,15 +154,18 @@ struct walk {
     waiter_t waiters;     /* accesses that wait for this walk */
     waiter_t next_waiter; /* next one that waits for the same line */
     uint32_t asid;
+    uint32_t ip; /* of a prefetch */
     uint8_t level, state, write, exec, result, page_shift, stale;
+    uint8_t levels;   /* of the address space */
+    uint8_t prefetch; /* a prefetch asked for it and is sent when it ends */
 };
 
 /* A walk that waits for a walker. */
 struct walk_request {
     uint64_t vaddr, asked;
     waiter_t waiters;
-    uint32_t asid;
-    uint8_t write, exec;
+    uint32_t asid, ip;
+    uint8_t write, exec, prefetch;
 };
 
 enum run_state {
@@ -164,7 +177,8 @@ enum run_state {
 
 #define LOAD_RING 1024u
 #define FORWARD_SLOTS 256u
-#define WALKS_AHEAD 2304u /* at most one for each access in flight, and for the front end */
+#define WALKS_AHEAD 2432u /* at most one for each access in flight, and for the front end; prefetches */
+#define WALKS_AHEAD_PREFETCH 128u
 #define MISS_BUCKETS 64u
 #define RECENT_PAGES 16u
 #define MAX_WALKERS 64u
@@ -176,6 +190,7 @@ struct core {
     /* layout: byte offsets from the start of this struct */
     struct {
         uint64_t l1i4k, l1i2m, l1d4k, l1d2m, l1d1g, stlb, stlb1g, pwc[NPWC], l1i, l1d, l2;
+        uint64_t prefetch_l1d, prefetch_l2; /* the designs' state */
         uint64_t cpi_ahead, window, wake, sq, misses, miss_free, miss_queue, walk_queue, wb_queue;
     } at;
 
@@ -260,6 +275,19 @@ struct core {
     uint32_t wbs_out, wb_queue_head, wb_queue_n, wb_queue_size;
     uint64_t mirror_cursor;
     uint64_t requests_sent, writebacks_sent;
+
+    /* data prefetchers */
+    struct {
+        uint32_t on;        /* there is one */
+        uint32_t seen;      /* the cache access in progress is one that the L1D prefetcher sees */
+        uint32_t ip;        /* its instruction */
+        uint32_t first_use; /* it was the first to use a line that was prefetched into L1D, */
+        uint32_t latency;   /*   which took so many cycles */
+        uint32_t asked_l2;  /* 0: it was not passed on to L2; else 1 + enum prefetch_event there */
+        uint64_t vaddr;     /* its address */
+        uint64_t latest;    /* number of the latest line that they saw an access to */
+        uint64_t nunderway[2]; /* prefetches on their way to L1D, to L2 */
+    } pf;
 };
 
 static inline void *core_at(struct core *c, uint64_t offset) { return (char *)c + offset; }
@@ -328,6 +356,14 @@ void core_drop_page(const struct core_ctx *x, uint64_t vaddr);
 /* Forgets which pages were used latest. */
 void core_forget_recent(struct core *c);
 void core_flush(const struct core_ctx *x, uint64_t vaddr, uint64_t bytes, uint32_t asid);
+/*
+ * The address that an L1D prefetch of `vaddr` has, if a TLB knows it, and from when on. It leaves no
+ * trace: no recency changes, nothing is filled or counted. Otherwise XLATE_NONE; or, with
+ * prefetch.walk, a walk may begin: then XLATE_WAITS, and core_prefetch_walked follows.
+ */
+struct xlate core_translate_prefetch(const struct core_ctx *x, uint64_t vaddr, uint64_t at, uint32_t ip);
+/* Does a data TLB know that `vaddr` lies in a page of 2 MiB or more? */
+bool core_in_big_page(const struct core_ctx *x, uint64_t vaddr);
 
 /* ---- priv_cache.c */
 #define LATENCY_WAIT UINT64_MAX
@@ -340,11 +376,33 @@ uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_k
 void core_line_arrived(const struct core_ctx *x, const struct msg *m);
 void core_line_invalidate(const struct core_ctx *x, uint64_t line, bool write_back);
 void core_wb_acked(const struct core_ctx *x);
+/* Puts a line that nobody waits for into L1D, or into L2, unless it is there, or on its way, or there
+ * is no MSHR to spare. True: the prefetch into L1D passed on to L2 (as pf.asked_l2 says). */
+bool core_prefetch_into_l1d(const struct core_ctx *x, uint64_t line, uint64_t start);
+void core_prefetch_into_l2(const struct core_ctx *x, uint64_t line, uint64_t start);
 /* A kernel handler's store: the line becomes dirty here; nobody waits for it. */
 void core_kernel_store(const struct core_ctx *x, uint64_t paddr);
 
+/* ---- data_prefetch.c */
+/* The data access of `e`, seen by the prefetchers; parameters and result of core_cache_access. */
+uint64_t core_seen_access(const struct core_ctx *x, const struct inflight *e, bool write, uint64_t start,
+                          waiter_t who, enum served_by *served_out);
+static inline uint64_t core_data_access(const struct core_ctx *x, const struct inflight *e, bool write,
+                                        uint64_t start, waiter_t who, enum served_by *served_out)
+{
+    if (x->c->pf.on)
+        return core_seen_access(x, e, write, start, who, served_out);
+    return core_cache_access(x, e->paddr, LINE_DATA, write, start, who, served_out);
+}
+/* A line has come for the access that missed it first. */
+void core_seen_fill(const struct core_ctx *x, const struct miss *m);
+/* The walk of a prefetch has ended. */
+void core_prefetch_walked(const struct core_ctx *x, const struct walk *w);
+
 /* ---- window.c */
-void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t at);
+/* `ip`: its instruction, as prefetchers know it. */
+void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t at,
+                          uint32_t ip);
 void core_load_arrived(const struct core_ctx *x, uint32_t idx, uint64_t at, enum served_by level);
 void core_store_arrived(const struct core_ctx *x, uint32_t sq_idx, uint64_t at, enum served_by level);
 void core_walk_released(const struct core_ctx *x, waiter_t who, struct xlate r);

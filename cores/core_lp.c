@@ -85,14 +85,16 @@ static uint64_t lay_out(struct core *c, const struct core_params *p, const struc
     c->at.l1i = take_array(&n, &a->l1i);
     c->at.l1d = take_array(&n, &a->l1d);
     c->at.l2 = take_array(&n, &a->l2);
+    c->at.prefetch_l1d = take(&n, prefetch_table[p->l1d.prefetcher]->state_bytes(&p->prefetch));
+    c->at.prefetch_l2 = take(&n, prefetch_table[p->l2.prefetcher]->state_bytes(&p->prefetch));
 
     uint64_t window = p->core.load_queue + p->core.store_queue;
     c->window_size = (uint32_t)pow2_at_least(window);
     c->nwake_words = c->window_size / 64;
     c->sq_size = (uint32_t)pow2_at_least(p->core.store_queue);
     /* Misses: every access in flight, every store written late, every walk, two of the front end,
-     * and kernel stores (a handler's page-table writes, accessed bits of every access). */
-    c->miss_size = (uint32_t)(window + p->core.store_queue + MAX_WALKERS + window + 64);
+     * kernel stores (a handler's page-table writes, accessed bits of every access), and prefetches. */
+    c->miss_size = (uint32_t)(window + p->core.store_queue + MAX_WALKERS + window + 64 + p->l2.mshrs);
     c->walk_queue_size = (uint32_t)window + 2;
     c->wb_queue_size = (uint32_t)(p->l2.wb_buffers + 4 * (uint64_t)c->miss_size);
     c->cpi.ahead_size = cpi_ahead_size(window + p->core.store_queue);
@@ -158,7 +160,8 @@ static void core_start(struct lp *lp)
     core_forget_recent(c);
     c->recent_4k_mask = recent_mask(a.l1d4k.nsets);
     c->recent_2m_mask = recent_mask(a.l1d2m.nsets);
-    c->last_line = c->code_page = c->code_line = UINT64_MAX;
+    c->last_line = c->code_page = c->code_line = c->pf.latest = UINT64_MAX;
+    c->pf.on = x->p->l1d.prefetcher != PREFETCHER_none || x->p->l2.prefetcher != PREFETCHER_none;
     for (uint32_t i = 0; i < FORWARD_SLOTS; i++)
         c->forward[i].key = UINT64_MAX;
 }
@@ -247,9 +250,27 @@ static void core_stats_out(struct lp *lp, uint64_t *row)
     memcpy(row, &s, sizeof s);
 }
 
+static void check_prefetches(struct lp *lp)
+{
+    const struct core *c = lp->state;
+    const struct core_stats *s = &c->stats;
+    SIM_ASSERT(s->l1_prefetched == s->l1_prefetch_useful + s->l1_prefetch_late + s->l1_prefetch_useless +
+                                       s->l1_prefetch_unused + c->pf.nunderway[0],
+               "core %u: L1D prefetches do not add up", lp->instance);
+    SIM_ASSERT(s->l1_prefetched == s->l1_prefetch_l2 + s->l1_prefetch_joined + s->l1_prefetch_llc,
+               "core %u: sources of L1D prefetches do not add up", lp->instance);
+    SIM_ASSERT(s->l2_prefetched == s->l2_prefetch_useful + s->l2_prefetch_late + s->l2_prefetch_useless +
+                                       s->l2_prefetch_unused + c->pf.nunderway[1],
+               "core %u: L2 prefetches do not add up", lp->instance);
+    SIM_ASSERT(c->requests_sent + c->miss_queue_n == s->l2_misses + s->l2_code_misses + s->l2_pt_misses +
+                                                         s->l1_prefetch_llc + s->l2_prefetched,
+               "core %u: requests do not add up", lp->instance);
+}
+
 static void core_check(struct lp *lp)
 {
     const struct core *c = lp->state;
+    check_prefetches(lp);
     SIM_ASSERT(c->stats.answers + c->nmisses - c->miss_queue_n == c->requests_sent,
                "core %u: %llu requests, %llu answers, %u outstanding", lp->instance,
                (unsigned long long)c->requests_sent, (unsigned long long)c->stats.answers,

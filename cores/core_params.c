@@ -88,18 +88,26 @@ static const struct param_desc l1d_rows[] = {
     CACHE_ROWS("true", "48KiB", "12"),
     CACHE_LATENCY("5"),
     COUNT(cache_params, mshrs, "line", "16", 1, 512, "outstanding misses of loads, stores and walks"),
+    NAMED(cache_params, "prefetcher", prefetcher, PARAM_ENUM, "", "ip_stride", 0, 0, prefetch_names, "data prefetcher of L1D"),
 };
 static const struct param_desc l2_rows[] = {
     CACHE_ROWS("true", "2MiB", "16"),
     CACHE_LATENCY("15"),
     COUNT(cache_params, mshrs, "line", "48", 1, 512, "outstanding requests to the LLC, instruction lines included"),
     COUNT(cache_params, wb_buffers, "line", "32", 1, 512, "write-backs that the LLC has not acknowledged"),
+    NAMED(cache_params, "prefetcher", prefetcher, PARAM_ENUM, "", "streamer", 0, 0, prefetch_names, "data prefetcher of L2"),
 };
 /* clang-format on */
 
+static const char *const prefetch_prefixes[] = {
+#define X(name) "prefetch." #name,
+    PREFETCH_LIST(X)
+#undef X
+};
+
 void core_param_groups(struct core_params *p, struct param_group g[CORE_NPARAM_GROUPS])
 {
-    const struct param_group groups[CORE_NPARAM_GROUPS] = {
+    const struct param_group groups[12] = {
         {"core", "pipeline window and dispatch", pipeline_rows, NROWS(pipeline_rows), &p->core},
         {"tlb.l1i4k", "L1 instruction TLB, 4 KiB pages", l1i4k_rows, NROWS(l1i4k_rows), &p->l1i4k},
         {"tlb.l1i2m", "L1 instruction TLB, 2 MiB pages", l1i2m_rows, NROWS(l1i2m_rows), &p->l1i2m},
@@ -113,8 +121,16 @@ void core_param_groups(struct core_params *p, struct param_group g[CORE_NPARAM_G
         {"l1d", "private L1 data cache", l1d_rows, NROWS(l1d_rows), &p->l1d},
         {"l2", "private L2 cache", l2_rows, NROWS(l2_rows), &p->l2},
     };
-    for (size_t i = 0; i < CORE_NPARAM_GROUPS; i++)
-        g[i] = groups[i];
+    size_t n = 0;
+    for (; n < 12; n++)
+        g[n] = groups[n];
+    g[n++] = (struct param_group){"prefetch", "data prefetchers of both levels", prefetch_common_rows,
+                                  prefetch_common_nrows, &p->prefetch.common};
+    for (size_t i = 1; i < PREFETCHER_COUNT; i++) {
+        const struct prefetch_ops *o = prefetch_table[i];
+        g[n++] = (struct param_group){prefetch_prefixes[i], o->doc, o->rows, o->nrows,
+                                      (char *)&p->prefetch + o->params_offset};
+    }
 }
 
 static enum err check_geometry(const char *name, uint64_t entries, uint64_t ways)
@@ -134,6 +150,36 @@ static enum err check_geometry(const char *name, uint64_t entries, uint64_t ways
 static enum err check_cache(const char *name, const struct cache_params *c)
 {
     return check_geometry(name, c->size_bytes >> LINE_SHIFT, c->ways);
+}
+
+static enum err check_place(const char *name, const struct cache_params *c, unsigned place)
+{
+    const struct prefetch_ops *o = prefetch_table[c->prefetcher];
+    if (c->prefetcher == PREFETCHER_none)
+        return ERR_OK;
+    if (!c->enabled)
+        return err_log(ERR_USAGE, "%s.prefetcher is %s, but %s.enabled is false (set the prefetcher to none)", name,
+                       o->name, name);
+    if (!(o->places & place))
+        return err_log(ERR_USAGE, "%s.prefetcher: %s works at the other level only", name, o->name);
+    return ERR_OK;
+}
+
+static enum err check_prefetch(const struct core_params *p)
+{
+    enum err e = check_place("l1d", &p->l1d, PREFETCH_AT_L1D), x = check_place("l2", &p->l2, PREFETCH_AT_L2);
+    if (x != ERR_OK)
+        e = x;
+    if (p->l1d.prefetcher != PREFETCHER_none && p->prefetch.common.mshrs_left >= p->l1d.mshrs)
+        e = err_log(ERR_USAGE, "prefetch.mshrs_left (%llu) must be below l1d.mshrs (%llu), or no prefetch finds an MSHR",
+                    (unsigned long long)p->prefetch.common.mshrs_left, (unsigned long long)p->l1d.mshrs);
+    if (p->l2.prefetcher != PREFETCHER_none && p->l2.mshrs <= p->l1d.mshrs + p->l1i.enabled)
+        e = err_log(ERR_USAGE, "l2.mshrs (%llu) must exceed l1d.mshrs (%llu)%s, or no prefetch of l2.prefetcher finds an MSHR",
+                    (unsigned long long)p->l2.mshrs, (unsigned long long)p->l1d.mshrs,
+                    p->l1i.enabled ? " and one of L1I" : "");
+    if (p->prefetch.common.walk && !p->prefetch.common.cross_page)
+        e = err_log(ERR_USAGE, "prefetch.walk needs prefetch.cross_page: within its page a prefetch never walks");
+    return e;
 }
 
 enum err core_params_check(const struct core_params *p)
@@ -160,6 +206,7 @@ enum err core_params_check(const struct core_params *p)
     if (p->l2.latency_cycles <= p->l1d.latency_cycles)
         CHECK(err_log(ERR_USAGE, "l2.latency_cycles (%llu) must exceed l1d.latency_cycles (%llu): both count from the start of the access",
                       (unsigned long long)p->l2.latency_cycles, (unsigned long long)p->l1d.latency_cycles));
+    CHECK(check_prefetch(p));
 #undef CHECK
     return e;
 }

@@ -5,6 +5,7 @@
 #ifndef CORES_CORE_PARAMS_H
 #define CORES_CORE_PARAMS_H
 
+#include "cores/prefetch.h"
 #include "pdes/desc.h"
 #include "pdes/err.h"
 
@@ -34,7 +35,7 @@ struct ptw_params {
 };
 
 struct cache_params {
-    uint64_t enabled, size_bytes, ways, latency_cycles, repl, mshrs, wb_buffers;
+    uint64_t enabled, size_bytes, ways, latency_cycles, repl, mshrs, wb_buffers, prefetcher;
 };
 
 struct core_params {
@@ -44,9 +45,10 @@ struct core_params {
     struct pwc_params pwc;
     struct ptw_params ptw;
     struct cache_params l1i, l1d, l2;
+    struct prefetch_params prefetch;
 };
 
-#define CORE_NPARAM_GROUPS 12
+#define CORE_NPARAM_GROUPS (12 + PREFETCHER_COUNT) /* of the prefetchers: one of all, one of each but none */
 /* Fills `groups` with the core's groups, bound to `p`. */
 void core_param_groups(struct core_params *p, struct param_group groups[CORE_NPARAM_GROUPS]);
 

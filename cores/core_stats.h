@@ -87,6 +87,27 @@
     X(answers, "l2/answers", "1", DELTA, ARRIVAL, "answers of the LLC to requests") \
     X(wb_acks, "l2/writeback_acks", "1", DELTA, ARRIVAL, "write-backs acknowledged by the LLC") \
     X(miss_cycles, "l2/miss_cycles", "cycle", DELTA, ARRIVAL, "cycles from request to answer, summed") \
+    X(walks_prefetch, "ptw/walks_prefetch", "1", DELTA, TOUCH, "of the walks of data accesses, those that an L1D prefetch started") \
+    X(l1_prefetched, "l1d/prefetch/issued", "1", DELTA, TOUCH, "prefetches into L1D; useful + late + useless + unused + those on their way") \
+    X(l1_prefetch_l2, "l1d/prefetch/from_l2", "1", DELTA, TOUCH, "of these, lines that L2 had") \
+    X(l1_prefetch_joined, "l1d/prefetch/joined", "1", DELTA, TOUCH, "lines that a prefetch into L2 had asked for") \
+    X(l1_prefetch_llc, "l1d/prefetch/from_llc", "1", DELTA, TOUCH, "lines requested from the LLC") \
+    X(l1_prefetch_useful, "l1d/prefetch/useful", "1", DELTA, TOUCH, "lines that were there when first asked for") \
+    X(l1_prefetch_late, "l1d/prefetch/late", "1", DELTA, TOUCH, "lines on their way when first asked for") \
+    X(l1_prefetch_useless, "l1d/prefetch/useless", "1", DELTA, TOUCH, "lines replaced or invalidated before anybody asked for them") \
+    X(l1_prefetch_unused, "l1d/prefetch/unused", "1", GAUGE, TOUCH, "lines that are there and were not asked for yet") \
+    X(l1_prefetch_redundant, "l1d/prefetch/redundant", "1", DELTA, TOUCH, "not issued: the line was there, or on its way") \
+    X(l1_prefetch_page_end, "l1d/prefetch/page_end", "1", DELTA, TOUCH, "not issued: beyond the page") \
+    X(l1_prefetch_no_mshr, "l1d/prefetch/no_mshr", "1", DELTA, TOUCH, "not issued: no MSHR to spare, or write-backs waited") \
+    X(l1_prefetch_untranslated, "l1d/prefetch/untranslated", "1", DELTA, TOUCH, "not issued: on another page, whose translation no TLB had and no walk found") \
+    X(l2_prefetched, "l2/prefetch/issued", "1", DELTA, TOUCH, "prefetches into L2, each requested from the LLC; useful + late + useless + unused + those on their way") \
+    X(l2_prefetch_useful, "l2/prefetch/useful", "1", DELTA, TOUCH, "lines that were there when L1D first asked for them, also for a prefetch of its own") \
+    X(l2_prefetch_late, "l2/prefetch/late", "1", DELTA, TOUCH, "lines on their way when L1D first asked for them") \
+    X(l2_prefetch_useless, "l2/prefetch/useless", "1", DELTA, TOUCH, "lines replaced or invalidated before L1D asked for them") \
+    X(l2_prefetch_unused, "l2/prefetch/unused", "1", GAUGE, TOUCH, "lines that are there and were not asked for yet") \
+    X(l2_prefetch_redundant, "l2/prefetch/redundant", "1", DELTA, TOUCH, "not issued: the line was in L2 or L1D, or on its way") \
+    X(l2_prefetch_page_end, "l2/prefetch/page_end", "1", DELTA, TOUCH, "not issued: beyond the page") \
+    X(l2_prefetch_no_mshr, "l2/prefetch/no_mshr", "1", DELTA, TOUCH, "not issued: no MSHR to spare, or write-backs waited") \
     X(stlb_used, "stlb/entries_used", "1", GAUGE, TOUCH, "STLB entries filled at least once; below capacity: a cold run") \
     X(unknown_events, "trace/unknown_events", "1", DELTA, TOUCH, "events of the trace that this version does not know")
 

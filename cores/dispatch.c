@@ -308,7 +308,13 @@ static enum item take_event(const struct core_ctx *x, const struct fe_event *ev,
 
 /* ---- accesses --------------------------------------------------------------------------------- */
 
-static enum item take_access(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t until)
+static inline uint32_t ip_of(const struct core *c, const struct fe_block *b, const struct access_rec *r)
+{
+    return c->pf.on ? prefetch_ip(b->pcs[r->pc_id]) : 0;
+}
+
+static enum item take_access(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t until,
+                             uint32_t ip)
 {
     struct core *c = x->c;
     if ((r->flags & (ACC_LOCK | ACC_FENCE)) && r->gap != 0 && !drain(x))
@@ -319,7 +325,7 @@ static enum item take_access(const struct core_ctx *x, const struct access_rec *
     if (!act_at(x, at, u64_min(until, c->fault_at)))
         return ITEM_LATER;
     keep_slot(x, at);
-    core_access_dispatch(x, r, kernel, at);
+    core_access_dispatch(x, r, kernel, at, ip);
     if (c->nwakes > 0 || c->nfaulted > 0)
         core_run_wakes(x);
     return ITEM_PASSED;
@@ -403,7 +409,7 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
         if (!act_at(x, u64_max(c->last_cycle, c->touch), u64_min(until, c->fault_at)))
             return ITEM_LATER;
         keep_slot(x, c->touch);
-        core_access_dispatch(x, r, false, c->touch);
+        core_access_dispatch(x, r, false, c->touch, ip_of(c, b, r));
         if ((c->nwakes | c->nfaulted) != 0)
             core_run_wakes(x);
     }
@@ -423,7 +429,7 @@ static enum item step(const struct core_ctx *x, uint64_t until)
             if (left != 0)
                 return ITEM_BLOCKED;
         }
-        enum item i = take_access(x, &r, true, until);
+        enum item i = take_access(x, &r, true, until, 0);
         if (i == ITEM_PASSED) {
             pass_injected(c);
             c->inject.gap_done = 0;
@@ -461,7 +467,7 @@ static enum item step(const struct core_ctx *x, uint64_t until)
             if (!fetch_line(x, b->pcs[r->pc_id]))
                 return ITEM_BLOCKED;
         }
-        enum item i = take_access(x, r, false, until);
+        enum item i = take_access(x, r, false, until, ip_of(c, b, r));
         if (i == ITEM_PASSED) {
             c->pos.acc++;
             c->pos.gap_done = 0;

@@ -10,10 +10,10 @@
 
 /* clang-format off */
 const struct param_desc prefetch_common_rows[] = {
-    {.name = "cross_page", .type = PARAM_BOOL, .def = "false", .max = 1, .offset = offsetof(struct prefetch_common_params, cross_page), .doc = "prefetches may leave the 4 KiB page of their access: in L1D through the data TLBs, in L2 within a page known to have 2 MiB"},
-    {.name = "walk", .type = PARAM_BOOL, .def = "false", .max = 1, .offset = offsetof(struct prefetch_common_params, walk), .doc = "an L1D prefetch whose page no TLB holds starts a walk if a walker is free; false: it is dropped"},
+    {.name = "cross_page", .type = PARAM_BOOL, .unit = "", .def = "false", .max = 1, .offset = offsetof(struct prefetch_common_params, cross_page), .doc = "prefetches may leave the 4 KiB page of their access: in L1D through the data TLBs, in L2 within a page known to have 2 MiB"},
+    {.name = "walk", .type = PARAM_BOOL, .unit = "", .def = "false", .max = 1, .offset = offsetof(struct prefetch_common_params, walk), .doc = "an L1D prefetch whose page no TLB holds starts a walk if a walker is free; false: it is dropped"},
     PREFETCH_COUNT_ROW(prefetch_common_params, mshrs_left, "line", "4", 0, 512, "L1D MSHRs that prefetches leave free for demand"),
-    {.name = "stores", .type = PARAM_BOOL, .def = "false", .max = 1, .offset = offsetof(struct prefetch_common_params, stores), .doc = "the L1D prefetcher sees stores, too, not only loads"},
+    {.name = "stores", .type = PARAM_BOOL, .unit = "", .def = "false", .max = 1, .offset = offsetof(struct prefetch_common_params, stores), .doc = "the L1D prefetcher sees stores, too, not only loads"},
 };
 const uint32_t prefetch_common_nrows = NROWS(prefetch_common_rows);
 

@@ -9,6 +9,13 @@
  * A miss takes an MSHR until its answer; without a free one (or while write-backs wait for their
  * credit) it queues and repeats its lookup time when its turn comes. Requests to one line merge.
  *
+ * Prefetches go the same way: one into L1D looks in L2 and, if it misses there, takes an L1D MSHR
+ * as long as `prefetch.mshrs_left` stay free; one into L2 takes an L2 MSHR that is not needed for the
+ * free L1D MSHRs, so that it never makes demand wait. Without one they are dropped. Both are real
+ * requests to the LLC. Demand that meets a prefetch on its way waits for it like for any miss, and it
+ * takes an L1D MSHR (even if all are in use: others wait the longer). A line keeps a mark until its
+ * first use.
+ *
  * Not modelled: L1-to-L2 bandwidth, MSHR occupancy of L1D misses that hit L2, coherence between
  * cores (a later directory sends MEM_INVALIDATE, which is handled).
  */
@@ -17,8 +24,11 @@
 
 #define LINE_KIND_MASK UINT64_C(3)
 #define LINE_DIRTY UINT64_C(4)
-#define LINE_FLAGS UINT64_C(7)
-#define LINE_READY_SHIFT 3 /* above: cycle at which the line's data is in L1D */
+#define LINE_FLAGS UINT64_C(7)      /* what stays with a line that moves on */
+#define LINE_PREFETCHED UINT64_C(8) /* and nobody has asked for it yet */
+#define LINE_LATENCY_SHIFT 4        /* 12 bits: cycles that this prefetch took */
+#define LINE_LATENCY_MAX UINT64_C(0xfff)
+#define LINE_READY_SHIFT 16 /* above: cycle at which the line's data is in L1D */
 
 static struct sarray *l1d(struct core *c) { return core_at(c, c->at.l1d); }
 static struct sarray *l1i(struct core *c) { return core_at(c, c->at.l1i); }
@@ -77,6 +87,49 @@ static void write_back(const struct core_ctx *x, uint64_t line, uint64_t data)
     *wb_slot(c, c->wb_queue_n++) = entry;
 }
 
+/* ---- lines that were prefetched ---------------------------------------------------------------- */
+
+/* A line leaves a cache, or is written over. */
+static inline void leave_l1d(struct core *c, uint64_t data)
+{
+    if (data & LINE_PREFETCHED) {
+        c->stats.l1_prefetch_unused--;
+        c->stats.l1_prefetch_useless++;
+    }
+}
+
+static inline void leave_l2(struct core *c, uint64_t data)
+{
+    if (data & LINE_PREFETCHED) {
+        c->stats.l2_prefetch_unused--;
+        c->stats.l2_prefetch_useless++;
+    }
+}
+
+/* L1D is asked for a line that was prefetched; its data is there, or will be in a moment. */
+static void use_in_l1d(struct core *c, uint64_t *held, bool there)
+{
+    c->stats.l1_prefetch_unused--;
+    if (there)
+        c->stats.l1_prefetch_useful++;
+    else
+        c->stats.l1_prefetch_late++;
+    c->pf.first_use = 1;
+    c->pf.latency = (uint32_t)(*held >> LINE_LATENCY_SHIFT & LINE_LATENCY_MAX);
+    *held &= ~LINE_PREFETCHED;
+}
+
+/* L1 asks L2 for a line that is there. */
+static inline void use_in_l2(struct core *c, uint64_t *held)
+{
+    c->pf.asked_l2 = 1 + (*held & LINE_PREFETCHED ? PREFETCH_FIRST_USE : PREFETCH_HIT);
+    if (*held & LINE_PREFETCHED) {
+        c->stats.l2_prefetch_unused--;
+        c->stats.l2_prefetch_useful++;
+        *held &= ~LINE_PREFETCHED;
+    }
+}
+
 /* ---- fills ------------------------------------------------------------------------------------ */
 
 static void count_kind(struct core *c, uint64_t data, int n)
@@ -103,11 +156,13 @@ static void fill_l2(const struct core_ctx *x, uint64_t line, uint64_t data)
     if (sarray_valid(a, set, way)) {
         uint64_t old = *sarray_data(a, set, way);
         count_kind(c, old, -1);
+        leave_l2(c, old);
         if (old & LINE_DIRTY)
             write_back(x, sarray_tag(a, set, way), old);
     }
     sarray_fill(a, set, way, line, data);
     count_kind(c, data, 1);
+    c->stats.l2_prefetch_unused += (data & LINE_PREFETCHED) != 0;
 }
 
 static void fill_l1d(const struct core_ctx *x, uint64_t line, uint64_t data)
@@ -122,13 +177,15 @@ static void fill_l1d(const struct core_ctx *x, uint64_t line, uint64_t data)
     }
     uint32_t set = set_of(a, line), way = sarray_victim(a, set);
     if (sarray_valid(a, set, way)) {
-        uint64_t old = *sarray_data(a, set, way) & LINE_FLAGS;
+        uint64_t old = *sarray_data(a, set, way);
+        leave_l1d(c, old);
         if (old & LINE_DIRTY) {
             c->stats.l1d_writebacks++;
-            fill_l2(x, sarray_tag(a, set, way), old);
+            fill_l2(x, sarray_tag(a, set, way), old & LINE_FLAGS);
         }
     }
     sarray_fill(a, set, way, line, data);
+    c->stats.l1_prefetch_unused += (data & LINE_PREFETCHED) != 0;
 }
 
 static void fill_l1i(const struct core_ctx *x, uint64_t line)
@@ -172,6 +229,12 @@ static void unhash_miss(struct core *c, uint32_t idx)
     *link = core_miss(c, idx)->hash_next;
 }
 
+/* Instruction lines and prefetches into L2 only take an L2 MSHR. */
+static inline bool holds_data_mshr(const struct miss *m)
+{
+    return m->kind != LINE_CODE && m->prefetch != MISS_FOR_L2;
+}
+
 static bool may_send(const struct core_ctx *x, enum line_kind kind)
 {
     const struct core *c = x->c;
@@ -189,7 +252,7 @@ static void send_miss(const struct core_ctx *x, uint32_t idx, uint64_t start)
     m->state = MISS_SENT;
     m->sent_at = start;
     c->nsent++;
-    c->nsent_data += m->kind != LINE_CODE;
+    c->nsent_data += holds_data_mshr(m);
     c->requests_sent++;
     CORE_LOG(x, REQUEST, m->line, m->kind, start, slice, t);
     lp_send(x->lp, x->cfg->first_slice_lp + slice, t,
@@ -224,18 +287,38 @@ static void push_waiter(const struct core_ctx *x, struct miss *m, waiter_t who)
     m->last_waiter = who;
 }
 
-static void start_miss(const struct core_ctx *x, uint64_t line, enum line_kind kind, bool write,
-                       uint64_t start, waiter_t who)
+/* A free entry for `line`; it is not sent yet. */
+static uint32_t new_miss(const struct core_ctx *x, uint64_t line, enum line_kind kind, uint64_t start)
 {
     struct core *c = x->c;
     SIM_ASSERT(c->nmiss_free > 0, "core %u: no place for a miss of line %llx", x->lp->instance,
                (unsigned long long)line);
     uint32_t idx = ((uint32_t *)core_at(c, c->at.miss_free))[--c->nmiss_free];
-    struct miss *m = core_miss(c, idx);
-    *m = (struct miss){.line = line, .start = start, .state = MISS_QUEUED, .kind = (uint8_t)kind,
-                       .for_write = write, .hash_next = *miss_bucket(c, line)};
+    *core_miss(c, idx) = (struct miss){.line = line, .start = start, .state = MISS_QUEUED, .kind = (uint8_t)kind,
+                                       .hash_next = *miss_bucket(c, line)};
     *miss_bucket(c, line) = idx + 1;
     c->nmisses++;
+    return idx;
+}
+
+/* The access in progress is the first to want the line of `m`. */
+static void note_seen(const struct core *c, struct miss *m, uint64_t start)
+{
+    m->seen = (uint8_t)c->pf.seen;
+    m->ip = c->pf.ip;
+    m->vaddr = c->pf.vaddr;
+    m->asked = start;
+}
+
+static void start_miss(const struct core_ctx *x, uint64_t line, enum line_kind kind, bool write,
+                       uint64_t start, waiter_t who)
+{
+    struct core *c = x->c;
+    uint32_t idx = new_miss(x, line, kind, start);
+    struct miss *m = core_miss(c, idx);
+    m->for_write = write;
+    if (c->pf.seen)
+        note_seen(c, m, start);
     push_waiter(x, m, who);
     /* One instruction line at most is asked for at a time; it does not wait behind data. */
     if ((c->miss_queue_n == 0 || kind == LINE_CODE) && may_send(x, kind)) {
@@ -261,10 +344,27 @@ static void send_queued(const struct core_ctx *x)
 
 /* ---- the access ------------------------------------------------------------------------------- */
 
+/* The line of a prefetch on its way is wanted: from now on it is a miss like any other. */
+static void promote(struct core *c, struct miss *m, uint64_t start)
+{
+    if (m->prefetch == MISS_FOR_L1D) {
+        c->stats.l1_prefetch_late++;
+    } else {
+        c->stats.l2_prefetch_late++;
+        c->pf.asked_l2 = 1 + PREFETCH_MISS;
+        c->nsent_data++;
+    }
+    c->pf.nunderway[m->prefetch - 1]--;
+    m->prefetch = MISS_DEMAND;
+    note_seen(c, m, start);
+}
+
 /* An outstanding line is in no private cache: who asks for it waits with the others. */
-static uint64_t join_miss(const struct core_ctx *x, struct miss *m, bool write, waiter_t who)
+static uint64_t join_miss(const struct core_ctx *x, struct miss *m, bool write, uint64_t start, waiter_t who)
 {
     x->c->stats.l1d_merged++;
+    if (m->prefetch != MISS_DEMAND)
+        promote(x->c, m, start);
     m->for_write |= write && m->state == MISS_QUEUED;
     push_waiter(x, m, who);
     return LATENCY_WAIT;
@@ -283,9 +383,11 @@ static uint64_t access_l2(const struct core_ctx *x, uint64_t line, enum line_kin
             c->stats.l2_code_misses++;
         else
             c->stats.l2_misses++;
+        c->pf.asked_l2 = 1 + PREFETCH_MISS;
         start_miss(x, line, kind, write, start, who);
         return LATENCY_WAIT;
     }
+    use_in_l2(c, held);
     if (kind == LINE_PT)
         c->stats.l2_pt_hits++;
     else if (kind == LINE_CODE)
@@ -316,7 +418,7 @@ uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_k
         c->stats.l1i_misses++;
         struct miss *pending = c->nmisses ? find_miss(c, line, true) : NULL;
         if (pending != NULL)
-            return join_miss(x, pending, false, who);
+            return join_miss(x, pending, false, start, who);
         return access_l2(x, line, kind, write, start, who, served_out);
     }
     uint64_t *held = NULL;
@@ -339,13 +441,116 @@ uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_k
             *held |= LINE_DIRTY;
         *served_out = SERVED_L1;
         uint64_t latency = x->p->l1d.latency_cycles, ready = *held >> LINE_READY_SHIFT;
+        if (*held & LINE_PREFETCHED)
+            use_in_l1d(c, held, ready <= start + latency);
         return ready > start + latency ? ready - start : latency;
     }
     if (kind == LINE_PT)
         c->stats.l1d_pt_misses++;
     else
         c->stats.l1d_misses++;
-    return m != NULL ? join_miss(x, m, write, who) : access_l2(x, line, kind, write, start, who, served_out);
+    return m != NULL ? join_miss(x, m, write, start, who) : access_l2(x, line, kind, write, start, who, served_out);
+}
+
+/* ---- prefetches ------------------------------------------------------------------------------- */
+
+static bool present(const struct sarray *a, uint64_t line)
+{
+    return a->nways != 0 && sarray_find(a, set_of(a, line), line) >= 0;
+}
+
+static uint64_t prefetched(uint64_t kind, uint64_t latency, uint64_t ready)
+{
+    return kind | LINE_PREFETCHED | u64_min(latency, LINE_LATENCY_MAX) << LINE_LATENCY_SHIFT |
+           ready << LINE_READY_SHIFT;
+}
+
+static void send_prefetch(const struct core_ctx *x, uint64_t line, enum miss_prefetch where, uint64_t start)
+{
+    uint32_t idx = new_miss(x, line, LINE_DATA, start);
+    core_miss(x->c, idx)->prefetch = (uint8_t)where;
+    x->c->pf.nunderway[where - 1]++;
+    send_miss(x, idx, start);
+}
+
+/* A prefetch into L1D meets one into L2 of the same line; true: it takes it over. */
+static bool take_over(const struct core_ctx *x, struct miss *m)
+{
+    struct core *c = x->c;
+    if (m->prefetch != MISS_FOR_L2 || c->nsent_data + x->p->prefetch.common.mshrs_left >= x->p->l1d.mshrs)
+        return false;
+    c->stats.l2_prefetch_late++;
+    c->stats.l1_prefetched++;
+    c->stats.l1_prefetch_joined++;
+    c->pf.nunderway[MISS_FOR_L2 - 1]--;
+    c->pf.nunderway[MISS_FOR_L1D - 1]++;
+    c->nsent_data++;
+    m->prefetch = MISS_FOR_L1D;
+    c->pf.asked_l2 = 1 + PREFETCH_MISS;
+    return true;
+}
+
+bool core_prefetch_into_l1d(const struct core_ctx *x, uint64_t line, uint64_t start)
+{
+    struct core *c = x->c;
+    struct miss *m = c->nmisses ? find_miss(c, line, false) : NULL;
+    if (m != NULL && take_over(x, m))
+        return true;
+    if (m != NULL || present(l1d(c), line)) {
+        c->stats.l1_prefetch_redundant++;
+        return false;
+    }
+    bool in_l2 = present(l2(c), line);
+    if (c->wb_queue_n != 0 ||
+        (!in_l2 && (c->miss_queue_n != 0 || c->nsent >= x->p->l2.mshrs ||
+                    c->nsent_data + x->p->prefetch.common.mshrs_left >= x->p->l1d.mshrs))) {
+        c->stats.l1_prefetch_no_mshr++;
+        return false;
+    }
+    c->stats.l1_prefetched++;
+    if (!in_l2) {
+        c->stats.l1_prefetch_llc++;
+        c->pf.asked_l2 = 1 + PREFETCH_MISS;
+        send_prefetch(x, line, MISS_FOR_L1D, start);
+        return true;
+    }
+    c->stats.l1_prefetch_l2++;
+    uint64_t *held = lookup(l2(c), line), latency = x->p->l2.latency_cycles;
+    use_in_l2(c, held);
+    fill_l1d(x, line, prefetched(*held & LINE_KIND_MASK, latency, start + latency));
+    return true;
+}
+
+void core_prefetch_into_l2(const struct core_ctx *x, uint64_t line, uint64_t start)
+{
+    struct core *c = x->c;
+    if ((c->nmisses && find_miss(c, line, false) != NULL) || present(l2(c), line) || present(l1d(c), line)) {
+        c->stats.l2_prefetch_redundant++;
+        return;
+    }
+    /* What L1D, and L1I, may still send has its MSHR. */
+    uint64_t kept = x->p->l1i.enabled + (c->nsent_data < x->p->l1d.mshrs ? x->p->l1d.mshrs - c->nsent_data : 0);
+    if (c->wb_queue_n != 0 || c->nsent + kept >= x->p->l2.mshrs) {
+        c->stats.l2_prefetch_no_mshr++;
+        return;
+    }
+    c->stats.l2_prefetched++;
+    send_prefetch(x, line, MISS_FOR_L2, start);
+}
+
+/* The line of a prefetch that nobody has asked for. */
+static void prefetch_arrived(const struct core_ctx *x, const struct miss *m)
+{
+    struct core *c = x->c;
+    c->pf.nunderway[m->prefetch - 1]--;
+    if (m->prefetch == MISS_FOR_L1D) {
+        fill_l2(x, m->line, m->kind);
+        fill_l1d(x, m->line, prefetched(m->kind, c->touch - m->start, 0));
+    } else if (present(l2(c), m->line)) {
+        c->stats.l2_prefetch_useless++; /* an instruction line has come meanwhile: the same one */
+    } else {
+        fill_l2(x, m->line, prefetched(m->kind, 0, 0));
+    }
 }
 
 void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
@@ -365,7 +570,12 @@ void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
     ((uint32_t *)core_at(c, c->at.miss_free))[c->nmiss_free++] = idx;
     c->nmisses--;
     c->nsent--;
-    c->nsent_data -= done.kind != LINE_CODE;
+    c->nsent_data -= holds_data_mshr(&done);
+    if (done.prefetch != MISS_DEMAND) {
+        prefetch_arrived(x, &done);
+        send_queued(x);
+        return;
+    }
 
     uint64_t data = done.kind | (done.store_waits ? LINE_DIRTY : 0);
     fill_l2(x, done.line, done.kind);
@@ -373,6 +583,8 @@ void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
         fill_l1i(x, done.line);
     else
         fill_l1d(x, done.line, data);
+    if (done.seen)
+        core_seen_fill(x, &done);
 
     waiter_t who = done.waiters;
     while (who != 0) {
@@ -432,6 +644,8 @@ void core_line_invalidate(const struct core_ctx *x, uint64_t line, bool keep_dir
     bool found = false, in_l2 = false;
     uint64_t data = drop(l1d(c), line, &found);
     uint64_t l2_data = drop(l2(c), line, &in_l2);
+    leave_l1d(c, data);
+    leave_l2(c, l2_data);
     drop(l1i(c), line, &found);
     if (in_l2)
         count_kind(c, l2_data, -1);

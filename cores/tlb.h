@@ -47,6 +47,16 @@ static inline uint64_t *tlb_lookup(struct sarray *a, uint32_t asid, uint64_t vad
     return sarray_data(a, set, (uint32_t)way);
 }
 
+/* The same without counting as a use. */
+static inline uint64_t *tlb_peek(struct sarray *a, uint32_t asid, uint64_t vaddr, unsigned shift)
+{
+    if (a->nused == 0)
+        return NULL;
+    uint32_t set = tlb_set(a, vaddr, shift);
+    int way = sarray_find(a, set, tlb_tag(asid, vaddr, shift));
+    return way < 0 ? NULL : sarray_data(a, set, (uint32_t)way);
+}
+
 static inline void tlb_fill(struct sarray *a, uint32_t asid, uint64_t vaddr, unsigned shift,
                             uint64_t payload)
 {

@@ -226,7 +226,7 @@ static bool run_walk(const struct core_ctx *x, uint32_t idx)
     struct core *c = x->c;
     struct walk *w = &c->walks[idx];
     for (;;) {
-        w->entry = radix_entry_paddr(c->levels, w->level, (paddr_t){w->table}, (vaddr_t){w->vaddr}).v;
+        w->entry = radix_entry_paddr(w->levels, w->level, (paddr_t){w->table}, (vaddr_t){w->vaddr}).v;
         enum served_by served = SERVED_L1;
         uint64_t cycles = x->p->ptw.ref_cycles;
         if (cycles == 0)
@@ -248,6 +248,7 @@ static bool start_walk(const struct core_ctx *x, uint32_t idx, const struct walk
     struct walk *w = &c->walks[idx];
     *w = (struct walk){.vaddr = r->vaddr, .asked = r->asked, .start = start, .waiters = r->waiters,
                        .asid = r->asid, .state = WALK_ACTIVE, .write = r->write, .exec = r->exec,
+                       .ip = r->ip, .prefetch = r->prefetch, .levels = (uint8_t)c->levels,
                        .level = (uint8_t)c->levels, .table = c->root};
     struct sarray *arrays[NPWC];
     for (unsigned i = 0; i < NPWC; i++)
@@ -290,6 +291,8 @@ static void release(const struct core_ctx *x, struct walk *w)
         core_walk_released(x, who, result);
         who = next;
     }
+    if (w->prefetch)
+        core_prefetch_walked(x, w);
 }
 
 /* The walk on `idx` ended: tells who waited, and takes the next one from the queue. */
@@ -570,6 +573,74 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
     else if (!exec)
         note_recent(c, vaddr, h.shift, payload);
     return (struct xlate){t, (payload & ~TLB_FLAGS) + in_page};
+}
+
+/* ---- prefetches ------------------------------------------------------------------------------- */
+
+/* What a data TLB holds for `vaddr`; changes no recency. */
+static struct hit peek(const struct core_ctx *x, uint64_t vaddr, bool stlb)
+{
+    static const unsigned shifts[] = {PAGE_SHIFT, PAGE_SHIFT_2M, PAGE_SHIFT_1G};
+    for (unsigned i = 0; i < 3; i++) {
+        struct sarray *a = stlb ? stlb_of(x, shifts[i]) : l1_of(x->c, false, shifts[i]);
+        uint64_t *p = tlb_peek(a, x->c->asid, vaddr, shifts[i]);
+        if (p != NULL)
+            return (struct hit){p, shifts[i]};
+    }
+    return (struct hit){NULL, 0};
+}
+
+bool core_in_big_page(const struct core_ctx *x, uint64_t vaddr)
+{
+    vaddr &= radix_va_mask(x->c->levels);
+    struct hit h = peek(x, vaddr, false);
+    if (h.payload == NULL)
+        h = peek(x, vaddr, true);
+    return h.payload != NULL && h.shift >= PAGE_SHIFT_2M;
+}
+
+/*
+ * A walk that nobody waits for but a prefetch. It needs a walker that is free now, and nobody may walk
+ * to that page or wait for a walker.
+ */
+static struct xlate prefetch_walk(const struct core_ctx *x, uint64_t vaddr, uint64_t asked, uint32_t ip)
+{
+    struct core *c = x->c;
+    const struct xlate none = {asked, XLATE_NONE};
+    uint32_t free = NO_INDEX;
+    if (c->nwalked >= WALKS_AHEAD_PREFETCH)
+        forget_ended_walks(c);
+    if (c->walk_queue_n != 0 || c->nwalked >= WALKS_AHEAD_PREFETCH)
+        return none;
+    for (uint32_t i = 0; i < x->p->ptw.walkers; i++) {
+        const struct walk *w = &c->walks[i];
+        if (w->state == WALK_ACTIVE && w->vaddr >> PAGE_SHIFT == vaddr >> PAGE_SHIFT && w->asid == c->asid)
+            return none;
+        if (free == NO_INDEX && w->state == WALK_IDLE && w->time <= asked)
+            free = i;
+    }
+    if (free == NO_INDEX)
+        return none;
+    c->stats.walks_prefetch++;
+    struct walk_request r = {.vaddr = vaddr, .asked = asked, .asid = c->asid, .ip = ip, .prefetch = 1};
+    return start_walk(x, free, &r, asked) ? result_of(&c->walks[free], vaddr, false, false) : XLATE_WAITS;
+}
+
+struct xlate core_translate_prefetch(const struct core_ctx *x, uint64_t vaddr, uint64_t at, uint32_t ip)
+{
+    vaddr &= radix_va_mask(x->c->levels);
+    if (x->cfg->mmu->free_translation)
+        return translate_free(x, vaddr, false, false, at);
+    struct hit h = peek(x, vaddr, false);
+    at += x->p->l1d4k.latency_cycles;
+    if (h.payload == NULL) {
+        h = peek(x, vaddr, true);
+        at += x->p->stlb.entries ? x->p->stlb.latency_cycles : 0;
+    }
+    if (h.payload == NULL)
+        return x->p->prefetch.common.walk ? prefetch_walk(x, vaddr, at, ip) : (struct xlate){at, XLATE_NONE};
+    uint64_t in_page = vaddr & ((UINT64_C(1) << h.shift) - 1);
+    return (struct xlate){usable_at(x, vaddr, at), (*h.payload & ~TLB_FLAGS) + in_page};
 }
 
 /* ---- flushes ---------------------------------------------------------------------------------- */

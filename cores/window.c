@@ -137,8 +137,7 @@ static void store_access(const struct core_ctx *x, uint64_t no, struct inflight 
     struct core *c = x->c;
     struct store_entry *s = core_sq(c, e->sq_idx);
     enum served_by served;
-    uint64_t cycles = core_cache_access(x, e->paddr, LINE_DATA, true, start,
-                                        waiter_make(WAIT_STORE, e->sq_idx), &served);
+    uint64_t cycles = core_data_access(x, e, true, start, waiter_make(WAIT_STORE, e->sq_idx), &served);
     s->fill = cycles == LATENCY_WAIT ? CYCLE_UNKNOWN : start + cycles;
     s->level = cycles == LATENCY_WAIT ? SERVED_DRAM : served;
     CORE_LOG(x, DATA, no, e->vaddr, e->paddr, start, cycles == LATENCY_WAIT ? 0 : cycles,
@@ -203,9 +202,9 @@ static void load_access(const struct core_ctx *x, uint64_t no, struct inflight *
     if (load_forwarded(x, no, e, start))
         return;
     enum served_by served = SERVED_DRAM;
-    uint64_t cycles = core_cache_access(x, e->paddr, LINE_DATA, false, start,
-                                        waiter_make(WAIT_LOAD, (uint32_t)(no & (c->window_size - 1))),
-                                        &served);
+    uint64_t cycles = core_data_access(x, e, false, start,
+                                       waiter_make(WAIT_LOAD, (uint32_t)(no & (c->window_size - 1))),
+                                       &served);
     e->ready = start;
     /* Served by L1D, but waiting for the line on its way from L2. */
     e->level = (uint8_t)(served == SERVED_L1 && cycles > x->p->l1d.latency_cycles ? SERVED_L2 : served);
@@ -249,7 +248,8 @@ static inline void touch(const struct core_ctx *x, uint64_t no, struct inflight 
     translated(x, no, e, r);
 }
 
-void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t at)
+void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t at,
+                          uint32_t ip)
 {
     struct core *c = x->c;
     uint64_t no = c->tail++;
@@ -258,7 +258,7 @@ void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, 
         c->rob_limit = c->ordinal + x->p->core.rob - 1;
     *e = (struct inflight){.instr = c->ordinal, .done = CYCLE_UNKNOWN, .ready = at, .data_ready = at,
                            .vaddr = r->vaddr, .phase = PH_PARKED, .flags = r->flags,
-                           .kernel = kernel};
+                           .kernel = kernel, .ip = ip};
     if (x->p->core.overlap != OVERLAP_RECORDED)
         add_bracket(x, no, r);
     else if (r->addr_dep[0] | r->addr_dep[1]) {
@@ -269,14 +269,14 @@ void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, 
         if (x->p->core.overlap != OVERLAP_INDEPENDENT)
             add_producer(c, no, SLOT_DATA, r->data_dep, r->data_ops);
         uint64_t sq_no = c->sq_tail++;
-        e->sq_idx = (uint32_t)(sq_no & (c->sq_size - 1));
+        e->sq_idx = (uint16_t)(sq_no & (c->sq_size - 1));
         *core_sq(c, sq_no) = (struct store_entry){.retired = CYCLE_UNKNOWN, .fill = CYCLE_UNKNOWN,
                                                   .no = sq_no};
         c->stats.stores += !kernel;
     } else {
         c->window_loads++;
         if (!kernel) {
-            e->load_no = (uint32_t)(c->loads_dispatched % LOAD_RING);
+            e->load_no = (uint16_t)(c->loads_dispatched % LOAD_RING);
             c->load_done[e->load_no] = CYCLE_UNKNOWN;
             c->load_entry[e->load_no] = no;
             c->loads_dispatched++;

@@ -275,7 +275,7 @@ void report_mark(struct report *r, const char *name)
 
 static const char *const not_modelled[] = {
     "coherence between private caches (a line may sit in several; llc/write_shared counts such accesses)",
-    "branch prediction, data prefetching, functional units, wrong-path execution",
+    "branch prediction, software prefetch instructions, functional units, wrong-path execution",
     "kernel code: handlers are priced by a table of costs per operation (os.cost.*)",
     "contention on the mesh; devices, swap and page-cache misses (a file page is always in memory)",
     "system calls other than memory maps, futexes and threads: fixed cost and copies of user buffers",
@@ -294,8 +294,16 @@ static size_t fill_checks(const struct report *r, struct summary_check *c)
                    total(r, llc, "writebacks/pt");
     uint64_t reads = total(r, llc, "dram_reads/data") + total(r, llc, "dram_reads/code") +
                      total(r, llc, "dram_reads/pt");
-    c[n++] = (struct summary_check){"LLC reads = L2 misses (data, code, page tables)", accesses, misses};
-    c[n++] = (struct summary_check){"answers to cores = L2 misses", total(r, cores, "l2/answers"), misses};
+    uint64_t l1_prefetches = total(r, cores, "l1d/prefetch/issued"), l2_prefetches = total(r, cores, "l2/prefetch/issued");
+    uint64_t requests = misses + total(r, cores, "l1d/prefetch/from_llc") + l2_prefetches;
+    c[n++] = (struct summary_check){"LLC reads = L2 misses (data, code, page tables) + prefetches", accesses, requests};
+    c[n++] = (struct summary_check){"answers to cores = L2 misses + prefetches", total(r, cores, "l2/answers"), requests};
+    c[n++] = (struct summary_check){"L1D prefetches = useful + late + useless + unused", l1_prefetches,
+                                    total(r, cores, "l1d/prefetch/useful") + total(r, cores, "l1d/prefetch/late") +
+                                        total(r, cores, "l1d/prefetch/useless") + total(r, cores, "l1d/prefetch/unused")};
+    c[n++] = (struct summary_check){"L2 prefetches = useful + late + useless + unused", l2_prefetches,
+                                    total(r, cores, "l2/prefetch/useful") + total(r, cores, "l2/prefetch/late") +
+                                        total(r, cores, "l2/prefetch/useless") + total(r, cores, "l2/prefetch/unused")};
     c[n++] = (struct summary_check){"LLC write-backs = lines sent by L2", wbs, total(r, cores, "l2/writebacks")};
     c[n++] = (struct summary_check){"write-backs acknowledged = sent", total(r, cores, "l2/writeback_acks"), wbs};
     c[n++] = (struct summary_check){"DRAM reads = LLC requests", total(r, dram, "reads/data") + total(r, dram, "reads/code") + total(r, dram, "reads/pt"), reads};

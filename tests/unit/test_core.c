@@ -78,6 +78,13 @@ static void random_event(struct rig *r, uint32_t thread, uint64_t x, uint32_t ga
     }
 }
 
+static uint64_t stream_address(uint64_t thread, uint64_t i)
+{
+    uint64_t line = i / 2;
+    return i < ACCESSES / 2 ? rig_va(1, 4, thread % PAGES_2M, line / 64, line % 64 * 64)
+                            : rig_va(1, 2, 0, line / 64, line % 64 * 64);
+}
+
 static void random_program(struct rig *r, uint32_t thread, uint64_t seed)
 {
     uint64_t order = 1;
@@ -92,8 +99,9 @@ static void random_program(struct rig *r, uint32_t thread, uint64_t seed)
             random_event(r, thread, rng_draw(seed, thread, 0, 3, i), gap, &order);
         flags |= z >> 40 & 63 ? 0 : ACC_LOCK;
         flags |= z >> 46 & 63 ? 0 : ACC_FENCE;
-        struct access_rec *a = rig_access(r, thread, random_address(x, y), gap, flags);
-        a->pc_id = (uint32_t)(y >> 50) & 63;
+        bool streams = (z >> 12 & 3) == 0; /* one line of a stream, for the prefetchers */
+        struct access_rec *a = rig_access(r, thread, streams ? stream_address(thread, i) : random_address(x, y), gap, flags);
+        a->pc_id = streams ? thread : (uint32_t)(y >> 50) & 63;
         if (z >> 20 & 1)
             a->addr_dep[0] = (uint16_t)(1 + (y >> 20) % 6);
         if ((z >> 21 & 7) == 0)
@@ -126,9 +134,16 @@ static struct rig *random_machine(uint64_t seed, uint64_t cut_seed)
     p->pwc = (struct pwc_params){2, 2, 2, 4, 0, 2};
     p->ptw.walkers = 2;
     p->ptw.ref_cycles = seed % 3 == 2 ? 30 : 0;
-    p->l1d = (struct cache_params){1, 16 * LINE_BYTES, 4, 5, REPL_LRU, 4, 16};
-    p->l2 = (struct cache_params){1, 64 * LINE_BYTES, 4, 15, REPL_LRU, 48, 2};
-    p->l1i = (struct cache_params){seed % 2, 8 * LINE_BYTES, 2, 5, REPL_LRU, 8, 1};
+    p->l1d = (struct cache_params){1, 16 * LINE_BYTES, 4, 5, REPL_LRU, 4, 16, seed % PREFETCHER_COUNT};
+    p->l2 = (struct cache_params){1, 64 * LINE_BYTES, 4, 15, REPL_LRU, 48, 2, seed / 2 % PREFETCHER_berti};
+    p->l1i = (struct cache_params){seed % 2, 8 * LINE_BYTES, 2, 5, REPL_LRU, 8, 1, PREFETCHER_none};
+    p->prefetch = (struct prefetch_params){
+        .common = {.cross_page = seed % 8 != 0, .walk = seed % 4 != 0, .mshrs_left = 1, .stores = seed & 1},
+        .next_line = {.degree = 2},
+        .ip_stride = {.entries = 64, .confidence = 1, .max_bytes = 2048, .distance = 2, .degree = 2},
+        .streamer = {.streams = 8, .confidence = 2, .distance = 20, .degree = 2},
+        .berti = {.history_sets = 8, .history_ways = 16, .entries = 16, .round = 16, .l1_percent = 30,
+                  .l2_percent = 10, .degree = 12}};
     r->mmu = seed % 5 == 4 ? &mmu_ideal : &mmu_radix;
     r->ncores = 3;
     r->nthreads = 4;
@@ -229,7 +244,11 @@ static void windows_cut_at_random_never_show(void)
         all.walks_instr, all.dirty_assists, all.ad_updates, all.l1d_forwards, all.l1d_mshr_waits, all.l2_writebacks,
         all.l1d_merged, all.syscalls_local, all.kernel_accesses, all.stall_rob, all.stall_lq, all.stall_sq,
         all.stall_drain, all.stall_ifetch, all.l1i_misses, all.l2_code_misses, all.pwc_pd_hits, all.pwc_misses,
-        all.walk_queue_cycles, all.stlb_hits};
+        all.walk_queue_cycles, all.stlb_hits, all.walks_prefetch, all.l1_prefetch_l2, all.l1_prefetch_joined,
+        all.l1_prefetch_llc, all.l1_prefetch_useful, all.l1_prefetch_late, all.l1_prefetch_useless,
+        all.l1_prefetch_redundant, all.l1_prefetch_page_end, all.l1_prefetch_no_mshr, all.l1_prefetch_untranslated,
+        all.l2_prefetch_useful, all.l2_prefetch_late, all.l2_prefetch_useless, all.l2_prefetch_redundant,
+        all.l2_prefetch_page_end, all.l2_prefetch_no_mshr};
     for (size_t i = 0; i < sizeof reached / sizeof reached[0]; i++) {
         if (reached[i] < 10)
             printf("\n    figure %zu is reached %llu times", i, (unsigned long long)reached[i]);
@@ -291,7 +310,7 @@ static void every_epoch_accounts_for_all_its_cycles(void)
         IS(c->stats.l1d_hits + c->stats.l1d_misses + c->stats.l1d_forwards > 0, 1);
         IS(row.walks, row.walks_data + row.walks_instr);
         CU_ASSERT(row.walks >= row.walks_4k + row.walks_2m + row.walks_1g);
-        IS(row.stlb_misses, row.walks + row.walk_merged);
+        IS(row.stlb_misses, row.walks - row.walks_prefetch + row.walk_merged);
         IS(row.walks, row.pwc_misses + row.pwc_pd_hits + row.pwc_pdpt_hits + row.pwc_pml4_hits + row.pwc_pml5_hits);
     }
     rig_close(r);
@@ -314,7 +333,8 @@ static void each_access_is_counted_once_at_each_level_that_it_reaches(void)
             IS(s->l2_hits + s->l2_misses + s->l2_pt_hits + s->l2_pt_misses + s->l2_code_hits + s->l2_code_misses +
                    s->l1d_merged,
                s->l1d_misses + s->l1d_pt_misses + s->l1i_misses);
-            IS(c->requests_sent, s->l2_misses + s->l2_pt_misses + s->l2_code_misses);
+            IS(c->requests_sent, s->l2_misses + s->l2_pt_misses + s->l2_code_misses + s->l1_prefetch_llc + s->l2_prefetched);
+            IS(c->pf.nunderway[0] + c->pf.nunderway[1], 0);
             IS(s->dtlb_l1_misses + s->itlb_l1_misses, s->stlb_hits + s->stlb_misses);
             IS(s->walk_refs_l1 + s->walk_refs_l2 + s->walk_refs_llc + s->walk_refs_dram, s->walk_refs);
             IS(s->walk_cycles_l1 + s->walk_cycles_l2 + s->walk_cycles_llc + s->walk_cycles_dram, s->walk_cycles);
