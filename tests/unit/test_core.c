@@ -80,8 +80,8 @@ static void random_event(struct rig *r, uint32_t thread, uint64_t x, uint32_t ga
 
 static uint64_t stream_address(uint64_t thread, uint64_t i)
 {
-    uint64_t line = i / 2;
-    return i < ACCESSES / 2 ? rig_va(1, 4, thread % PAGES_2M, line / 64, line % 64 * 64)
+    uint64_t half = ACCESSES / 2, line = i < half ? i / 2 : 4 * (i - half);
+    return i < half ? rig_va(1, 4, thread % PAGES_2M, line / 64, line % 64 * 64)
                             : rig_va(1, 2, 0, line / 64, line % 64 * 64);
 }
 
