@@ -28,6 +28,8 @@ static const struct command {
     const char *doc;
 } commands[] = {
     {"run", run_main, "simulate a trace or a built-in workload (run --help)"},
+    {"explain", run_main, "one access as a timed story: what was probed, charged and waited for"},
+    {"log", run_main, "what the machine does, event by event, as text or JSON lines"},
     {"record", record_main, "record a Linux program: record -o x.vmt -- program arguments"},
     {"trace", trace_main, "info, verify, dump, cut, repack, export of traces"},
     {"info", info_main, "the summary of a statistics file again"},

@@ -16,7 +16,20 @@
     X("--cut",          "sim.cut_seed",     "N",    "cut windows at random; must not change the statistics")
 /* clang-format on */
 
+/* Options of the commands that read the event log: X(option, field, modes, argument, doc). */
+#define LOG_OPTIONS(X)                                                                      \
+    X("--event",    event,    1u << MODE_LOG, "LIST", "groups or kinds of events, such as walk,fault (default: all)") \
+    X("--page",     page,     1u << MODE_LOG, "ADDR", "events about this virtual page only") \
+    X("--core",     core,     1u << MODE_LOG | 1u << MODE_EXPLAIN, "N", "events of this core only") \
+    X("--time",     time,     1u << MODE_LOG | 1u << MODE_EXPLAIN, "A:B", "simulated time, such as 10us:20us; explain: the first access in it") \
+    X("--vaddr",    vaddr,    1u << MODE_EXPLAIN, "ADDR", "an address in the page whose access is explained") \
+    X("--nth-miss", nth_miss, 1u << MODE_EXPLAIN, "K", "its K-th STLB miss (default: the first)")
+
 static const char *const plain_options[] = {
+    "--json",
+#define X(option, field, modes, arg, doc) option,
+    LOG_OPTIONS(X)
+#undef X
     "--trace", "-t", "-o", "--output", "-s", "--set", "-c", "--config", "--partition", "--config-from", "--ranks",
     "--repeat",
     "--dump-config", "--progress", "--quiet", "-q", "--help", "-h",
@@ -25,8 +38,30 @@ static const char *const plain_options[] = {
 #undef X
 };
 
-void options_help(FILE *f)
+static void log_help(FILE *f, enum run_mode mode)
 {
+    fputs(mode == MODE_LOG
+              ? "usage: concerto log [CONFIG.yaml ...] (--trace FILE | --workload NAME) [options of run] [options]\n"
+                "       what the simulated machine does, as lines in the order of simulated time; the same order on any\n"
+                "       number of ranks\n\n"
+              : "usage: concerto explain [CONFIG.yaml ...] (--trace FILE | --workload NAME) --vaddr ADDR [options]\n"
+                "       one access, from dispatch to the cycle from which it is in nobody's way: each structure\n"
+                "       probed, what it held, and the cycles charged for it\n\n", f);
+#define X(option, field, modes, arg, doc)         \
+    if ((modes) >> mode & 1u)                     \
+        fprintf(f, "  %-11s %-5s %s\n", option, arg, doc);
+    LOG_OPTIONS(X)
+#undef X
+    if (mode == MODE_LOG)
+        fputs("  --json            one JSON object a line\n", f);
+}
+
+void options_help(FILE *f, enum run_mode mode)
+{
+    if (mode != MODE_RUN) {
+        log_help(f, mode);
+        return;
+    }
     fputs("usage: concerto run [CONFIG.yaml ...] (--trace FILE | --workload NAME) [options]\n"
           "       mpirun -np N concerto run ...   the same, on N ranks, with the same statistics\n\n"
           "  --trace FILE         a recorded trace (.vmt) or a ChampSim trace (raw, .xz, .gz); may be repeated for\n"
@@ -81,6 +116,8 @@ static enum err add(const char **list, int *n, const char *value)
     return ERR_OK;
 }
 
+static const char *const mode_names[] = {"run", "log", "explain"};
+
 static enum err take_flag(struct run_options *o, const char *word, bool *taken)
 {
     *taken = true;
@@ -92,6 +129,8 @@ static enum err take_flag(struct run_options *o, const char *word, bool *taken)
         o->quiet = 1;
     else if (is(word, "--help", "-h"))
         o->help = 1;
+    else if (is(word, "--json", NULL) && o->mode == MODE_LOG)
+        o->json = 1;
     else
         *taken = false;
     return ERR_OK;
@@ -131,6 +170,16 @@ static enum err take_valued(struct run_options *o, const char *word, const char 
         o->ranks = value;
     else if (is(word, "--repeat", NULL))
         return take_repeats(o, value);
+#define X(option, field, modes, arg, doc)                                                      \
+    else if (is(word, option, NULL))                                                           \
+    {                                                                                          \
+        if (((modes) >> o->mode & 1u) == 0)                                                    \
+            return err_log(ERR_USAGE, "%s is no option of `concerto %s`, but of `concerto %s`", word, \
+                           mode_names[o->mode], (modes) >> MODE_LOG & 1u ? "log" : "explain"); \
+        o->field = value;                                                                      \
+    }
+    LOG_OPTIONS(X)
+#undef X
 #define X(option, key, arg, doc)       \
     else if (is(word, option, NULL))   \
         return add_set(o, key, value);
@@ -142,6 +191,9 @@ static enum err take_valued(struct run_options *o, const char *word, const char 
 enum err options_parse(int argc, char **argv, struct run_options *o)
 {
     *o = (struct run_options){.partition = "auto", .nrepeats = 1};
+    for (enum run_mode m = MODE_RUN; argc > 0 && m <= MODE_EXPLAIN; m++)
+        if (strcmp(argv[0], mode_names[m]) == 0)
+            o->mode = m;
     enum err e = ERR_OK;
     for (int i = 1; i < argc && e == ERR_OK; i++) {
         const char *word = argv[i];
@@ -162,6 +214,8 @@ enum err options_parse(int argc, char **argv, struct run_options *o)
         else
             e = take_valued(o, word, argv[++i]);
     }
+    if (e == ERR_OK && o->mode != MODE_RUN && o->nrepeats > 1)
+        e = err_log(ERR_USAGE, "--repeat is for `concerto run`; the log of repeat I comes with -s sim.perturb=I");
     return e;
 }
 

@@ -9,6 +9,9 @@
 #define OPTIONS_MAX 64
 #define OPTIONS_REPEATS_MAX 1000
 
+/* The commands that simulate; all take what `run` takes. */
+enum run_mode { MODE_RUN, MODE_LOG, MODE_EXPLAIN };
+
 struct run_options {
     const char *files[OPTIONS_MAX]; /* configuration files, in order */
     int nfiles;
@@ -22,11 +25,15 @@ struct run_options {
     const char *ranks;       /* --ranks N: start mpirun ourselves */
     unsigned nrepeats;       /* --repeat N; 1: one run */
     int dump_config, progress, quiet, help;
+    /* log and explain */
+    enum run_mode mode;
+    const char *event, *page, *core, *time, *vaddr, *nth_miss;
+    int json;
 };
 
-/* ERR_USAGE after a message that names the option and its nearest known one. */
+/* argv[0] is the command: run, log or explain. ERR_USAGE after a message that names the option and its nearest known one. */
 enum err options_parse(int argc, char **argv, struct run_options *out);
 void options_free(struct run_options *o);
-void options_help(FILE *f);
+void options_help(FILE *f, enum run_mode mode);
 
 #endif

@@ -421,7 +421,9 @@ static enum err close_rank0(struct report *r, const char *why, uint64_t nlimited
     source.title = r->m->fe->description;
     if (r->options.metrics != NULL)
         take_metrics(&source, r->options.metrics);
-    if (r->options.repeat == 0) {
+    if (r->options.silent) {
+        /* whoever reads the event log speaks */
+    } else if (r->options.repeat == 0) {
         summary_print(stdout, &source);
         print_host(r);
     } else {

@@ -15,6 +15,7 @@ struct report_options {
     enum progress_mode progress;
     const char *command_line;
     const char *trace; /* NULL: built-in workload */
+    bool silent;       /* no summary */
     unsigned repeat, nrepeats; /* of --repeat; only repeat 0 prints its summary */
     double *metrics; /* [nmetrics] of metrics.h, set by report_close on rank 0; NAN: none. NULL: not asked for */
 };

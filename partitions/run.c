@@ -15,6 +15,7 @@
 #include "cores/trace_open.h"
 #include "output/metrics.h"
 #include "output/run_file.h"
+#include "partitions/explain.h"
 #include "partitions/launch.h"
 #include "partitions/machine.h"
 #include "partitions/options.h"
@@ -29,6 +30,8 @@ struct run {
     struct frontend *fe;
     struct machine machine;
     struct report report;
+    struct eventlog log;     /* MODE_LOG */
+    struct explain explain; /* MODE_EXPLAIN */
     const char *stopped; /* why the run ended before the workload did; NULL: it did not */
     uint64_t nlimited; /* threads stopped by their instruction limit */
     uint64_t nstarted; /* threads that began */
@@ -136,6 +139,19 @@ static struct control_state *local_control(struct run *r)
     return engine_lp(r->machine.engine, r->machine.control_id)->state;
 }
 
+/* False on rank 0 when whoever reads the event log has seen enough. */
+static bool read_log(struct run *r)
+{
+    switch (r->options.mode) {
+    case MODE_LOG:
+        return eventlog_epoch(&r->log);
+    case MODE_EXPLAIN:
+        return explain_epoch(&r->explain);
+    default:
+        return true;
+    }
+}
+
 static bool hook_epoch(void *ctx, uint64_t epoch, simtime_t end)
 {
     (void)epoch;
@@ -143,7 +159,8 @@ static bool hook_epoch(void *ctx, uint64_t epoch, simtime_t end)
     report_epoch(&r->report, end);
     struct control_state *c = local_control(r);
     uint64_t mine = c != NULL ? control_decide(c) : 0;
-    mine |= g_signal != 0 ? UINT64_C(1) << 32 : 0; /* any rank may be told to stop */
+    mine |= g_signal != 0 ? UINT64_C(1) << 40 : 0; /* any rank may be told to stop */
+    mine |= read_log(r) ? 0 : UINT64_C(1) << 32;
     uint64_t all = r->tr->ops->sum(r->tr, mine);
     if (all & CONTROL_WARM_END)
         report_mark(&r->report, "warmup-end");
@@ -151,8 +168,12 @@ static bool hook_epoch(void *ctx, uint64_t epoch, simtime_t end)
         report_mark(&r->report, "roi-begin");
     if (all & CONTROL_ROI_END)
         report_mark(&r->report, "roi-end");
-    if (all >> 32) {
+    if (all >> 40) {
         r->stopped = "signal";
+        return true;
+    }
+    if (all >> 32) {
+        r->stopped = "explained";
         return true;
     }
     uint64_t limit = r->params.sim.max_time_fs;
@@ -231,6 +252,35 @@ static char *joined(int argc, char **argv)
     return text;
 }
 
+static enum err open_log(struct run *r)
+{
+    const struct run_options *o = &r->options;
+    if (o->mode == MODE_LOG)
+        return eventlog_open(&r->log, &r->machine,
+                             &(struct eventlog_request){.events = o->event, .page = o->page, .core = o->core,
+                                                        .time = o->time, .json = o->json});
+    if (o->mode == MODE_EXPLAIN)
+        return explain_open(&r->explain, &r->machine,
+                            &(struct explain_request){.vaddr = o->vaddr, .nth_miss = o->nth_miss, .time = o->time,
+                                                      .core = o->core});
+    return ERR_OK;
+}
+
+static enum err close_log(struct run *r)
+{
+    enum err e = ERR_OK;
+    if (r->options.mode == MODE_LOG) {
+        if (r->tr->rank == 0 && r->log.nwritten == 0)
+            fprintf(stderr, "concerto: log: no event of the run is of that kind, page, core and time\n");
+        eventlog_close(&r->log);
+    } else {
+        e = r->tr->rank == 0 ? explain_print(&r->explain, stdout) : ERR_OK;
+        e = agree(r, e);
+        explain_close(&r->explain);
+    }
+    return e;
+}
+
 static enum err simulate(struct run *r, int argc, char **argv)
 {
     struct engine_hooks hooks = {.ctx = r, .epoch = hook_epoch, .idle = hook_idle};
@@ -247,9 +297,12 @@ static enum err simulate(struct run *r, int argc, char **argv)
         .repeat = r->repeat,
         .nrepeats = r->options.nrepeats,
         .metrics = r->metrics,
+        .silent = r->options.mode != MODE_RUN,
     };
     e = agree(r, report_open(&r->report, &r->machine, r->config, &ro));
     free(command);
+    if (e == ERR_OK)
+        e = agree(r, open_log(r));
     if (e != ERR_OK)
         return e;
     e = engine_run(r->machine.engine);
@@ -257,7 +310,9 @@ static enum err simulate(struct run *r, int argc, char **argv)
     if (e == ERR_OK)
         e = agree(r, report_close(&r->report, r->stopped, r->nlimited, r->nstarted));
     uint64_t digest = r->tr->ops->sum(r->tr, engine_digest(r->machine.engine));
-    if (e == ERR_OK && r->tr->rank == 0)
+    if (e == ERR_OK && r->options.mode != MODE_RUN)
+        e = close_log(r);
+    else if (e == ERR_OK && r->tr->rank == 0)
         printf("digest      %016llx (of all messages; the same on any number of ranks)\n",
                (unsigned long long)digest);
     return e == ERR_OK && r->stopped != NULL && strcmp(r->stopped, "signal") == 0 ? ERR_STOPPED : e;
@@ -340,7 +395,11 @@ int run_main(int argc, char **argv)
     if (e != ERR_OK)
         return err_exit_code(e);
     if (r.options.help) {
-        options_help(stdout);
+        options_help(stdout, r.options.mode);
+        if (r.options.mode == MODE_LOG) {
+            puts("\ngroups, kinds of events:");
+            eventlog_describe(stdout);
+        }
         return 0;
     }
     if (r.options.ranks != NULL && !transport_mpi_launched())
