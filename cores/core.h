@@ -10,6 +10,7 @@
  *   priv_cache.c  L1I, L1D, L2, MSHRs, write-backs
  *   data_prefetch.c  what the prefetchers of L1D and L2 see, and what becomes of their wishes
  *   kernel_side.c faults, system calls, shootdowns, thread switches as a core sees them
+ *   core_program.c the shares of programs in a core
  *
  * Time inside a core is in cycles of its own clock. The touch clock (`touch`) never goes back:
  * every access reads and changes private state at its dispatch, in program order, or, when its
@@ -31,6 +32,7 @@
 #include "memsys/noc.h"
 #include "memsys/sarray.h"
 #include "mimicos/kernel_msg.h"
+#include "mimicos/program.h"
 #include "mimicos/ptmem.h"
 #include "pdes/lp.h"
 
@@ -52,6 +54,7 @@ struct core_cfg {
     simtime_t epoch_fs;
     uint64_t instruction_limit; /* per thread; 0: none */
     uint64_t warmup;            /* per thread; 0: none */
+    uint32_t nprograms;         /* of a multi-programmed run; 0: it is none */
 };
 
 /* Host-side cache of the thread's current block: rebuilt from the position at any time. */
@@ -175,6 +178,10 @@ enum run_state {
     RUN_ENDING,   /* thread over, waiting for its accesses to complete */
 };
 
+struct core_share {
+    uint64_t instructions, cycles;
+};
+
 #define LOAD_RING 1024u
 #define FORWARD_SLOTS 256u
 #define WALKS_AHEAD 2432u /* at most one for each access in flight, and for the front end; prefetches */
@@ -288,6 +295,9 @@ struct core {
         uint64_t latest;    /* number of the latest line that they saw an access to */
         uint64_t nunderway[2]; /* prefetches on their way to L1D, to L2 */
     } pf;
+    /* programs: what each has had up to the last switch; the counter and the cycle of that switch */
+    struct core_share program[MAX_PROGRAMS];
+    uint64_t program_instructions, program_since;
 };
 
 static inline void *core_at(struct core *c, uint64_t offset) { return (char *)c + offset; }
@@ -426,6 +436,12 @@ void core_thread_exit(const struct core_ctx *x, uint64_t wake_id, uint64_t at);
 void core_handle_kernel(const struct core_ctx *x, const struct msg *m);
 void core_passed_mark(const struct core_ctx *x, uint64_t order, uint64_t at);
 void core_report_ad(const struct core_ctx *x, uint64_t entry_paddr, uint64_t bits);
+/* ---- core_program.c */
+/* The thread is about to leave the core, or a new one to come. */
+void core_program_settle(const struct core_ctx *x);
+/* At an epoch boundary: adds the core's share to programs[cfg->nprograms]. */
+void core_program_add(const struct lp *lp, struct program_stats *programs);
+
 /* Messages to the control LP (see pdes/control.h). */
 void core_tell_control(const struct core_ctx *x, uint16_t type, uint64_t a0, uint64_t at);
 

@@ -131,6 +131,13 @@ struct frontend_ops {
     void (*close)(struct frontend *fe);
 };
 
+/* One program of several that run at once (cores/mix.h). */
+struct fe_program {
+    const char *name; /* distinct, as it was asked for: "gups:4GiB", "gups:4GiB#2" */
+    uint32_t first_thread, nthreads;
+    bool all_start, vmas_inferred;
+};
+
 /* Common head of every front end. Thread 0 is running at the start; others begin at FE_THREAD_CREATE
  * unless `all_start` (built-in workloads). */
 struct frontend {
@@ -141,6 +148,14 @@ struct frontend {
     uint64_t ninstr;          /* whole trace, 0 = unknown */
     uint64_t naccesses;       /* whole trace, 0 = unknown */
     const char *description;  /* one line for the summary: command, file, hash */
+    /*
+     * Several programs: each has an address space of its own, its threads are neighbours, and the
+     * numbers in its events (threads, wakes, map orders) are its own. `all_start` and `vmas_inferred`
+     * above then say whether any program has it.
+     */
+    uint32_t nprograms; /* 0: one program, described by the fields above */
+    const struct fe_program *programs;
+    const uint32_t *space_of_thread; /* [nthreads] */
 };
 
 #endif

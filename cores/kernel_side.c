@@ -163,6 +163,7 @@ static void switch_thread(const struct core_ctx *x, const struct msg *m)
     count_idle(c);
     cpi_leave_kernel(c, c->touch);
     c->in_sync = 0;
+    core_program_settle(x);
     c->run = RUN_USER;
     c->thread = m->arg;
     CORE_LOG(x, SWITCH, m->arg, m->a[0]);
@@ -183,6 +184,7 @@ static void go_idle(const struct core_ctx *x)
 {
     struct core *c = x->c;
     CORE_LOG(x, IDLE, c->thread);
+    core_program_settle(x);
     if (c->run == RUN_KERNEL)
         c->stats.kernel_cycles += c->touch - c->kernel_since;
     if (c->run != RUN_IDLE) {

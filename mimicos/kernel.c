@@ -90,7 +90,8 @@ static struct mm_config mm_config_of(const struct kernel_cfg *cfg)
         .max_vmas = (uint32_t)p->max_vmas,
         .max_nodes = (uint32_t)nnodes,
         .boot_frames = cfg->boot_frames,
-        .infer_vmas = cfg->infer_vmas};
+        .infer_vmas = cfg->infer_vmas,
+        .infer_vmas_of = cfg->infer_vmas_of};
 }
 
 static struct sched_config sched_config_of(const struct kernel_cfg *cfg)
@@ -117,7 +118,7 @@ const char *kernel_cfg_error(const struct kernel_cfg *cfg)
 }
 
 struct layout {
-    uint64_t sched, cores, seen, mm, end;
+    uint64_t sched, cores, seen, programs, mm, end;
 };
 
 static uint64_t round_up(uint64_t x) { return (x + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES; }
@@ -130,7 +131,8 @@ static struct layout layout_of(const struct kernel_cfg *cfg)
     l.sched = round_up(sizeof(struct kernel));
     l.cores = round_up(l.sched + sched_bytes(&sc));
     l.seen = round_up(l.cores + cfg->ncores * sizeof(struct kcore));
-    l.mm = round_up(l.seen + (uint64_t)cfg->ncores * cfg->nprocesses);
+    l.programs = round_up(l.seen + (uint64_t)cfg->ncores * cfg->nprocesses);
+    l.mm = round_up(l.programs + cfg->nprocesses * sizeof(struct program));
     l.end = l.mm + mm_bytes(&mc);
     return l;
 }
@@ -148,6 +150,14 @@ struct kcore *kernel_core(const struct kernel *k, uint32_t core)
 {
     return (struct kcore *)at_offset(k, k->cores_at) + core;
 }
+struct program *kernel_program(const struct kernel *k, uint32_t asid)
+{
+    return (struct program *)at_offset(k, k->programs_at) + asid;
+}
+bool kernel_all_start(const struct kernel_cfg *cfg, uint32_t asid)
+{
+    return cfg->all_start_of != NULL ? cfg->all_start_of[asid] : cfg->all_start;
+}
 uint8_t *kernel_seen(const struct kernel *k, const struct kernel_cfg *cfg, uint32_t asid,
                      uint32_t core)
 {
@@ -164,6 +174,7 @@ void kernel_init(struct kernel *k, const struct kernel_cfg *cfg)
     k->sched_at = l.sched;
     k->cores_at = l.cores;
     k->seen_at = l.seen;
+    k->programs_at = l.programs;
     k->mm_at = l.mm;
     k->next_action = SIM_NEVER;
     krun_init(&k->run, (uint32_t)cfg->params->fault_model, &cfg->params->cost);

@@ -7,6 +7,7 @@
 
 #include "mimicos/kernel_call.h"
 #include "mimicos/mm.h"
+#include "mimicos/program.h"
 #include "mimicos/sched.h"
 #include "pdes/desc.h"
 #include "pdes/lp.h"
@@ -112,6 +113,10 @@ struct kernel_cfg {
     /* Threads of the start begin up to so much later, drawn from the seed; 0: at once. */
     simtime_t start_skew_fs;
     uint64_t start_seed;
+    const bool *all_start_of, *infer_vmas_of; /* per process, in place of these; NULL: the same in all */
+    bool mix;                                 /* processes begin anew until all have ended once */
+    lpid_t control_lp;                        /* of a mix */
+    simtime_t control_latency_fs;
     simtime_t mirror_latency_fs; /* the engine's */
 };
 
@@ -122,7 +127,7 @@ enum kcore_phase {
     KCORE_RUN,  /* a block of segments is being replayed */
     KCORE_FLUSH /* acknowledgements of a shootdown are missing */
 };
-enum kcore_job { KJOB_NONE, KJOB_FAULT, KJOB_MAP, KJOB_CALL, KJOB_EXIT, KJOB_LEAVE, KJOB_SWITCH };
+enum kcore_job { KJOB_NONE, KJOB_FAULT, KJOB_MAP, KJOB_CALL, KJOB_EXIT, KJOB_LEAVE, KJOB_SWITCH, KJOB_EXEC };
 
 /* A handler at work for one core: at most one at a time. */
 struct kcore {
@@ -148,10 +153,10 @@ struct kcore {
 };
 
 struct kernel {
-    uint64_t mm_at, sched_at, cores_at, seen_at; /* offsets from struct kernel */
+    uint64_t mm_at, sched_at, cores_at, seen_at, programs_at; /* offsets from struct kernel */
     uint64_t next_ticket, next_flush;
     uint32_t nlock_waits; /* cores in KCORE_LOCK */
-    uint32_t reserved;
+    uint32_t nfinished;   /* programs that have come to their end once */
     simtime_t last_visible; /* of the newest page-table write that was committed */
     simtime_t next_action;  /* least commit_at or end_at of all cores */
     struct kernel_stats stats;
@@ -166,6 +171,9 @@ void kernel_init(struct kernel *k, const struct kernel_cfg *cfg);
 struct mm *kernel_mm(const struct kernel *k);
 struct sched *kernel_sched(const struct kernel *k);
 struct kcore *kernel_core(const struct kernel *k, uint32_t core);
+struct program *kernel_program(const struct kernel *k, uint32_t asid);
+/* Do all threads of the process begin with it? */
+bool kernel_all_start(const struct kernel_cfg *cfg, uint32_t asid);
 /* 1: `core` may hold translations of `asid`. */
 uint8_t *kernel_seen(const struct kernel *k, const struct kernel_cfg *cfg, uint32_t asid,
                      uint32_t core);

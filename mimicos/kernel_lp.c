@@ -79,6 +79,7 @@ static void sleep_or_pass(const struct kernel_ctx *x, uint32_t core)
     sched_leave(x->s, core, THREAD_FUTEX);
     kernel_next_thread(x, core);
     kernel_release(x, asid);
+    program_thread_rests(x, asid);
 }
 
 static void create_thread(const struct kernel_ctx *x, uint32_t core)
@@ -125,6 +126,7 @@ static void end_exit(const struct kernel_ctx *x, uint32_t core)
     sched_leave(x->s, core, THREAD_EXITED);
     kernel_next_thread(x, core);
     kernel_release(x, asid);
+    program_thread_rests(x, asid);
 }
 
 static void end_switch(const struct kernel_ctx *x, uint32_t core)
@@ -134,7 +136,10 @@ static void end_switch(const struct kernel_ctx *x, uint32_t core)
         return;
     }
     kernel_core(x->k, core)->by_switch = 1;
-    kernel_begin_map(x, core);
+    if (kernel_thread_on(x, core)->call == KCALL_EXEC)
+        program_begin_exec(x, core);
+    else
+        kernel_begin_map(x, core);
 }
 
 /* Pages are done: flush what lost its translation, then free it. */
@@ -191,6 +196,12 @@ static void end_block(const struct kernel_ctx *x, uint32_t core)
         break;
     case KJOB_SWITCH:
         end_switch(x, core);
+        break;
+    case KJOB_EXEC:
+        if (c->step == 0)
+            program_step_exec(x, core);
+        else
+            program_end_exec(x, core);
         break;
     default:
         SIM_ASSERT(false, "core %u ends a block of job %u", core, c->job);
@@ -252,6 +263,7 @@ static void take_map_call(const struct kernel_ctx *x, uint32_t core)
             kernel_next_thread(x, core);
     }
     kernel_release(x, asid);
+    program_thread_rests(x, asid);
 }
 
 static void price_call(const struct kernel_ctx *x, const struct kcore *c, struct krun *r)
@@ -304,6 +316,7 @@ static void take_exit(const struct kernel_ctx *x, uint32_t core, const struct ms
     struct krun *r = kernel_open_block(x);
     c->job = KJOB_EXIT;
     c->a[0] = m->a[0];
+    program_thread_ends(x, m->arg, m->a[1], (m->flags & 1) != 0);
     price_op(r, KOP_SYSCALL_ENTRY, 1);
     price_op(r, KOP_THREAD_EXIT, 1);
     kernel_start_block(x, core);
@@ -327,6 +340,7 @@ static void take_mark(const struct kernel_ctx *x, uint32_t core, const struct ms
         }
     }
     kernel_release(x, asid);
+    program_thread_rests(x, asid);
 }
 
 static void take_bits(const struct kernel_ctx *x, const struct msg *m)
@@ -430,7 +444,7 @@ static void kernel_start(struct lp *lp)
     kernel_init(lp->state, lp->cfg);
     const struct kernel_ctx x = kernel_ctx_of(lp);
     for (uint32_t i = 0; i < x.cfg->nthreads; i++)
-        if (x.cfg->all_start || sched_space(x.s, sched_thread(x.s, i)->asid)->first_thread == i)
+        if (kernel_all_start(x.cfg, sched_thread(x.s, i)->asid) || sched_space(x.s, sched_thread(x.s, i)->asid)->first_thread == i)
             kernel_place(&x, i);
 }
 

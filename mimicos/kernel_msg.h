@@ -12,11 +12,11 @@
  *                                                                     answered by K_SEG... K_RESUME,
  *               or, when the thread blocks, by K_SWITCH (no thread to run: K_IDLE)
  *   K_POS       sent right before each K_CALL, waiting K_MARK and K_EXIT: a[0..3] = the thread's
- *               position after it (opaque to the kernel)
+ *               position after it (opaque to the kernel, but for a[3]: instructions executed)
  *   K_MARK      a[0] order: this thread has passed map mark `order`; answered only when flags & 1
  *               says that the core waits: by K_RESUME, or by K_SWITCH when another thread needs the
  *               core meanwhile (the same holds for a K_CALL that waits for its turn in the order)
- *   K_EXIT      flags, a[0] wake id, a[1] instructions: the thread ends; answered by K_SWITCH/K_IDLE
+ *   K_EXIT      flags & 1: stopped by its instruction limit, a[0] wake id, a[1] instructions: the thread ends; answered by K_SWITCH/K_IDLE
  *   K_AD        a[0] pte paddr, a[1] bits to set; not answered
  *   K_FLUSHED   a[0] shootdown id; acknowledgement of K_SHOOTDOWN, whatever the core is doing
  *

@@ -396,6 +396,8 @@ void kernel_free_pages(const struct kernel_ctx *x, uint32_t core)
     mm_op_free(x->mm, r, &c->op);
     if (c->job == KJOB_MAP)
         price_op(r, KOP_SYSCALL_EXIT, 1);
+    if (c->job == KJOB_EXEC)
+        price_op(r, KOP_EXEC, 1);
     kernel_start_block(x, core);
 }
 

@@ -56,6 +56,7 @@ struct vma_set *mm_vmas(const struct mm *m, uint32_t asid)
     return at_offset(m, space_at(m, asid)->vmas_at);
 }
 paddr_t mm_root(const struct mm *m, uint32_t asid) { return space_at(m, asid)->root; }
+bool mm_infers(const struct mm *m, uint32_t asid) { return space_at(m, asid)->infer_vmas != 0; }
 const struct pt_format *mm_format(const struct mm *m) { return pt_format_at(m->cfg.format); }
 
 /* ---- the store of page-table words ----------------------------------------------------------- */
@@ -492,11 +493,21 @@ const char *mm_config_error(const struct mm_config *cfg)
 
 size_t mm_bytes(const struct mm_config *cfg) { return layout_of(cfg).end; }
 
+void mm_first_areas(struct mm *m, uint32_t asid)
+{
+    struct vma_set *s = mm_vmas(m, asid);
+    s->n = 0;
+    if (mm_infers(m, asid))
+        vma_add(s, 0, radix_va_mask(mm_format(m)->levels) + 1 - PAGE_BYTES,
+                KPROT_READ | KPROT_WRITE | KPROT_EXEC, 0, 0);
+}
+
 enum mm_result mm_init(struct mm *m, const struct mm_config *cfg, struct krun *r)
 {
     struct layout l = layout_of(cfg);
     *m = (struct mm){.cfg = *cfg, .buddy_at = l.buddy, .nodes_at = l.nodes, .words_at = l.words,
                      .spaces_at = l.spaces};
+    m->cfg.infer_vmas_of = NULL;
     buddy_init(mm_buddy(m), &cfg->frames);
     for (uint64_t i = 0; i < cfg->boot_frames; i++) {
         pfn_t taken;
@@ -509,13 +520,12 @@ enum mm_result mm_init(struct mm *m, const struct mm_config *cfg, struct krun *r
     for (uint32_t asid = 0; asid < cfg->nspaces; asid++) {
         struct mm_space *s = space_at(m, asid);
         s->vmas_at = l.vmas + asid * l.vmas_each;
+        s->infer_vmas = cfg->infer_vmas_of != NULL ? cfg->infer_vmas_of[asid] : cfg->infer_vmas;
         vma_set_init(mm_vmas(m, asid), cfg->max_vmas);
         krun_begin(r);
         if (f->create(f, &st, &s->root) != PT_OK)
             return MM_NOMEM;
-        if (cfg->infer_vmas)
-            vma_add(mm_vmas(m, asid), 0, radix_va_mask(f->levels) + 1 - PAGE_BYTES,
-                    KPROT_READ | KPROT_WRITE | KPROT_EXEC, 0, 0);
+        mm_first_areas(m, asid);
     }
     return MM_OK;
 }

@@ -12,9 +12,8 @@
  *
  * Not modelled: the zero page (a read fault gets a cleared page of its own), major faults and
  * write-back (files are always in the page cache, one copy per mapping, since traces do not name
- * files), swap, MAP_POPULATE, NUMA, khugepaged, freeing of an address space when its last thread
- * ends. A table node emptied by madvise is freed only by a later unmapping that meets a page in
- * its 2 MiB.
+ * files), swap, MAP_POPULATE, NUMA, khugepaged. A table node emptied by madvise is freed only by a
+ * later unmapping that meets a page in its 2 MiB, or at the end of the address space (mm_exit.c).
  *
  * Sources: Linux mm/memory.c (handle_mm_fault, do_anonymous_page, do_read_fault, do_wp_page),
  * mm/huge_memory.c (do_huge_pmd_anonymous_page), mm/mmap.c, mm/mprotect.c, mm/mremap.c.
@@ -39,6 +38,7 @@ struct mm_config {
     uint32_t nspaces, max_vmas, max_nodes;
     uint64_t boot_frames; /* single frames that are taken before anything else, for good */
     bool infer_vmas; /* every address is anonymous memory */
+    const bool *infer_vmas_of; /* per address space, in place of infer_vmas; NULL: the same in all. Not kept */
 };
 
 /* What a fault turned out to be. */
@@ -86,6 +86,7 @@ enum mm_result {
 struct mm_space {
     paddr_t root;
     uint64_t vmas_at; /* offset of its vma_set from struct mm */
+    uint64_t infer_vmas;
 };
 
 struct mm_node {
@@ -110,6 +111,8 @@ enum mm_result mm_init(struct mm *m, const struct mm_config *cfg, struct krun *r
 struct buddy *mm_buddy(const struct mm *m);
 struct vma_set *mm_vmas(const struct mm *m, uint32_t asid);
 paddr_t mm_root(const struct mm *m, uint32_t asid);
+/* Every address of the space counts as anonymous memory, whatever was mapped. */
+bool mm_infers(const struct mm *m, uint32_t asid);
 const struct pt_format *mm_format(const struct mm *m);
 /* The page-table word at `addr`, as the kernel sees it. */
 uint64_t mm_word(const struct mm *m, paddr_t addr);
@@ -133,6 +136,13 @@ enum mm_result mm_call(struct mm *m, struct krun *r, uint32_t asid, unsigned cal
 bool mm_op_step(struct mm *m, struct krun *r, struct mm_op *op, enum mm_result *result_out);
 /* Frees what the call unmapped: nothing may use its translations any more. */
 void mm_op_free(struct mm *m, struct krun *r, struct mm_op *op);
+/*
+ * The end of an address space, whose threads have all ended (mm_exit.c): the areas go at once, `op`
+ * says which pages follow. Then mm_exit_step until it returns false, a flush of the whole space, and
+ * mm_op_free: the space is as mm_init left it. Its root node stays.
+ */
+void mm_exit(struct mm *m, uint32_t asid, struct mm_op *op);
+bool mm_exit_step(struct mm *m, struct krun *r, struct mm_op *op, enum mm_result *result_out);
 /* Does the call take pages away that other threads might still use? */
 bool mm_call_unmaps(const struct mm *m, uint32_t asid, unsigned call, const uint64_t a[6]);
 
@@ -151,7 +161,7 @@ bool mm_clear_accessed(struct mm *m, uint64_t random, paddr_t *pte_out, uint64_t
 /* Asserts conservation and that each node is a frame in use. */
 void mm_verify(const struct mm *m);
 
-/* ---- between mm.c and mm_range.c ---- */
+/* ---- between mm.c, mm_range.c and mm_exit.c ---- */
 
 struct mm_run {
     struct mm *m;
@@ -162,6 +172,8 @@ struct pt_store mm_store(struct mm_run *run);
 /* Chains a frame or node to be freed by mm_op_free. */
 void mm_defer_free(struct mm *m, struct mm_op *op, pfn_t pfn);
 void mm_op_init(struct mm_op *op, uint32_t asid);
+/* The areas that a space begins with. */
+void mm_first_areas(struct mm *m, uint32_t asid);
 /* One leaf loses its translation. */
 void mm_op_flush(struct mm_op *op, uint64_t start, uint64_t end);
 /* Rights of a leaf in an area with these rights. */

@@ -201,7 +201,7 @@ static enum mm_result call_mmap(struct mm *m, const uint64_t *a, struct mm_op *o
     struct vma_set *s = mm_vmas(m, op->asid);
     bool replaces = vma_overlaps(s, a[1], a[2]);
     enum vma_result r = vma_add(s, a[1], a[2], prot_bits(a[3]), area_flags(a[4]), (uint32_t)a[5]);
-    if (r == VMA_OK && replaces && !m->cfg.infer_vmas)
+    if (r == VMA_OK && replaces && !mm_infers(m, op->asid))
         add_range(op, MM_UNMAP, a[1], a[1] + a[2]);
     return from_vma(r);
 }
@@ -303,7 +303,7 @@ bool mm_call_unmaps(const struct mm *m, uint32_t asid, unsigned call, const uint
     case KCALL_BRK:
         return a[2] < a[1];
     case KCALL_MMAP:
-        return !m->cfg.infer_vmas && vma_overlaps(mm_vmas(m, asid), a[1], a[2]);
+        return !mm_infers(m, asid) && vma_overlaps(mm_vmas(m, asid), a[1], a[2]);
     default:
         return false;
     }

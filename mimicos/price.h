@@ -58,6 +58,8 @@
     X(WAKE_THREAD, "wake_thread", "400ns", "each thread made runnable")                            \
     X(THREAD_CREATE, "thread_create", "12us", "clone of a thread: 10 to 15 us")                    \
     X(THREAD_EXIT, "thread_exit", "5us", "end of a thread")                                        \
+    X(PROCESS_EXIT, "process_exit", "30us", "end of a process besides threads and pages: 20 to 50 us (estimate)") \
+    X(EXEC, "exec", "200us", "a new program in the place of the old: 150 to 300 us without page faults (estimate)") \
     X(CONTEXT_SWITCH, "context_switch", "1.2us", "direct cost of a switch: 1 to 2 us")             \
     X(IDLE_WAKE, "idle_wake", "1us", "interrupt and wake-up of an idle core, before the switch")   \
     X(FLUSH_LOCAL, "flush_local", "200ns", "flush on the only core: invlpg 100 to 200 cycles each, or all") \

@@ -65,6 +65,7 @@ void sched_init(struct sched *s, const struct sched_config *cfg)
 
 /* ---- cores and the run queue ----------------------------------------------------------------- */
 
+static bool is_runnable(uint32_t state) { return state == THREAD_READY || state == THREAD_RUNNING; }
 static bool is_waiting(uint32_t state) { return state == THREAD_ORDER || state == THREAD_MARK; }
 
 static void set_state(struct sched *s, struct thread *t, enum thread_state state)
@@ -72,6 +73,8 @@ static void set_state(struct sched *s, struct thread *t, enum thread_state state
     struct sched_space *sp = sched_space(s, t->asid);
     sp->nwaiting += is_waiting(state);
     sp->nwaiting -= is_waiting(t->state);
+    sp->nrunnable += is_runnable(state);
+    sp->nrunnable -= is_runnable(t->state);
     sp->nlive += t->state == THREAD_NEW;
     sp->nlive -= state == THREAD_EXITED;
     t->state = state;
@@ -152,6 +155,38 @@ bool sched_wait(struct sched *s, uint32_t core, enum thread_state state)
     set_state(s, sched_thread(s, c->thread), state);
     c->held = 1;
     return true;
+}
+
+uint32_t sched_kill(struct sched *s, uint32_t thread)
+{
+    struct thread *t = sched_thread(s, thread);
+    SIM_ASSERT(is_waiting(t->state) || t->state == THREAD_FUTEX, "thread %u ends in state %u", thread,
+               t->state);
+    if (t->core != SCHED_NONE && sched_core(s, t->core)->thread == thread) {
+        sched_leave(s, t->core, THREAD_EXITED);
+        return t->core;
+    }
+    set_state(s, t, THREAD_EXITED);
+    return SCHED_NONE;
+}
+
+static void forget_wakes(struct sched *s, uint32_t asid)
+{
+    uint64_t *words = (uint64_t *)at_offset(s, s->wakes_at) + asid * s->wake_words;
+    memset(words, 0, s->wake_words * sizeof *words);
+}
+
+void sched_restart(struct sched *s, uint32_t asid)
+{
+    struct sched_space *sp = sched_space(s, asid);
+    SIM_ASSERT(sp->nlive == 0 && sp->nrunnable == 0 && sp->nwaiting == 0,
+               "address space %u begins anew with %u live threads", asid, sp->nlive);
+    sp->order_done = 0;
+    forget_wakes(s, asid);
+    for (uint32_t i = sp->first_thread; i < s->nthreads && sched_thread(s, i)->asid == asid; i++) {
+        struct thread *t = sched_thread(s, i);
+        *t = (struct thread){.asid = asid, .core = t->core};
+    }
 }
 
 /* ---- futex ----------------------------------------------------------------------------------- */

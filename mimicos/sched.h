@@ -11,7 +11,8 @@
  * uses: it has reported that order, or waits inside a futex call, or has not started, or has
  * ended. A thread that waits for its own, later event has reported, so of the waiting threads the
  * one with the lowest number can always go on once the running ones reach their next mark; only a
- * missing event can stop a run.
+ * missing event can stop a run. Whoever waits, waits for threads of its own space: a space with live
+ * threads of which none can run is stuck for good.
  *
  * Pure: no clock, no messages. State is one flat block.
  */
@@ -54,8 +55,8 @@ struct sched_space {
     uint64_t order_done;   /* map events executed: all up to this one */
     uint32_t first_thread; /* thread numbers in events count from here */
     uint32_t nwaiting;     /* threads in THREAD_ORDER or THREAD_MARK */
-    uint32_t nlive;
-    uint32_t reserved;
+    uint32_t nlive;        /* begun and not ended */
+    uint32_t nrunnable;    /* ready or on a core */
 };
 
 struct sched_config {
@@ -93,6 +94,14 @@ uint32_t sched_pick(struct sched *s, uint32_t core);
  * left.
  */
 bool sched_wait(struct sched *s, uint32_t core, enum thread_state state);
+
+/*
+ * A waiting thread ends where it is. Returns the core that it held, which is idle now; SCHED_NONE:
+ * it held none.
+ */
+uint32_t sched_kill(struct sched *s, uint32_t thread);
+/* All threads of the space have ended or never began: it is as at the start, and keeps their last cores. */
+void sched_restart(struct sched *s, uint32_t asid);
 
 /* ---- futex ---- */
 

@@ -5,7 +5,7 @@
  *   slice -> core      tags and data of the bank, then the mesh
  *   slice <-> channel  tags, or the controller and the shortest access, then the mesh
  *   core -> kernel     exception entry            kernel -> core    os.kernel_to_core
- *   core <-> control   sim.control_latency        mirrored writes   sim.mirror (an LLC round trip)
+ *   core -> control    sim.control_latency        mirrored writes   sim.mirror (an LLC round trip)
  */
 #include "partitions/machine.h"
 
@@ -69,7 +69,7 @@ void machine_param_groups(struct machine_params *p, struct param_group g[MACHINE
     memcpy(g + NROWS(head) + CORE_NPARAM_GROUPS, tail, sizeof tail);
 }
 
-void machine_components(uint32_t ncores, uint32_t nslices, uint32_t nchannels,
+void machine_components(uint32_t ncores, uint32_t nslices, uint32_t nchannels, uint32_t nprograms,
                         struct stat_component out[NCOMPONENTS])
 {
     out[COMPONENT_CORES] = (struct stat_component){"cores", "core", core_stat_rows, core_nstat_rows, ncores,
@@ -80,6 +80,8 @@ void machine_components(uint32_t ncores, uint32_t nslices, uint32_t nchannels,
                                                   nchannels, DRAM_STAT_NVALUES};
     out[COMPONENT_KERNEL] = (struct stat_component){"kernel", "kernel", kernel_stat_rows, kernel_stat_nrows, 1,
                                                     kernel_stat_nvalues};
+    out[COMPONENT_PROGRAMS] = (struct stat_component){"programs", "program", program_stat_rows, program_nstat_rows,
+                                                      nprograms, sizeof(struct program_stats) / sizeof(uint64_t)};
 }
 
 uint32_t machine_ncores(const struct machine_params *p, uint32_t nthreads)
@@ -116,6 +118,31 @@ static enum err resolve(struct machine *m)
 static simtime_t core_request_min(const struct machine *m, simtime_t period)
 {
     return core_min_request_cycles(&m->params->core) * period + noc_core_slice_min_fs(&m->noc);
+}
+
+/* Several programs instead of one. */
+static enum err configure_mix(struct machine *m)
+{
+    const struct frontend *fe = m->fe;
+    uint32_t n = fe->nprograms;
+    m->program_flags = calloc(2 * (size_t)n, sizeof *m->program_flags);
+    if (m->program_flags == NULL)
+        return err_log(ERR_MEMORY, "no host memory for %u programs", n);
+    for (uint32_t i = 0; i < n; i++) {
+        m->program_flags[i] = fe->programs[i].all_start;
+        m->program_flags[n + i] = fe->programs[i].vmas_inferred;
+    }
+    m->kernel.mix = true;
+    m->kernel.nprocesses = n;
+    m->kernel.space_of_thread = fe->space_of_thread;
+    m->kernel.all_start_of = m->program_flags;
+    m->kernel.infer_vmas_of = m->program_flags + n;
+    m->kernel.control_lp = m->control_id;
+    m->kernel.control_latency_fs = m->params->sim.control_latency_fs;
+    m->control.nprograms = n;
+    for (uint32_t i = 0; i < m->ncores; i++)
+        m->cores[i].nprograms = n;
+    return ERR_OK;
 }
 
 static enum err configure_lps(struct machine *m)
@@ -172,6 +199,9 @@ static enum err configure_lps(struct machine *m)
     m->fuzz = (struct fuzz_cfg){.params = &p->fuzz, .ncores = m->ncores, .first_core = m->first_core,
                                 .kernel_lp = m->kernel_id, .memory_bytes = p->kernel.memory_size,
                                 .to_core_fs = 20 * FS_PER_NS, .to_kernel_fs = 20 * FS_PER_NS};
+    enum err e = m->fe->nprograms > 0 ? configure_mix(m) : ERR_OK;
+    if (e != ERR_OK)
+        return e;
     const char *why = kernel_cfg_error(&m->kernel);
     return why != NULL ? err_log(ERR_USAGE, "%s", why) : ERR_OK;
 }
@@ -197,6 +227,8 @@ static void add_classes(struct machine *m)
     engine_add_edge(e, CLS_CORE, CLS_KERNEL, m->cores[0].kernel_entry_fs);
     engine_add_edge(e, CLS_KERNEL, CLS_CORE, m->params->kernel.kernel_to_core_fs);
     engine_add_edge(e, CLS_CORE, CLS_CONTROL, m->params->sim.control_latency_fs);
+    if (m->kernel.mix)
+        engine_add_edge(e, CLS_KERNEL, CLS_CONTROL, m->params->sim.control_latency_fs);
     engine_add_edge(e, CLS_FUZZ, CLS_CORE, m->fuzz.to_core_fs);
     engine_add_edge(e, CLS_FUZZ, CLS_KERNEL, m->fuzz.to_kernel_fs);
 }
@@ -207,7 +239,7 @@ static enum err add_lps(struct machine *m)
     const struct placement *pl = &m->placement;
     lpid_t id;
     enum err err = engine_add_lp(e, &control_lp_ops, CLS_CONTROL, 0, &m->control,
-                                 sizeof(struct control_state), pl->control, &id);
+                                 control_state_bytes(&m->control), pl->control, &id);
     if (err == ERR_OK)
         err = engine_add_lp(e, &kernel_lp_ops, CLS_KERNEL, 0, &m->kernel, kernel_state_bytes(&m->kernel),
                             pl->kernel, &id);
@@ -260,7 +292,8 @@ enum err machine_create(const struct machine_params *p, struct frontend *fe, con
     if (e != ERR_OK)
         return e;
     add_classes(m);
-    machine_components(m->ncores, m->nslices, m->nchannels, m->components);
+    machine_components(m->ncores, m->nslices, m->nchannels, fe->nprograms, m->components);
+    m->ncomponents = fe->nprograms > 0 ? NCOMPONENTS : COMPONENT_PROGRAMS;
     return add_lps(m);
 }
 
@@ -271,6 +304,7 @@ void machine_destroy(struct machine *m)
     placement_free(&m->placement);
     free(m->cores);
     free(m->hosts);
+    free(m->program_flags);
 }
 
 static void hook_mirror(void *ctx, const struct mirror_write *w) { ptmem_write(ctx, w); }
@@ -278,8 +312,20 @@ static void hook_floor(void *ctx, simtime_t floor) { ptmem_floor(ctx, floor); }
 
 struct lp *machine_lp(const struct machine *m, enum machine_component c, uint32_t i)
 {
-    const lpid_t first[NCOMPONENTS] = {m->first_core, m->first_slice, m->first_channel, m->kernel_id};
+    const lpid_t first[COMPONENT_PROGRAMS] = {m->first_core, m->first_slice, m->first_channel, m->kernel_id};
     return engine_lp(m->engine, first[c] + i);
+}
+
+void machine_program_stats(const struct machine *m, struct program_stats *rows)
+{
+    const struct lp *kernel = engine_lp(m->engine, m->kernel_id);
+    for (uint32_t i = 0; i < m->fe->nprograms; i++)
+        rows[i] = kernel->state != NULL ? kernel_program(kernel->state, i)->stats : (struct program_stats){0};
+    for (uint32_t i = 0; i < m->ncores; i++) {
+        const struct lp *core = engine_lp(m->engine, m->first_core + i);
+        if (core->state != NULL)
+            core_program_add(core, rows);
+    }
 }
 
 /* ---- flat copies ------------------------------------------------------------------------------ */

@@ -34,7 +34,8 @@ struct machine_params {
 #define MACHINE_NGROUPS (CORE_NPARAM_GROUPS + 7)
 void machine_param_groups(struct machine_params *p, struct param_group groups[MACHINE_NGROUPS]);
 
-enum machine_component { COMPONENT_CORES, COMPONENT_LLC, COMPONENT_DRAM, COMPONENT_KERNEL, NCOMPONENTS };
+/* The last one only in multi-programmed runs; its rows are summed over cores and kernel. */
+enum machine_component { COMPONENT_CORES, COMPONENT_LLC, COMPONENT_DRAM, COMPONENT_KERNEL, COMPONENT_PROGRAMS, NCOMPONENTS };
 
 /* Life: machine_create resolves parameters and adds every LP; machine_destroy after the run. */
 struct machine {
@@ -55,7 +56,9 @@ struct machine {
     struct core_host *hosts;
     uint32_t ncores, nslices, nchannels;
     lpid_t control_id, kernel_id, first_core, first_slice, first_channel, fuzz_id;
+    bool *program_flags; /* of a mix: all_start of each program, then vmas_inferred of each */
     struct stat_component components[NCOMPONENTS];
+    uint32_t ncomponents; /* that the run has */
 };
 
 /* Cores that the parameters and the workload's threads give: core.count, 0: one per thread. */
@@ -70,10 +73,13 @@ enum err machine_create(const struct machine_params *p, struct frontend *fe, con
 void machine_destroy(struct machine *m);
 
 /* Description of the statistics without a machine, for `describe`. */
-void machine_components(uint32_t ncores, uint32_t nslices, uint32_t nchannels,
+void machine_components(uint32_t ncores, uint32_t nslices, uint32_t nchannels, uint32_t nprograms,
                         struct stat_component out[NCOMPONENTS]);
 
-/* The LP of instance `i` of a component. */
+/* At an epoch boundary: this rank's part of the statistics of programs, rows[fe->nprograms]. */
+void machine_program_stats(const struct machine *m, struct program_stats *rows);
+
+/* The LP of instance `i` of a component whose instances are LPs. */
 struct lp *machine_lp(const struct machine *m, enum machine_component c, uint32_t i);
 
 /* This rank's LPs as one flat block (epoch boundaries only), and back. */

@@ -54,11 +54,19 @@ static int rank_of(const struct report *r, enum machine_component c, uint32_t i)
     return machine_lp(r->m, c, i)->rank;
 }
 
-/* Every rank sends its host row and then its LPs' rows, by component and instance. */
+static size_t program_bytes(const struct report *r)
+{
+    return r->m->fe->nprograms * sizeof(struct program_stats);
+}
+
+/*
+ * Every rank sends its host row, then its LPs' rows, by component and instance, and its part of the
+ * rows of programs.
+ */
 static size_t bytes_of_rank(const struct report *r, int rank)
 {
-    size_t bytes = NHOST * sizeof(double);
-    for (int c = 0; c < NCOMPONENTS; c++)
+    size_t bytes = NHOST * sizeof(double) + program_bytes(r);
+    for (int c = 0; c < COMPONENT_PROGRAMS; c++)
         for (uint32_t i = 0; i < r->m->components[c].ninstances; i++)
             if (rank_of(r, (enum machine_component)c, i) == rank)
                 bytes += r->m->components[c].nvalues * sizeof(uint64_t);
@@ -69,7 +77,7 @@ static void fill_rows(struct report *r)
 {
     host_row(r, (double *)r->send);
     uint64_t *at = r->send + NHOST;
-    for (int c = 0; c < NCOMPONENTS; c++)
+    for (int c = 0; c < COMPONENT_PROGRAMS; c++)
         for (uint32_t i = 0; i < r->m->components[c].ninstances; i++) {
             struct lp *lp = machine_lp(r->m, (enum machine_component)c, i);
             if (lp->state == NULL)
@@ -77,15 +85,24 @@ static void fill_rows(struct report *r)
             lp->ops->stats(lp, at);
             at += r->m->components[c].nvalues;
         }
+    machine_program_stats(r->m, (struct program_stats *)at);
+}
+
+/* Each value of a program is some ranks' and 0 on the others. */
+static void add_programs(struct report *r, const uint64_t *row)
+{
+    for (size_t i = 0; i < program_bytes(r) / sizeof(uint64_t); i++)
+        r->values[COMPONENT_PROGRAMS][i] += row[i];
 }
 
 static void sort_rows(struct report *r)
 {
     const char *at = (const char *)r->receive;
+    memset(r->values[COMPONENT_PROGRAMS], 0, program_bytes(r));
     for (int rank = 0; rank < r->m->tr->nranks; rank++) {
         memcpy(r->host + (size_t)rank * NHOST, at, NHOST * sizeof(double));
         const uint64_t *row = (const uint64_t *)at + NHOST;
-        for (int c = 0; c < NCOMPONENTS; c++) {
+        for (int c = 0; c < COMPONENT_PROGRAMS; c++) {
             size_t n = r->m->components[c].nvalues;
             for (uint32_t i = 0; i < r->m->components[c].ninstances; i++) {
                 if (rank_of(r, (enum machine_component)c, i) != rank)
@@ -94,6 +111,7 @@ static void sort_rows(struct report *r)
                 row += n;
             }
         }
+        add_programs(r, row);
         at += r->rank_bytes[rank];
     }
 }
@@ -173,7 +191,7 @@ static enum err open_recorder(struct report *r, const struct config *config, con
     struct recorder_info info = {
         .path = o->output,
         .components = m->components,
-        .ncomponents = NCOMPONENTS,
+        .ncomponents = m->ncomponents,
         .config_text = text,
         .keys = keys,
         .nkeys = nkeys,
@@ -200,7 +218,7 @@ static enum err open_rank0(struct report *r)
     if (r->receive == NULL || r->host == NULL)
         return err_log(ERR_MEMORY, "no host memory for statistics");
     for (int c = 0; c < NCOMPONENTS; c++) {
-        r->values[c] = calloc((size_t)m->components[c].ninstances * m->components[c].nvalues, sizeof(uint64_t));
+        r->values[c] = calloc((size_t)m->components[c].ninstances * m->components[c].nvalues + 1, sizeof(uint64_t));
         if (r->values[c] == NULL)
             return err_log(ERR_MEMORY, "no host memory for statistics");
     }
