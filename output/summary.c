@@ -341,7 +341,7 @@ static void print_run(struct printer *p)
     }
     for (size_t i = 0; i < s->nitems; i++) {
         const char *unit = s->items[i].unit;
-        fprintf(p->f, "  %-26s", s->items[i].name);
+        fprintf(p->f, "  %-25s ", s->items[i].name);
         print_count(p->f, s->items[i].value);
         fprintf(p->f, "%s%s\n", unit && strcmp(unit, "1") != 0 ? " " : "",
                 unit && strcmp(unit, "1") != 0 ? unit : "");

@@ -44,7 +44,7 @@ int describe_main(int argc, char **argv)
     struct param_group groups[MACHINE_NGROUPS];
     struct stat_component components[NCOMPONENTS];
     machine_param_groups(&params, groups);
-    machine_components(1, 1, 1, components);
+    machine_components(1, 1, 1, 1, components);
     const char *what = argc > 1 ? argv[1] : NULL, *filter = argc > 2 ? argv[2] : NULL;
     static const char *const topics[] = {"mmu", "replacement", "workload", "partition", "config", "stats"};
     if (what == NULL) {

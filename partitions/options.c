@@ -31,8 +31,7 @@ static const char *const plain_options[] = {
     LOG_OPTIONS(X)
 #undef X
     "--trace", "-t", "-o", "--output", "-s", "--set", "-c", "--config", "--partition", "--config-from", "--ranks",
-    "--repeat",
-    "--dump-config", "--progress", "--quiet", "-q", "--help", "-h",
+    "--repeat", "--mix", "--alone", "--no-alone", "--dump-config", "--progress", "--quiet", "-q", "--help", "-h",
 #define X(option, key, arg, doc) option,
     KEY_OPTIONS(X)
 #undef X
@@ -62,10 +61,15 @@ void options_help(FILE *f, enum run_mode mode)
         log_help(f, mode);
         return;
     }
-    fputs("usage: concerto run [CONFIG.yaml ...] (--trace FILE | --workload NAME) [options]\n"
+    fputs("usage: concerto run [CONFIG.yaml ...] (--trace FILE | --workload NAME | --mix LIST) [options]\n"
           "       mpirun -np N concerto run ...   the same, on N ranks, with the same statistics\n\n"
           "  --trace FILE         a recorded trace (.vmt) or a ChampSim trace (raw, .xz, .gz); may be repeated for\n"
           "                       ChampSim, one file per thread\n"
+          "  --mix LIST           several programs at once, each in its own address space: FILE, NAME:SIZE or\n"
+          "                       NAME:SIZE:THREADS, separated by commas, *N behind one for N copies; each starts\n"
+          "                       anew until all have ended once (x.vmt,gups:4GiB,chase:64MiB*2)\n"
+          "  --alone FILES        results of the mix's programs alone, from earlier files (out.alone-1.h5,...)\n"
+          "  --no-alone           no runs alone before the mix: no slowdown, ANTT and STP\n"
           "  -o, --output FILE    statistics file (HDF5); without it only the summary is printed\n"
           "  -s, --set KEY=VALUE  set one configuration key; wins over files (concerto describe config)\n"
           "  -c, --config FILE    a configuration file, like a plain argument\n"
@@ -127,6 +131,8 @@ static enum err take_flag(struct run_options *o, const char *word, bool *taken)
         o->progress = 1;
     else if (is(word, "--quiet", "-q"))
         o->quiet = 1;
+    else if (is(word, "--no-alone", NULL))
+        o->no_alone = 1;
     else if (is(word, "--help", "-h"))
         o->help = 1;
     else if (is(word, "--json", NULL) && o->mode == MODE_LOG)
@@ -160,7 +166,11 @@ static enum err take_valued(struct run_options *o, const char *word, const char 
         snprintf(key, sizeof key, "%.*s", (int)(eq - value), value);
         return add_set(o, key, eq + 1);
     }
-    if (is(word, "-o", "--output"))
+    if (is(word, "--mix", NULL))
+        o->mix = value;
+    else if (is(word, "--alone", NULL))
+        o->alone = value;
+    else if (is(word, "-o", "--output"))
         o->output = value;
     else if (is(word, "--partition", NULL))
         o->partition = value;
@@ -185,6 +195,38 @@ static enum err take_valued(struct run_options *o, const char *word, const char 
         return add_set(o, key, value);
     KEY_OPTIONS(X)
 #undef X
+    return ERR_OK;
+}
+
+/* Of the last setting of `key`; NULL: it was not set. */
+static const char *setting(const struct run_options *o, const char *key)
+{
+    size_t n = strlen(key);
+    for (int i = o->nsets; i-- > 0;)
+        if (strncmp(o->sets[i], key, n) == 0 && o->sets[i][n] == '=')
+            return o->sets[i] + n + 1;
+    return NULL;
+}
+
+static enum err check_mix(struct run_options *o)
+{
+    if (o->mix == NULL)
+        return o->alone == NULL && !o->no_alone
+                   ? ERR_OK
+                   : err_log(ERR_USAGE, "run: %s belongs to --mix", o->no_alone ? "--no-alone" : "--alone");
+    if (o->ntraces > 0)
+        return err_log(ERR_USAGE, "run: both --mix and --trace %s; name the trace in --mix", o->traces[0]);
+    if (setting(o, "workload.kind") != NULL)
+        return err_log(ERR_USAGE, "run: both --mix and --workload %s; name it in --mix, as in gups:64MiB",
+                       setting(o, "workload.kind"));
+    if (setting(o, "workload.size") != NULL)
+        return err_log(ERR_USAGE, "run: --size (workload.size) does not reach the programs of --mix; write gups:%s",
+                       setting(o, "workload.size"));
+    if (o->alone != NULL && o->no_alone)
+        return err_log(ERR_USAGE, "run: --alone and --no-alone exclude each other");
+    if (o->mode != MODE_RUN && o->alone != NULL)
+        return err_log(ERR_USAGE, "--alone is for `concerto run`; the log is of the programs together");
+    o->no_alone |= o->mode != MODE_RUN;
     return ERR_OK;
 }
 
@@ -216,7 +258,7 @@ enum err options_parse(int argc, char **argv, struct run_options *o)
     }
     if (e == ERR_OK && o->mode != MODE_RUN && o->nrepeats > 1)
         e = err_log(ERR_USAGE, "--repeat is for `concerto run`; the log of repeat I comes with -s sim.perturb=I");
-    return e;
+    return e == ERR_OK ? check_mix(o) : e;
 }
 
 void options_free(struct run_options *o)

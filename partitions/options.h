@@ -19,12 +19,14 @@ struct run_options {
     int ntraces;
     char *sets[2 * OPTIONS_MAX]; /* "key=value", owned */
     int nsets;
+    const char *mix;         /* programs of a multi-programmed run; NULL: it is none */
+    const char *alone;       /* files of its programs' runs alone */
     const char *output;      /* NULL: no file */
     const char *partition;   /* "auto" */
     const char *config_from; /* an earlier statistics file */
     const char *ranks;       /* --ranks N: start mpirun ourselves */
     unsigned nrepeats;       /* --repeat N; 1: one run */
-    int dump_config, progress, quiet, help;
+    int dump_config, progress, quiet, help, no_alone;
     /* log and explain */
     enum run_mode mode;
     const char *event, *page, *core, *time, *vaddr, *nth_miss;

@@ -256,6 +256,8 @@ static void show_progress(struct report *r)
     uint64_t limit = sim->instructions * r->m->fe->nthreads;
     if (limit != 0 && (goal == 0 || limit < goal))
         goal = limit;
+    if (r->m->fe->nprograms > 0)
+        goal = 0; /* programs start anew until the last one has ended */
     struct progress_state s = {.done = done, .goal = goal, .instructions = done, .nepochs = r->nepochs,
                                .now = r->end};
     progress_update(&r->progress, &s);
@@ -299,9 +301,33 @@ static const char *const not_modelled[] = {
     "system calls other than memory maps, futexes and threads: fixed cost and copies of user buffers",
 };
 
+static struct summary_check frame_check(const struct report *r)
+{
+    return (struct summary_check){"frames used + free = all",
+                                  total(r, COMPONENT_KERNEL, "frames/used") +
+                                      total(r, COMPONENT_KERNEL, "frames/free"),
+                                  r->params->kernel.memory_size >> PAGE_SHIFT};
+}
+
+/* The last epoch's own: what a program had of the cores is what the cores did. */
+static size_t fill_program_checks(const struct report *r, struct summary_check *c)
+{
+    if (r->m->fe->nprograms == 0)
+        return 0;
+    c[0] = (struct summary_check){"instructions of programs = of cores", total(r, COMPONENT_PROGRAMS, "instructions"),
+                                  total(r, COMPONENT_CORES, "instructions")};
+    c[1] = (struct summary_check){"cycles of programs = of cores", total(r, COMPONENT_PROGRAMS, "cycles"),
+                                  total(r, COMPONENT_CORES, "cycles")};
+    return 2;
+}
+
 static size_t fill_checks(const struct report *r, struct summary_check *c)
 {
-    size_t n = 0;
+    size_t n = fill_program_checks(r, c);
+    if (r->in_flight) { /* what is under way is on one side of the other laws only */
+        c[n++] = frame_check(r);
+        return n;
+    }
     const enum machine_component cores = COMPONENT_CORES, llc = COMPONENT_LLC, dram = COMPONENT_DRAM,
                                  kernel = COMPONENT_KERNEL;
     uint64_t misses = total(r, cores, "l2/data_misses") + total(r, cores, "l2/code_misses") +
@@ -329,9 +355,7 @@ static size_t fill_checks(const struct report *r, struct summary_check *c)
                                     total(r, cores, "ptw/refs_l1") + total(r, cores, "ptw/refs_l2") +
                                         total(r, cores, "ptw/refs_llc") + total(r, cores, "ptw/refs_dram")};
     c[n++] = (struct summary_check){"kernel answers = requests", total(r, kernel, "answers"), total(r, kernel, "requests")};
-    c[n++] = (struct summary_check){"frames used + free = all",
-                                    total(r, kernel, "frames/used") + total(r, kernel, "frames/free"),
-                                    r->params->kernel.memory_size >> PAGE_SHIFT};
+    c[n++] = frame_check(r);
     return n;
 }
 
@@ -364,6 +388,12 @@ static size_t fill_warnings(const struct report *r, uint64_t nlimited, uint64_t 
     if (nlimited > 0 && nlimited < m->fe->nthreads)
         WARN("%llu threads reached their instruction limit while others were blocked",
              (unsigned long long)nlimited);
+    if (m->fe->nprograms > 0 && total(r, COMPONENT_PROGRAMS, "threads/killed") > 0)
+        WARN("%llu threads waited for ones stopped by their instruction limit, and ended with their pass",
+             (unsigned long long)total(r, COMPONENT_PROGRAMS, "threads/killed"));
+    if (m->fe->nprograms > 0 && m->fe->nthreads > m->ncores)
+        WARN("%u threads share %u cores without time slices: a thread keeps its core until it waits or ends",
+             m->fe->nthreads, m->ncores);
     if (nstarted != 0 && nstarted < m->fe->nthreads)
         WARN("%llu of %u threads were never created in the part of the trace that is there",
              (unsigned long long)(m->fe->nthreads - nstarted), m->fe->nthreads);
@@ -408,6 +438,24 @@ static void print_repeat(const struct report *r, const struct summary_source *s)
     printf(" %.2f s wall\n", progress_seconds(&r->progress));
 }
 
+static void print_alone(const struct report *r)
+{
+    struct mix_pass p = r->options.mix->together[0];
+    printf("alone       %s: IPC %.4f, %.2f s wall\n", r->m->fe->programs[0].name,
+           p.time_fs == 0 ? 0.0 : (double)p.instructions * (double)r->m->cores[0].period_fs / (double)p.time_fs,
+           progress_seconds(&r->progress));
+}
+
+/* The results of a mix, and their items; returns how many. */
+static size_t take_mix(struct report *r, struct summary_item *items)
+{
+    struct mix_report *mix = r->options.mix;
+    if (mix == NULL)
+        return 0;
+    mix_report_take(mix, (const struct program_stats *)r->values[COMPONENT_PROGRAMS]);
+    return mix_items(mix, items);
+}
+
 static enum err close_rank0(struct report *r, const char *why, uint64_t nlimited, uint64_t nstarted)
 {
     struct summary_check checks[16];
@@ -415,16 +463,17 @@ static enum err close_rank0(struct report *r, const char *why, uint64_t nlimited
     const char *warnings[MAX_WARNINGS];
     struct recorder_fact facts[] = {{"end", now_text(end, sizeof end), 0},
                                     {"stopped_by", why != NULL ? why : "end of the workload", 0}};
-    struct summary_item items[] = {
+    struct summary_item items[2 + MIX_ITEMS(MAX_PROGRAMS)] = {
         {"cores", "1", r->m->ncores, "simulated cores"},
         {"threads", "1", r->m->fe->nthreads, "threads of the workload"},
     };
+    size_t nmix = take_mix(r, items + 2);
     struct recorder_end e = {
         .complete = why == NULL,
         .provenance = facts,
         .nprovenance = 2,
         .items = items,
-        .nitems = 2,
+        .nitems = 2 + nmix,
         .checks = checks,
         .nchecks = why == NULL ? fill_checks(r, checks) : 0,
         .warnings = warnings,
@@ -437,18 +486,24 @@ static enum err close_rank0(struct report *r, const char *why, uint64_t nlimited
     struct summary_source source;
     recorder_summary(r->recorder, &e, &source);
     source.title = r->m->fe->description;
+    source.nitems = 2; /* those of programs are in the table */
     if (r->options.metrics != NULL)
         take_metrics(&source, r->options.metrics);
     if (r->options.silent) {
         /* whoever reads the event log speaks */
+    } else if (r->options.alone) {
+        print_alone(r);
     } else if (r->options.repeat == 0) {
         summary_print(stdout, &source);
+        if (r->options.mix != NULL)
+            mix_print(stdout, r->options.mix, r->m->cores[0].period_fs);
         print_host(r);
     } else {
         print_repeat(r, &source);
     }
     fflush(stdout);
     enum err err = recorder_close(r->recorder, &e);
+    mix_items_free(items + 2, nmix);
     for (size_t i = 0; i < e.nchecks; i++)
         if (checks[i].left != checks[i].right)
             err = err_log(ERR_RUNTIME, "conservation is broken: %s (%llu, %llu)", checks[i].name,

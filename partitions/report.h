@@ -9,6 +9,7 @@
 #include "output/progress.h"
 #include "output/recorder.h"
 #include "partitions/machine.h"
+#include "partitions/mix_report.h"
 
 struct report_options {
     const char *output; /* NULL: no file */
@@ -18,6 +19,8 @@ struct report_options {
     bool silent;       /* no summary */
     unsigned repeat, nrepeats; /* of --repeat; only repeat 0 prints its summary */
     double *metrics; /* [nmetrics] of metrics.h, set by report_close on rank 0; NAN: none. NULL: not asked for */
+    struct mix_report *mix; /* of a multi-programmed run: takes its results; else NULL */
+    bool alone;             /* one of its programs alone: one line instead of the summary */
 };
 
 /* Life: report_open before the run, report_epoch at each boundary, report_close at the end. */
@@ -34,6 +37,7 @@ struct report {
     uint64_t nepochs;
     simtime_t end;
     struct report_options options; /* its texts are not kept */
+    bool in_flight;                /* the run ended at a boundary with messages under way */
 };
 
 enum err report_open(struct report *r, struct machine *m, const struct config *config,

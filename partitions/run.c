@@ -18,6 +18,7 @@
 #include "partitions/explain.h"
 #include "partitions/launch.h"
 #include "partitions/machine.h"
+#include "partitions/mix_run.h"
 #include "partitions/options.h"
 #include "partitions/report.h"
 
@@ -37,6 +38,12 @@ struct run {
     uint64_t nstarted; /* threads that began */
     unsigned repeat;   /* of --repeat */
     double *metrics;   /* of this repeat; NULL: only one run */
+    bool drained;      /* nothing was pending at the end */
+    struct mix_run mix;
+    struct mix_report *mix_report; /* of the run in progress */
+    bool alone;        /* it is of one program of a mix */
+    int argc;
+    char **argv;
 };
 
 static volatile sig_atomic_t g_signal;
@@ -106,15 +113,28 @@ static enum err configure(struct run *r)
 
 /* ---- workload --------------------------------------------------------------------------------- */
 
+static enum err open_mix(struct run *r, bool builtin)
+{
+    struct mix_run *m = &r->mix;
+    if (builtin)
+        return err_log(ERR_USAGE, "both --mix and the built-in workload '%s' are given",
+                       workload_names[r->params.workload.kind]);
+    m->passes = r->params.workload.passes;
+    enum err e = mix_words_parse(r->options.mix, m->words, MAX_PROGRAMS, &m->nwords);
+    return e == ERR_OK ? mix_words_open(m->words, m->nwords, m->passes, &r->fe) : e;
+}
+
 static enum err open_here(struct run *r)
 {
     struct run_options *o = &r->options;
     bool builtin = r->params.workload.kind != WORKLOAD_none;
+    if (o->mix != NULL)
+        return open_mix(r, builtin);
     if (o->ntraces > 0 && builtin)
         return err_log(ERR_USAGE, "both a trace and the built-in workload '%s' are given",
                        workload_names[r->params.workload.kind]);
     if (o->ntraces == 0 && !builtin)
-        return err_log(ERR_USAGE, "nothing to run: give --trace FILE, or --workload gups, stream or chase");
+        return err_log(ERR_USAGE, "nothing to run: give --trace FILE, --workload gups, stream or chase, or --mix LIST");
     if (!builtin)
         return frontend_open_trace(o->traces, (size_t)o->ntraces, &r->fe);
     uint64_t n = r->params.core.core.count;
@@ -168,6 +188,8 @@ static bool hook_epoch(void *ctx, uint64_t epoch, simtime_t end)
         report_mark(&r->report, "roi-begin");
     if (all & CONTROL_ROI_END)
         report_mark(&r->report, "roi-end");
+    if (all & CONTROL_PROGRAMS_END)
+        return true; /* the others are in the middle of a pass */
     if (all >> 40) {
         r->stopped = "signal";
         return true;
@@ -203,6 +225,9 @@ static uint64_t count_waiting(struct run *r)
 static bool hook_idle(void *ctx)
 {
     struct run *r = ctx;
+    r->drained = true;
+    if (r->fe->nprograms > 0)
+        return true; /* each program has ended: the kernel stops a run when one cannot */
     const struct control_state *c = local_control(r);
     uint64_t mine = count_waiting(r) << 42;
     mine += c == NULL ? 0 : c->ndone | c->nlimited << 21;
@@ -229,7 +254,7 @@ static bool hook_idle(void *ctx)
 
 static void check_lps(struct run *r)
 {
-    for (uint32_t i = 0; r->stopped == NULL && i < engine_nlps(r->machine.engine); i++) {
+    for (uint32_t i = 0; r->stopped == NULL && r->drained && i < engine_nlps(r->machine.engine); i++) {
         struct lp *lp = engine_lp(r->machine.engine, i);
         if (lp->state != NULL && lp->ops->check != NULL && (r->nlimited == 0 || i != r->machine.kernel_id))
             lp->ops->check(lp);
@@ -284,6 +309,7 @@ static enum err close_log(struct run *r)
 static enum err simulate(struct run *r, int argc, char **argv)
 {
     struct engine_hooks hooks = {.ctx = r, .epoch = hook_epoch, .idle = hook_idle};
+    r->drained = false;
     enum err e = agree(r, machine_create(&r->params, r->fe, r->options.partition, r->tr, &hooks, &r->machine));
     if (e != ERR_OK)
         return e;
@@ -293,11 +319,13 @@ static enum err simulate(struct run *r, int argc, char **argv)
         .output = output != NULL ? run_set_path(output, r->repeat, path, sizeof path) : NULL,
         .progress = r->options.quiet ? PROGRESS_QUIET : r->options.progress ? PROGRESS_FORCED : PROGRESS_AUTO,
         .command_line = command,
-        .trace = r->options.ntraces > 0 ? r->options.traces[0] : NULL,
         .repeat = r->repeat,
         .nrepeats = r->options.nrepeats,
         .metrics = r->metrics,
         .silent = r->options.mode != MODE_RUN,
+        .trace = r->options.ntraces > 0 ? r->options.traces[0] : r->options.mix,
+        .mix = r->mix_report,
+        .alone = r->alone,
     };
     e = agree(r, report_open(&r->report, &r->machine, r->config, &ro));
     free(command);
@@ -307,6 +335,7 @@ static enum err simulate(struct run *r, int argc, char **argv)
         return e;
     e = engine_run(r->machine.engine);
     check_lps(r);
+    r->report.in_flight = !r->drained;
     if (e == ERR_OK)
         e = agree(r, report_close(&r->report, r->stopped, r->nlimited, r->nstarted));
     uint64_t digest = r->tr->ops->sum(r->tr, engine_digest(r->machine.engine));
@@ -318,10 +347,60 @@ static enum err simulate(struct run *r, int argc, char **argv)
     return e == ERR_OK && r->stopped != NULL && strcmp(r->stopped, "signal") == 0 ? ERR_STOPPED : e;
 }
 
+/* ---- several programs ------------------------------------------------------------------------- */
+
+/* One of the runs that a mix takes. */
+static enum err simulate_part(void *ctx, struct frontend *fe, const char *output, struct mix_report *report, bool alone)
+{
+    struct run *r = ctx;
+    struct frontend *mix = r->fe;
+    const char *mix_output = r->options.output;
+    r->fe = fe;
+    r->options.output = output;
+    r->mix_report = report;
+    r->alone = alone;
+    enum err e = simulate(r, r->argc, r->argv);
+    machine_destroy(&r->machine);
+    r->machine = (struct machine){0};
+    r->fe = mix;
+    r->options.output = mix_output;
+    if (e != ERR_OK || r->stopped == NULL || !alone)
+        return e;
+    return r->tr->rank != 0 ? ERR_STOPPED
+                            : err_log(ERR_STOPPED, "a program was stopped in its run alone (%s)", r->stopped);
+}
+
+static enum err simulate_mix(struct run *r, int argc, char **argv)
+{
+    struct mix_run *m = &r->mix;
+    char cores[64];
+    snprintf(cores, sizeof cores, "core.count=%u", machine_ncores(&r->params, r->fe->nthreads));
+    config_set(r->config, cores); /* runs of fewer threads have the same machine */
+    enum err e = config_finish(r->config);
+    r->argc = argc;
+    r->argv = argv;
+    m->output = r->options.output;
+    m->alone_files = r->options.alone;
+    m->no_alone = r->options.no_alone;
+    m->tr = r->tr;
+    m->simulate = simulate_part;
+    m->ctx = r;
+    char *text = config_dump(r->config, false);
+    if (e == ERR_OK && text == NULL)
+        e = err_log(ERR_MEMORY, "no host memory for the configuration");
+    m->config_text = text;
+    if (e == ERR_OK)
+        e = mix_run(m, r->fe);
+    free(text);
+    return e;
+}
+
 static enum err run_one(struct run *r, int argc, char **argv)
 {
     enum err e = open_workload(r);
-    return e == ERR_OK ? simulate(r, argc, argv) : e;
+    if (e != ERR_OK)
+        return e;
+    return r->options.mix != NULL ? simulate_mix(r, argc, argv) : simulate(r, argc, argv);
 }
 
 static void close_machine(struct run *r)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mimicos/ptmem.h"
+#include "pdes/control.h"
 #include "pdes/engine.h"
 #include "tests/unit/unit.h"
 
@@ -318,6 +319,64 @@ static void check_frames_are_distinct(const struct model_page *map)
     CU_ASSERT_EQUAL(ntwice, 0);
 }
 
+static void leave(struct bench *b)
+{
+    enum mm_result res;
+    mm_exit(b->m, 0, &b->op);
+    do {
+        krun_begin(b->r);
+    } while (mm_exit_step(b->m, b->r, &b->op, &res));
+    mm_op_free(b->m, b->r, &b->op);
+    mm_verify(b->m);
+}
+
+static void an_address_space_ends_with_the_frames_that_it_began_with(void)
+{
+    struct bench b = open_mm((struct mm_config){.thp = THP_ALWAYS});
+    uint64_t before = used(&b), root = mm_root(b.m, 0).v;
+    CU_ASSERT_EQUAL(before, 1024 + 1);
+    for (uint64_t pass = 0; pass < 50; pass++) {
+        CU_ASSERT_EQUAL(call(&b, KCALL_MMAP, 16 * HUGE_PAGE, 4 * HUGE_PAGE, RW, ANON, 1), MM_OK);
+        CU_ASSERT_EQUAL(call(&b, KCALL_MMAP, (pass << 39) + 7 * HUGE_PAGE, PAGE, RW, ANON, 2), MM_OK);
+        CU_ASSERT_EQUAL(touch(&b, 16 * HUGE_PAGE, KF_WRITE), FAULT_ANON_2M);
+        CU_ASSERT_EQUAL(touch(&b, (pass << 39) + 7 * HUGE_PAGE, KF_WRITE), FAULT_ANON_4K);
+        CU_ASSERT_EQUAL(touch(&b, 3 * HUGE_PAGE, KF_WRITE), FAULT_SEGV); /* outside every area */
+        leave(&b);
+        CU_ASSERT_EQUAL(b.op.npages, 3);
+        CU_ASSERT_EQUAL(used(&b), before);
+        CU_ASSERT_EQUAL(b.m->nnodes, 1);
+        CU_ASSERT_EQUAL(mm_vmas(b.m, 0)->n, 0);
+        CU_ASSERT_EQUAL(mm_root(b.m, 0).v, root);
+    }
+    close_mm(&b);
+}
+
+static void nodes_that_madvise_left_empty_go_with_the_address_space(void)
+{
+    struct bench b = open_mm((struct mm_config){.thp = THP_NEVER});
+    call(&b, KCALL_MMAP, 16 * HUGE_PAGE, 200 * HUGE_PAGE, RW, ANON, 1);
+    for (uint64_t i = 0; i < 200; i++) /* a leaf node each, more than one step frees */
+        touch(&b, (16 + i) * HUGE_PAGE, KF_WRITE);
+    call(&b, KCALL_MADVISE, 16 * HUGE_PAGE, 200 * HUGE_PAGE, KADV_DONTNEED, 0, 0);
+    CU_ASSERT_EQUAL(b.m->nnodes, 1 + 2 + 200);
+    leave(&b);
+    CU_ASSERT_EQUAL(b.m->nnodes, 1);
+    CU_ASSERT_EQUAL(used(&b), 1024 + 1);
+    close_mm(&b);
+}
+
+static void inferred_areas_are_there_again_after_the_end(void)
+{
+    struct bench b = open_mm((struct mm_config){.infer_vmas = true});
+    for (int pass = 0; pass < 3; pass++) {
+        CU_ASSERT_EQUAL(mm_vmas(b.m, 0)->n, 1);
+        CU_ASSERT_EQUAL(touch(&b, 5 * HUGE_PAGE, KF_WRITE), FAULT_ANON_4K);
+        leave(&b);
+    }
+    CU_ASSERT_EQUAL(used(&b), 1024 + 1);
+    close_mm(&b);
+}
+
 static void random_calls_and_faults_agree_with_a_map_of_pages(void)
 {
     struct bench b = open_mm((struct mm_config){.thp = THP_ALWAYS});
@@ -419,6 +478,7 @@ struct step {
 #define MARK(order) {S_MARK, 0, {order}}
 #define PASS(order) {S_PASS, 0, {order}}
 #define EXIT(wake) {S_EXIT, 0, {wake}}
+#define EXIT_AFTER(ninstr, limited) {S_EXIT, limited, {0, ninstr}}
 
 enum { MAX_THREADS = 4, MAX_CORES = 4, MAX_STEPS = 16, MAX_LOG = 4096 };
 struct log_entry {
@@ -442,6 +502,8 @@ static struct {
     struct lp *kernel;
     bool idle_ok;
     char waits[1024];
+    struct program_stats program[MAX_THREADS]; /* of a mix */
+    uint64_t nprograms_done;   /* as control knows */
 } g;
 
 struct fake_core {
@@ -462,7 +524,7 @@ static void do_step(struct lp *lp)
 {
     struct fake_core *c = lp->state;
     const struct step *s = &g.prog[c->thread][c->step++];
-    const uint64_t pos[4] = {c->step, 0, 0, 0};
+    const uint64_t pos[4] = {c->step, 0, 0, 100 * (uint64_t)c->step};
     c->act_at = SIM_NEVER;
     c->busy = 1;
     switch (s->kind) {
@@ -481,7 +543,7 @@ static void do_step(struct lp *lp)
         break;
     case S_EXIT:
         ask(lp, K_POS, 0, pos);
-        ask(lp, K_EXIT, 0, s->a);
+        ask(lp, K_EXIT, s->call, s->a);
         break;
     case S_PASS:
         ask(lp, K_MARK, 0, s->a);
@@ -591,12 +653,23 @@ static uint64_t run_cut(uint64_t cut_seed)
     engine_add_lp(e, &kernel_lp_ops, kernel_cls, 0, &g.cfg, kernel_state_bytes(&g.cfg), 0, &id);
     for (uint32_t i = 0; i < g.cfg.ncores; i++)
         engine_add_lp(e, &fake_core_ops, core_cls, i, NULL, sizeof(struct fake_core), 0, &id);
+    struct control_cfg control = {.nthreads = g.cfg.nthreads, .nprograms = g.cfg.nprocesses};
+    if (g.cfg.mix) {
+        uint32_t control_cls = engine_add_class(e, "control", 1);
+        engine_add_edge(e, kernel_cls, control_cls, g.cfg.control_latency_fs);
+        engine_add_lp(e, &control_lp_ops, control_cls, 0, &control, control_state_bytes(&control), 0,
+                      &g.cfg.control_lp);
+    }
     g.kernel = engine_lp(e, 0);
     CU_ASSERT_EQUAL(engine_run(e), ERR_OK);
     uint64_t row[sizeof(struct kernel_stats) / 8];
     kernel_lp_ops.stats(g.kernel, row);
     memcpy(&g.stats, row, sizeof row);
     kernel_lp_ops.describe(g.kernel, g.waits, sizeof g.waits);
+    for (uint32_t i = 0; i < g.cfg.nprocesses && i < MAX_THREADS; i++)
+        g.program[i] = kernel_program(g.kernel->state, i)->stats;
+    if (g.cfg.mix)
+        g.nprograms_done = ((const struct control_state *)engine_lp(e, g.cfg.control_lp)->state)->nprograms_done;
     if (g.waits[0] == '\0')
         kernel_lp_ops.check(g.kernel);
     uint64_t digest = engine_digest(e);
@@ -999,6 +1072,138 @@ static void cutting_windows_at_random_changes_nothing(void)
     }
 }
 
+/* ---- programs that begin anew ---------------------------------------------------------------- */
+
+static void set_up_mix(uint32_t ncores, uint32_t nthreads, const uint32_t *space_of, uint32_t nprograms)
+{
+    set_up(ncores, nthreads);
+    g.cfg.mix = true;
+    g.cfg.nprocesses = nprograms;
+    g.cfg.space_of_thread = space_of;
+    g.cfg.control_latency_fs = 1000 * NS;
+}
+
+static void a_program_begins_anew_after_exactly_the_price_of_its_exit_and_exec(void)
+{
+    static const uint32_t space_of[] = {0, 1};
+    set_up_mix(2, 2, space_of, 2);
+    PROGRAM(0, MMAP(1, VA, HUGE_PAGE), FAULT(VA, KF_WRITE), EXIT_AFTER(700, 0));
+    PROGRAM(1, WORK(15000), EXIT_AFTER(5, 0));
+    run();
+    simtime_t ended = told(0, K_IDLE, 0)->time - g.params.kernel_to_core_fs;
+    CU_ASSERT_EQUAL(g.program[0].first_end_fs, ended);
+    /* The switch; the old process; its one leaf and three nodes; the flush's way there and back, the
+     * cleared entries visible first; four frames freed; the new program. */
+    simtime_t cleared = ended + c_of(KOP_IDLE_WAKE) + c_of(KOP_CONTEXT_SWITCH) + c_of(KOP_PROCESS_EXIT) +
+                        4 * c_of(KOP_PTE_WRITE) + 3 * c_of(KOP_TABLE_FREE) + c_of(KOP_MUNMAP_PAGE);
+    const struct log_entry *flush = told(0, K_SHOOTDOWN, 0);
+    CU_ASSERT_EQUAL(flush->a[1], 0); /* the whole space */
+    CU_ASSERT(flush->time >= cleared + g.params.kernel_to_core_fs && flush->time <= cleared + 40 * NS);
+    simtime_t acked = u64_max(flush->time + REQUEST_FS, cleared + c_of(KOP_FLUSH_LOCAL));
+    CU_ASSERT_EQUAL(told(0, K_SWITCH, 1)->time,
+                    acked + 4 * c_of(KOP_FREE_FRAME) + c_of(KOP_EXEC) + g.params.kernel_to_core_fs);
+    CU_ASSERT_EQUAL(told(0, K_SWITCH, 1)->a[3], 0); /* no map event is done yet */
+    CU_ASSERT_EQUAL(told(0, K_SWITCH_POS, 1)->a[0], 0);
+    tear_down();
+}
+
+static void programs_begin_anew_until_each_has_ended_once_and_frames_stay(void)
+{
+    static const uint32_t space_of[] = {0, 1};
+    for (uint32_t ncores = 1; ncores <= 2; ncores++) {
+        set_up_mix(ncores, 2, space_of, 2);
+        /* On one core program 1 runs between the two passes of program 0; the second was due already. */
+        PROGRAM(0, MMAP(1, VA, HUGE_PAGE), FAULT(VA, KF_WRITE), WORK(1000), EXIT_AFTER(700, 0));
+        PROGRAM(1, MMAP(1, VA, HUGE_PAGE), FAULT(VA + PAGE, KF_WRITE), WORK(100000), EXIT_AFTER(9, 0));
+        run();
+        const struct program_stats *p = g.program;
+        CU_ASSERT(ncores == 1 ? p[0].passes == 2 : p[0].passes > 10);
+        CU_ASSERT_EQUAL(p[1].passes, 1);
+        CU_ASSERT_EQUAL(p[1].restarts, 0);
+        CU_ASSERT_EQUAL(p[0].pass_instructions, 700 * p[0].passes);
+        CU_ASSERT_EQUAL(p[0].first_instructions, 700);
+        CU_ASSERT_EQUAL(p[1].first_instructions, 9);
+        CU_ASSERT_EQUAL(p[0].freed_pages, p[0].restarts);
+        CU_ASSERT_EQUAL(g.stats.faults_segv[0], 0);
+        CU_ASSERT_EQUAL(g.stats.map_mmap[0], 2 + p[0].restarts);
+        CU_ASSERT_EQUAL(g.nprograms_done, 2);
+        /* Roots, and what the last pass of each has: a page and three nodes. */
+        CU_ASSERT_EQUAL(g.stats.frames_used[0], 1024 + 2 + 2 * 4);
+        tear_down();
+    }
+}
+
+static void a_pass_ends_when_all_left_wait_for_a_thread_that_its_limit_stopped(void)
+{
+    static const uint32_t space_of[] = {0, 0, 0, 1};
+    set_up_mix(4, 4, space_of, 2);
+    /* Thread 1 sleeps for a wake and thread 2 for a map event that thread 0, stopped, never brings. */
+    PROGRAM(0, CALL(THREAD_CREATE, 1), CALL(THREAD_CREATE, 2), WORK(30000), EXIT_AFTER(500, 1));
+    PROGRAM(1, CALL(FUTEX_WAIT, 0x1000, 1), EXIT(0));
+    PROGRAM(2, MARK(1), EXIT(0));
+    PROGRAM(3, WORK(50000), EXIT_AFTER(1, 0));
+    run();
+    CU_ASSERT_EQUAL(g.program[0].passes, 2); /* the second had begun when program 1 ended */
+    CU_ASSERT_EQUAL(g.program[0].threads_limited, 2);
+    CU_ASSERT_EQUAL(g.program[0].threads_killed, 4);
+    CU_ASSERT_EQUAL(g.program[0].first_instructions, 500 + 100 + 100);
+    CU_ASSERT_EQUAL(g.program[0].restarts, 1);
+    CU_ASSERT_EQUAL(g.stats.threads_created[0], 4);
+    tear_down();
+}
+
+static void a_thread_that_can_still_be_woken_keeps_the_pass_going(void)
+{
+    static const uint32_t space_of[] = {0, 0, 1};
+    set_up_mix(3, 3, space_of, 2);
+    /* Thread 0 is stopped; thread 1, which it had woken, works on: the pass ends with it. */
+    PROGRAM(0, CALL(THREAD_CREATE, 1), WORK(25000), CALL(FUTEX_WAKE, 0x1000, 1, 1), EXIT_AFTER(500, 1));
+    PROGRAM(1, CALL(FUTEX_WAIT, 0x1000, 1), WORK(10000), EXIT_AFTER(40, 0));
+    PROGRAM(2, WORK(1000), EXIT_AFTER(1, 0));
+    run();
+    CU_ASSERT(g.program[0].first_end_fs > 35000 * NS);
+    CU_ASSERT_EQUAL(g.program[0].threads_killed, 0);
+    CU_ASSERT_EQUAL(g.program[0].first_instructions, 540);
+    CU_ASSERT(g.program[1].passes > 1);
+    tear_down();
+}
+
+static void all_threads_of_a_built_in_workload_begin_with_each_pass(void)
+{
+    static const uint32_t space_of[] = {0, 0, 1};
+    static const bool all_start[] = {true, false};
+    set_up_mix(2, 3, space_of, 2); /* one core too few */
+    g.cfg.all_start_of = all_start;
+    PROGRAM(0, MMAP(1, VA, HUGE_PAGE), EXIT_AFTER(10, 0));
+    PROGRAM(1, MARK(1), FAULT(VA, KF_WRITE), EXIT_AFTER(20, 0));
+    PROGRAM(2, WORK(30000), EXIT_AFTER(1, 0));
+    run();
+    CU_ASSERT(g.program[0].passes > 2);
+    CU_ASSERT_EQUAL(g.program[0].pass_instructions, 30 * g.program[0].passes);
+    CU_ASSERT_EQUAL(g.stats.faults_segv[0], 0);
+    CU_ASSERT_STRING_EQUAL(g.waits, "");
+    tear_down();
+}
+
+static void restarts_are_the_same_however_windows_are_cut(void)
+{
+    static const uint32_t space_of[] = {0, 0, 1, 2};
+    uint64_t want = 0;
+    for (uint64_t seed = 0; seed <= 20; seed++) {
+        set_up_mix(2, 4, space_of, 3);
+        PROGRAM(0, MMAP(1, VA, HUGE_PAGE), CALL(THREAD_CREATE, 1), FAULT(VA, KF_WRITE), WORK(2000),
+                CALL(FUTEX_WAIT, 1, 1), EXIT_AFTER(3, 0));
+        PROGRAM(1, MARK(1), FAULT(VA, 0), FAULT(VA + PAGE, 0), WORK(900), EXIT(1));
+        PROGRAM(2, MMAP(1, VA, HUGE_PAGE), FAULT(VA, 0), WORK(3000), EXIT_AFTER(4, 0));
+        PROGRAM(3, MMAP(1, VA, HUGE_PAGE), FAULT(VA, 0), WORK(70000), EXIT_AFTER(5, 0));
+        uint64_t digest = run_cut(seed);
+        want = seed == 0 ? digest : want;
+        CU_ASSERT_EQUAL(digest, want);
+        CU_ASSERT(g.program[0].passes >= 2);
+        tear_down();
+    }
+}
+
 UNIT_MAIN("mimicos/kernel",
           UNIT(one_touch_in_each_of_four_regions_takes_four_faults_and_8_mib),
           UNIT(without_huge_pages_a_region_takes_512_faults),
@@ -1028,4 +1233,13 @@ UNIT_MAIN("mimicos/kernel",
           UNIT(waiting_threads_give_up_a_core_that_others_need),
           UNIT(a_missing_event_names_who_waits_for_what),
           UNIT(accessed_and_dirty_bits_reach_the_replica),
-          UNIT(cutting_windows_at_random_changes_nothing))
+          UNIT(cutting_windows_at_random_changes_nothing),
+          UNIT(an_address_space_ends_with_the_frames_that_it_began_with),
+          UNIT(nodes_that_madvise_left_empty_go_with_the_address_space),
+          UNIT(inferred_areas_are_there_again_after_the_end),
+          UNIT(a_program_begins_anew_after_exactly_the_price_of_its_exit_and_exec),
+          UNIT(programs_begin_anew_until_each_has_ended_once_and_frames_stay),
+          UNIT(a_pass_ends_when_all_left_wait_for_a_thread_that_its_limit_stopped),
+          UNIT(a_thread_that_can_still_be_woken_keeps_the_pass_going),
+          UNIT(all_threads_of_a_built_in_workload_begin_with_each_pass),
+          UNIT(restarts_are_the_same_however_windows_are_cut))
