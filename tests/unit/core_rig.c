@@ -412,7 +412,7 @@ static void build(struct rig *r)
     r->first_core = 2;
     r->slice_id = 2 + r->ncores;
     r->fe = (struct frontend){.ops = &fe_ops, .nthreads = r->nthreads};
-    r->control = (struct control_cfg){r->nthreads, r->warmup != 0};
+    r->control = (struct control_cfg){.nthreads = r->nthreads, .warmup = r->warmup != 0};
     for (uint32_t s = 0; s < RIG_SPACES; s++)
         root_of(r, s);
     configure_cores(r);
