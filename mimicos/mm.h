@@ -14,6 +14,8 @@
  * write-back (files are always in the page cache, one copy per mapping, since traces do not name
  * files), swap, MAP_POPULATE, NUMA, khugepaged. A table node emptied by madvise is freed only by a
  * later unmapping that meets a page in its 2 MiB, or at the end of the address space (mm_exit.c).
+ * An address space is taken down when its program begins anew (program.h); that of a program that
+ * does not is still there at the end of the run.
  *
  * Sources: Linux mm/memory.c (handle_mm_fault, do_anonymous_page, do_read_fault, do_wp_page),
  * mm/huge_memory.c (do_huge_pmd_anonymous_page), mm/mmap.c, mm/mprotect.c, mm/mremap.c.

@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "mimicos/ptmem.h"
 #include "pdes/control.h"
@@ -1185,6 +1187,38 @@ static void all_threads_of_a_built_in_workload_begin_with_each_pass(void)
     tear_down();
 }
 
+static void a_program_of_which_nobody_can_go_on_stops_the_run_and_says_why(void)
+{
+    static const uint32_t space_of[] = {0, 0, 1};
+    int out[2];
+    char text[1024];
+    size_t n = 0;
+    CU_ASSERT_EQUAL_FATAL(pipe(out), 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    CU_ASSERT_FATAL(pid >= 0);
+    if (pid == 0) {
+        dup2(out[1], 2);
+        set_up_mix(3, 3, space_of, 2);
+        PROGRAM(0, CALL(THREAD_CREATE, 1), CALL(FUTEX_WAIT, 0x1000, 7), EXIT(0));
+        PROGRAM(1, WORK(20000), MARK(9), EXIT(0));
+        PROGRAM(2, WORK(1000), EXIT(0)); /* would start anew for ever */
+        run();
+        _exit(0);
+    }
+    close(out[1]);
+    for (ssize_t got; n + 1 < sizeof text && (got = read(out[0], text + n, sizeof text - 1 - n)) > 0;)
+        n += (size_t)got;
+    text[n] = '\0';
+    close(out[0]);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "none of the 2 threads left of program 0 can go on"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "thread 0 waits for futex wake 7"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "thread 1 waits for map event 9"));
+}
+
 static void restarts_are_the_same_however_windows_are_cut(void)
 {
     static const uint32_t space_of[] = {0, 0, 1, 2};
@@ -1242,4 +1276,5 @@ UNIT_MAIN("mimicos/kernel",
           UNIT(a_pass_ends_when_all_left_wait_for_a_thread_that_its_limit_stopped),
           UNIT(a_thread_that_can_still_be_woken_keeps_the_pass_going),
           UNIT(all_threads_of_a_built_in_workload_begin_with_each_pass),
+          UNIT(a_program_of_which_nobody_can_go_on_stops_the_run_and_says_why),
           UNIT(restarts_are_the_same_however_windows_are_cut))
