@@ -184,6 +184,7 @@ struct core_share {
 
 #define LOAD_RING 1024u
 #define FORWARD_SLOTS 256u
+#define CORE_SYSCALLS 512u
 #define WALKS_AHEAD 2432u /* at most one for each access in flight, and for the front end; prefetches */
 #define WALKS_AHEAD_PREFETCH 128u
 #define MISS_BUCKETS 64u
@@ -219,6 +220,11 @@ struct core {
     uint64_t touch;
     uint64_t code_page, code_line;
     uint64_t loads_dispatched;
+    struct {
+        uint64_t vaddr, pc, ninstr; /* of the latest access; instructions up to which it is counted */
+        uint32_t rounds;
+    } spin; /* see spin.h */
+    uint32_t syscalls[CORE_SYSCALLS + 1]; /* at a fixed cost, by number; the last one: all above */
     uint64_t idle_since, run_since; /* cycle, for idle and running time */
     uint64_t kernel_since;
     uint32_t in_fault, in_sync, warm_told;

@@ -246,6 +246,7 @@ static void core_stats_out(struct lp *lp, uint64_t *row)
         s.cycles += end > x->c->run_since ? end - x->c->run_since : 0;
     SIM_ASSERT(stack == s.cycles, "core %u: the causes add up to %llu of %llu cycles", lp->instance,
                (unsigned long long)stack, (unsigned long long)s.cycles);
+    s.l2_used = ((struct sarray *)core_at(x->c, x->c->at.l2))->nused;
     s.stlb_used = ((struct sarray *)core_at(x->c, x->c->at.stlb))->nused;
     memcpy(row, &s, sizeof s);
 }

@@ -20,6 +20,7 @@
     X(kernel_instructions, "kernel/instructions", "1", DELTA, TOUCH, "instructions of kernel-mode streams (copies of user buffers)") \
     X(kernel_cycles, "kernel/cycles", "cycle", DELTA, TOUCH, "cycles from the exception or call to the resumption of the thread") \
     X(syscalls, "kernel/syscalls", "1", DELTA, TOUCH, "system calls of the trace") \
+    X(spin_instructions, "spin/instructions", "1", DELTA, TOUCH, "of all instructions, those in loops that only read one word again and again (cores/spin.h)") \
     X(syscalls_local, "kernel/syscalls_local", "1", DELTA, TOUCH, "of these, calls charged a fixed cost because MimicOS does not model them") \
     X(interrupts, "kernel/interrupts", "1", DELTA, ARRIVAL, "interrupts taken") \
     X(interrupt_cycles, "kernel/interrupt_cycles", "cycle", DELTA, ARRIVAL, "cycles taken by interrupts and shootdowns") \
@@ -83,6 +84,7 @@
     X(l2_pt_misses, "l2/pt_misses", "1", DELTA, TOUCH, "L2 misses of page-table lines: requests to the LLC") \
     X(l2_writebacks, "l2/writebacks", "1", DELTA, TOUCH, "dirty lines sent to the LLC") \
     X(l2_pt_lines, "l2/pt_lines", "1", GAUGE, TOUCH, "lines of L2 that hold page-table entries") \
+    X(l2_used, "l2/lines_used", "1", GAUGE, TOUCH, "lines of L2 filled at least once; below capacity: a cold run") \
     X(invalidated, "l2/invalidated", "1", DELTA, ARRIVAL, "lines dropped because somebody else wrote them") \
     X(answers, "l2/answers", "1", DELTA, ARRIVAL, "answers of the LLC to requests") \
     X(wb_acks, "l2/writeback_acks", "1", DELTA, ARRIVAL, "write-backs acknowledged by the LLC") \

@@ -8,6 +8,7 @@
  * Retirement is as wide as dispatch, so it is never the limit by itself.
  */
 #include "cores/core.h"
+#include "cores/spin.h"
 #include "pdes/control.h"
 
 /* Moves the touch clock to cycle `at` if that is below `until`; false: later, and when is noted. */
@@ -233,6 +234,7 @@ static void local_syscall(const struct core_ctx *x, const struct fe_event *ev)
     struct core *c = x->c;
     c->stats.syscalls++;
     c->stats.syscalls_local++;
+    c->syscalls[u64_min(ev->a[0], CORE_SYSCALLS)]++;
     c->stats.kernel_cycles += x->p->core.syscall_cycles;
     stall_until(c, c->slot_cycle + x->p->core.syscall_cycles + x->p->core.refill_cycles, NULL, CPI_KERNEL);
     inject(c, ev->a[2], ev->a[3], false);
@@ -410,6 +412,7 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
             return ITEM_LATER;
         keep_slot(x, c->touch);
         core_access_dispatch(x, r, false, c->touch, ip_of(c, b, r));
+        spin_watch(c, b, r);
         if ((c->nwakes | c->nfaulted) != 0)
             core_run_wakes(x);
     }
@@ -469,6 +472,7 @@ static enum item step(const struct core_ctx *x, uint64_t until)
         }
         enum item i = take_access(x, r, false, until, ip_of(c, b, r));
         if (i == ITEM_PASSED) {
+            spin_watch(c, b, r);
             c->pos.acc++;
             c->pos.gap_done = 0;
         }

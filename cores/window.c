@@ -438,6 +438,7 @@ void core_window_reset(const struct core_ctx *x)
     SIM_ASSERT(c->head == c->tail && c->sq_head == c->sq_tail, "core %u switches threads with %llu accesses in flight",
                x->lp->instance, (unsigned long long)(c->tail - c->head));
     c->loads_dispatched = 0;
+    c->spin.vaddr = UINT64_MAX;
     core_forget_recent(c);
     for (uint32_t i = 0; i < FORWARD_SLOTS; i++)
         c->forward[i].key = UINT64_MAX;

@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define TERMS_MAX 6u
+#define CALLS "syscalls/" /* items that count system calls */
+#define CALLS_SHOWN 8u
 
 enum form {
     FORM_COUNT,   /* sum of a */
@@ -325,6 +327,10 @@ static void print_time(FILE *f, simtime_t fs)
     fprintf(f, "%.3f %s", (double)fs / (double)units[i].scale, units[i].name);
 }
 
+static const char calls_section[] = "System calls at a fixed cost (whole run)";
+
+static bool is_call(const struct summary_item *it) { return strncmp(it->name, CALLS, strlen(CALLS)) == 0; }
+
 static void print_run(struct printer *p)
 {
     const struct summary_source *s = p->source;
@@ -341,6 +347,8 @@ static void print_run(struct printer *p)
     }
     for (size_t i = 0; i < s->nitems; i++) {
         const char *unit = s->items[i].unit;
+        if (is_call(&s->items[i]))
+            continue;
         fprintf(p->f, "  %-25s ", s->items[i].name);
         print_count(p->f, s->items[i].value);
         fprintf(p->f, "%s%s\n", unit && strcmp(unit, "1") != 0 ? " " : "",
@@ -362,6 +370,44 @@ static void print_host(struct printer *p)
         fprintf(p->f, "%.2f million instructions a second\n",
                 (double)instructions / s->host_seconds / 1e6);
     }
+}
+
+/* How many calls stand before it: those that are more frequent, then by name. */
+static size_t rank_of_call(const struct summary_source *s, const struct summary_item *call)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->nitems; i++) {
+        const struct summary_item *it = &s->items[i];
+        n += is_call(it) && (it->value > call->value ||
+                             (it->value == call->value && strcmp(it->name, call->name) < 0));
+    }
+    return n;
+}
+
+/* System calls by name, the most frequent ones first, the others as a sum. */
+static void print_calls(struct printer *p)
+{
+    const struct summary_source *s = p->source;
+    uint64_t others = 0;
+    const struct summary_item *shown[CALLS_SHOWN] = {0};
+    for (size_t i = 0; i < s->nitems; i++) {
+        const struct summary_item *it = &s->items[i];
+        size_t rank = is_call(it) ? rank_of_call(s, it) : 0;
+        if (is_call(it) && rank < CALLS_SHOWN)
+            shown[rank] = it;
+        else if (is_call(it))
+            others += it->value;
+    }
+    for (size_t i = 0; i < CALLS_SHOWN && shown[i] != NULL; i++) {
+        print_label(p, calls_section, shown[i]->name + strlen(CALLS));
+        print_count(p->f, shown[i]->value);
+        fputc('\n', p->f);
+    }
+    if (others == 0)
+        return;
+    print_label(p, calls_section, "others");
+    print_count(p->f, others);
+    fputc('\n', p->f);
 }
 
 static void print_checks(struct printer *p)
@@ -395,6 +441,7 @@ void summary_print(FILE *f, const struct summary_source *source)
         print_line(&p, &lines[i]);
     for (size_t i = 0; i < sizeof listings / sizeof listings[0]; i++)
         print_listing(&p, listings[i].section, listings[i].prefix);
+    print_calls(&p);
     print_host(&p);
     print_checks(&p);
     print_texts(f, "Warnings", source->warnings, source->nwarnings);

@@ -4,6 +4,7 @@
 
 #include "configs/config.h"
 #include "partitions/machine.h"
+#include "partitions/not_modelled.h"
 #include "partitions/run.h"
 
 static void list_mmus(void)
@@ -28,6 +29,13 @@ static void list_workloads(void)
          "  chase        one dependent load after another over all lines: 3 instructions a step");
 }
 
+static void list_limits(void)
+{
+    puts("not modelled:");
+    for (size_t i = 0; i < nnot_modelled; i++)
+        printf("  - %s\n", not_modelled[i]);
+}
+
 static void list_partitions(void)
 {
     puts("partitions (--partition):\n"
@@ -46,12 +54,13 @@ int describe_main(int argc, char **argv)
     machine_param_groups(&params, groups);
     machine_components(1, 1, 1, 1, components);
     const char *what = argc > 1 ? argv[1] : NULL, *filter = argc > 2 ? argv[2] : NULL;
-    static const char *const topics[] = {"mmu", "replacement", "workload", "partition", "config", "stats"};
+    static const char *const topics[] = {"mmu", "replacement", "workload", "partition", "config", "stats", "limits"};
     if (what == NULL) {
         list_mmus();
         list_replacements();
         list_workloads();
         list_partitions();
+        list_limits();
         puts("more: concerto describe config [PREFIX], concerto describe stats [PREFIX]");
         return 0;
     }
@@ -63,6 +72,8 @@ int describe_main(int argc, char **argv)
         list_workloads();
     else if (strcmp(what, "partition") == 0)
         list_partitions();
+    else if (strcmp(what, "limits") == 0)
+        list_limits();
     else if (strcmp(what, "stats") == 0 || strcmp(what, "config") == 0) {
         size_t n = what[0] == 's' ? stats_describe(components, NCOMPONENTS, filter, stdout)
                                   : config_describe(groups, MACHINE_NGROUPS, filter, stdout);
@@ -70,7 +81,7 @@ int describe_main(int argc, char **argv)
             return err_exit_code(err_log(ERR_USAGE, "describe %s: nothing begins with '%s'", what, filter));
     } else {
         const char *near = err_nearest(what, topics, sizeof topics / sizeof topics[0]);
-        return err_exit_code(err_log(ERR_USAGE, "describe: '%s' is none of mmu, replacement, workload, partition, config, stats (did you mean '%s'?)",
+        return err_exit_code(err_log(ERR_USAGE, "describe: '%s' is none of mmu, replacement, workload, partition, config, stats, limits (did you mean '%s'?)",
                                      what, near != NULL ? near : "config"));
     }
     return 0;

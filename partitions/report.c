@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "output/metrics.h"
+#include "partitions/not_modelled.h"
+#include "partitions/syscalls.h"
 #include "partitions/version.h"
 
 /* ---- host columns ----------------------------------------------------------------------------- */
@@ -285,21 +287,34 @@ void report_epoch(struct report *r, simtime_t end)
     show_progress(r);
 }
 
+/* Entries ever filled, as of the last boundary. */
+static struct warmth warmth_now(const struct report *r)
+{
+    return (struct warmth){total(r, COMPONENT_CORES, "stlb/entries_used"),
+                           total(r, COMPONENT_CORES, "l2/lines_used"), total(r, COMPONENT_LLC, "ways_used")};
+}
+
+/* The region begins at the first roi-begin, or without one at the end of the warm-up. */
+static void note_warmth(struct report *r, const char *name)
+{
+    bool begins = strcmp(name, "roi-begin") == 0;
+    if (strcmp(name, "roi-end") == 0)
+        r->warm_end = warmth_now(r);
+    else if (!r->roi_begun)
+        r->warm_begin = warmth_now(r);
+    r->roi_begun = r->roi_begun || begins;
+    r->region_ended = strcmp(name, "roi-end") == 0;
+}
+
 void report_mark(struct report *r, const char *name)
 {
+    if (r->recorder != NULL)
+        note_warmth(r, name);
     if (r->recorder != NULL)
         recorder_mark(r->recorder, name, r->nepochs);
 }
 
 /* ---- the end ---------------------------------------------------------------------------------- */
-
-static const char *const not_modelled[] = {
-    "coherence between private caches (a line may sit in several; llc/write_shared counts such accesses)",
-    "branch prediction, software prefetch instructions, functional units, wrong-path execution",
-    "kernel code: handlers are priced by a table of costs per operation (os.cost.*)",
-    "contention on the mesh; devices, swap and page-cache misses (a file page is always in memory)",
-    "system calls other than memory maps, futexes and threads: fixed cost and copies of user buffers",
-};
 
 static struct summary_check frame_check(const struct report *r)
 {
@@ -359,45 +374,64 @@ static size_t fill_checks(const struct report *r, struct summary_check *c)
     return n;
 }
 
-#define MAX_WARNINGS 8
-static size_t fill_warnings(const struct report *r, uint64_t nlimited, uint64_t nstarted, const char *warnings[],
-                            char texts[][200])
+static void fill_facts(const struct report *r, const struct summary_source *region,
+                       const struct report_ending *end, struct warning_facts *f)
+{
+    *f = (struct warning_facts){
+        .m = r->m,
+        .region = region,
+        .begin = r->warm_begin,
+        .end = r->region_ended ? r->warm_end : warmth_now(r),
+        .stopped = end->why,
+        .nlimited = end->nlimited,
+        .nstarted = end->nstarted,
+        .ninstructions = total(r, COMPONENT_CORES, "instructions"),
+        .nsegv = total(r, COMPONENT_KERNEL, "faults/segv"),
+        .nunknown = total(r, COMPONENT_CORES, "trace/unknown_events"),
+        .nkilled = r->m->fe->nprograms > 0 ? total(r, COMPONENT_PROGRAMS, "threads/killed") : 0,
+    };
+}
+
+/* ---- system calls ----------------------------------------------------------------------------- */
+
+#define NCALLS (CORE_SYSCALLS + 1)
+/* Of all ranks, into calls[NCALLS] of rank 0. */
+static void gather_calls(const struct report *r, uint64_t calls[NCALLS])
+{
+    struct transport *tr = r->m->tr;
+    size_t n = (size_t)tr->nranks;
+    uint64_t *all = calloc(n * NCALLS, sizeof *all);
+    size_t *bytes = calloc(n, sizeof *bytes);
+    if (all == NULL || bytes == NULL)
+        err_fatal(ERR_MEMORY, "no host memory for the system calls of %zu ranks", n);
+    memset(calls, 0, NCALLS * sizeof *calls);
+    for (uint32_t i = 0; i < r->m->ncores; i++) {
+        const struct core *c = machine_lp(r->m, COMPONENT_CORES, i)->state;
+        for (uint32_t k = 0; c != NULL && k < NCALLS; k++)
+            calls[k] += c->syscalls[k];
+    }
+    for (size_t rank = 0; rank < n; rank++)
+        bytes[rank] = NCALLS * sizeof *calls;
+    tr->ops->gather(tr, calls, NCALLS * sizeof *calls, all, bytes);
+    if (tr->rank == 0)
+        memset(calls, 0, NCALLS * sizeof *calls);
+    for (size_t i = 0; tr->rank == 0 && i < n * NCALLS; i++)
+        calls[i % NCALLS] += all[i];
+    free(all);
+    free(bytes);
+}
+
+/* Items "syscalls/NAME"; at most as many as there are calls. */
+static size_t list_calls(const uint64_t calls[NCALLS], struct summary_item *items, char names[][40])
 {
     size_t n = 0;
-    const struct machine *m = r->m;
-    const struct core_params *p = &r->params->core;
-#define WARN(...) (snprintf(texts[n], sizeof texts[n], __VA_ARGS__), warnings[n] = texts[n], n++)
-    uint64_t stlb = p->stlb.entries * m->ncores;
-    uint64_t stlb_used = total(r, COMPONENT_CORES, "stlb/entries_used");
-    if (stlb_used < stlb)
-        WARN("the STLBs never filled (%llu of %llu entries were ever used): a cold run",
-             (unsigned long long)stlb_used, (unsigned long long)stlb);
-    uint64_t lines = (r->params->llc.size_bytes >> LINE_SHIFT) * m->nslices;
-    uint64_t used = total(r, COMPONENT_LLC, "ways_used");
-    if (used < lines)
-        WARN("the LLC never filled (%llu of %llu lines were ever used): a cold run", (unsigned long long)used,
-             (unsigned long long)lines);
-    uint64_t segv = total(r, COMPONENT_KERNEL, "faults/segv");
-    if (segv > 0)
-        WARN("%llu faults outside every memory area; they were mapped anyway", (unsigned long long)segv);
-    uint64_t unknown = total(r, COMPONENT_CORES, "trace/unknown_events");
-    if (unknown > 0)
-        WARN("%llu events of the trace are of kinds that this version does not know", (unsigned long long)unknown);
-    if (m->fe->vmas_inferred)
-        WARN("the trace has no memory map: areas were inferred from the pages touched");
-    if (nlimited > 0 && nlimited < m->fe->nthreads)
-        WARN("%llu threads reached their instruction limit while others were blocked",
-             (unsigned long long)nlimited);
-    if (m->fe->nprograms > 0 && total(r, COMPONENT_PROGRAMS, "threads/killed") > 0)
-        WARN("%llu threads waited for ones stopped by their instruction limit, and ended with their pass",
-             (unsigned long long)total(r, COMPONENT_PROGRAMS, "threads/killed"));
-    if (m->fe->nprograms > 0 && m->fe->nthreads > m->ncores)
-        WARN("%u threads share %u cores without time slices: a thread keeps its core until it waits or ends",
-             m->fe->nthreads, m->ncores);
-    if (nstarted != 0 && nstarted < m->fe->nthreads)
-        WARN("%llu of %u threads were never created in the part of the trace that is there",
-             (unsigned long long)(m->fe->nthreads - nstarted), m->fe->nthreads);
-#undef WARN
+    for (uint32_t k = 0; k < NCALLS; k++) {
+        char buf[32];
+        if (calls[k] == 0)
+            continue;
+        snprintf(names[k], sizeof names[k], "syscalls/%s", syscall_name(k, buf, sizeof buf));
+        items[n++] = (struct summary_item){names[k], "1", calls[k], "system calls at a fixed cost"};
+    }
     return n;
 }
 
@@ -456,37 +490,43 @@ static size_t take_mix(struct report *r, struct summary_item *items)
     return mix_items(mix, items);
 }
 
-static enum err close_rank0(struct report *r, const char *why, uint64_t nlimited, uint64_t nstarted)
+static enum err close_rank0(struct report *r, const struct report_ending *ending, const uint64_t calls[NCALLS])
 {
+    static char call_names[NCALLS][40];
+    static char texts[WARNINGS_MAX][WARNING_BYTES];
+    static struct summary_item items[2 + NCALLS + MIX_ITEMS(MAX_PROGRAMS)];
     struct summary_check checks[16];
-    char texts[MAX_WARNINGS][200], end[32];
-    const char *warnings[MAX_WARNINGS];
+    char end[32];
+    const char *warnings[WARNINGS_MAX], *why = ending->why;
     struct recorder_fact facts[] = {{"end", now_text(end, sizeof end), 0},
                                     {"stopped_by", why != NULL ? why : "end of the workload", 0}};
-    struct summary_item items[2 + MIX_ITEMS(MAX_PROGRAMS)] = {
-        {"cores", "1", r->m->ncores, "simulated cores"},
-        {"threads", "1", r->m->fe->nthreads, "threads of the workload"},
-    };
-    size_t nmix = take_mix(r, items + 2);
+    items[0] = (struct summary_item){"cores", "1", r->m->ncores, "simulated cores"};
+    items[1] = (struct summary_item){"threads", "1", r->m->fe->nthreads, "threads of the workload"};
+    size_t ncalls = list_calls(calls, items + 2, call_names), nmix = take_mix(r, items + 2 + ncalls);
     struct recorder_end e = {
         .complete = why == NULL,
         .provenance = facts,
         .nprovenance = 2,
         .items = items,
-        .nitems = 2 + nmix,
+        .nitems = 2 + ncalls + nmix,
         .checks = checks,
         .nchecks = why == NULL ? fill_checks(r, checks) : 0,
         .warnings = warnings,
-        .nwarnings = fill_warnings(r, nlimited, nstarted, warnings, texts),
         .not_modelled = not_modelled,
-        .nnot_modelled = sizeof not_modelled / sizeof not_modelled[0],
+        .nnot_modelled = nnot_modelled,
         .host_seconds = progress_seconds(&r->progress),
     };
     progress_end(&r->progress);
     struct summary_source source;
+    struct warning_facts wf;
+    recorder_summary(r->recorder, &e, &source);
+    fill_facts(r, &source, ending, &wf);
+    e.nwarnings = warnings_find(&wf, texts);
+    for (size_t i = 0; i < e.nwarnings; i++)
+        warnings[i] = texts[i];
     recorder_summary(r->recorder, &e, &source);
     source.title = r->m->fe->description;
-    source.nitems = 2; /* those of programs are in the table */
+    source.nitems = 2 + ncalls; /* those of programs are in the table */
     if (r->options.metrics != NULL)
         take_metrics(&source, r->options.metrics);
     if (r->options.silent) {
@@ -503,7 +543,7 @@ static enum err close_rank0(struct report *r, const char *why, uint64_t nlimited
     }
     fflush(stdout);
     enum err err = recorder_close(r->recorder, &e);
-    mix_items_free(items + 2, nmix);
+    mix_items_free(items + 2 + ncalls, nmix);
     for (size_t i = 0; i < e.nchecks; i++)
         if (checks[i].left != checks[i].right)
             err = err_log(ERR_RUNTIME, "conservation is broken: %s (%llu, %llu)", checks[i].name,
@@ -511,11 +551,13 @@ static enum err close_rank0(struct report *r, const char *why, uint64_t nlimited
     return err;
 }
 
-enum err report_close(struct report *r, const char *why, uint64_t nlimited, uint64_t nstarted)
+enum err report_close(struct report *r, const struct report_ending *ending)
 {
+    uint64_t calls[NCALLS];
     enum err e = ERR_OK;
+    gather_calls(r, calls);
     if (r->recorder != NULL)
-        e = close_rank0(r, why, nlimited, nstarted);
+        e = close_rank0(r, ending, calls);
     for (int c = 0; c < NCOMPONENTS; c++)
         free(r->values[c]);
     free(r->send);

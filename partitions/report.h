@@ -10,6 +10,7 @@
 #include "output/recorder.h"
 #include "partitions/machine.h"
 #include "partitions/mix_report.h"
+#include "partitions/warnings.h"
 
 struct report_options {
     const char *output; /* NULL: no file */
@@ -34,6 +35,8 @@ struct report {
     uint64_t *receive;             /* rank 0: all rows, by rank */
     size_t send_bytes, *rank_bytes;
     double *host; /* rank 0: [rank][column] */
+    struct warmth warm_begin, warm_end; /* rank 0: where the region of interest begins and ends */
+    bool roi_begun, region_ended;
     uint64_t nepochs;
     simtime_t end;
     struct report_options options; /* its texts are not kept */
@@ -46,10 +49,12 @@ enum err report_open(struct report *r, struct machine *m, const struct config *c
 void report_epoch(struct report *r, simtime_t end);
 /* A mark in front of the next epoch. */
 void report_mark(struct report *r, const char *name);
-/*
- * `why` is NULL for a run that came to its end; threads stopped by their limit, threads that began.
- * Prints the summary on rank 0.
- */
-enum err report_close(struct report *r, const char *why, uint64_t nlimited, uint64_t nstarted);
+/* How the run ended. */
+struct report_ending {
+    const char *why;             /* it was stopped before its end; NULL: it was not */
+    uint64_t nlimited, nstarted; /* threads stopped by their limit; threads that began */
+};
+/* On every rank. Prints the summary on rank 0. */
+enum err report_close(struct report *r, const struct report_ending *ending);
 
 #endif

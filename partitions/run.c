@@ -337,7 +337,7 @@ static enum err simulate(struct run *r, int argc, char **argv)
     check_lps(r);
     r->report.in_flight = !r->drained;
     if (e == ERR_OK)
-        e = agree(r, report_close(&r->report, r->stopped, r->nlimited, r->nstarted));
+        e = agree(r, report_close(&r->report, &(struct report_ending){r->stopped, r->nlimited, r->nstarted}));
     uint64_t digest = r->tr->ops->sum(r->tr, engine_digest(r->machine.engine));
     if (e == ERR_OK && r->options.mode != MODE_RUN)
         e = close_log(r);
