@@ -197,7 +197,7 @@ struct core {
 
     /* layout: byte offsets from the start of this struct */
     struct {
-        uint64_t l1i4k, l1i2m, l1d4k, l1d2m, l1d1g, stlb, stlb1g, pwc[NPWC], l1i, l1d, l2;
+        uint64_t l1i4k, l1i2m, l1d4k, l1d2m, l1d1g, stlb, stlb1g, mmu, pwc[NPWC], l1i, l1d, l2;
         uint64_t prefetch_l1d, prefetch_l2; /* the designs' state */
         uint64_t cpi_ahead, window, wake, sq, misses, miss_free, miss_queue, walk_queue, wb_queue;
     } at;

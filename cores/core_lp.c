@@ -80,6 +80,8 @@ static uint64_t lay_out(struct core *c, const struct core_params *p, const struc
     c->at.l1d1g = take_array(&n, &a->l1d1g);
     c->at.stlb = take_array(&n, &a->stlb);
     c->at.stlb1g = take_array(&n, &a->stlb1g);
+    const struct mmu_ops *mmu = mmu_table[p->core.mmu];
+    c->at.mmu = take(&n, mmu->state_bytes != NULL ? mmu->state_bytes(p->mmu[p->core.mmu]) : 0);
     for (unsigned i = 0; i < NPWC; i++)
         c->at.pwc[i] = take_array(&n, &a->pwc[i]);
     c->at.l1i = take_array(&n, &a->l1i);
@@ -146,6 +148,8 @@ static void core_start(struct lp *lp)
     init_array(c, c->at.l1d1g, &a.l1d1g);
     init_array(c, c->at.stlb, &a.stlb);
     init_array(c, c->at.stlb1g, &a.stlb1g);
+    if (x->cfg->mmu->init != NULL)
+        x->cfg->mmu->init(core_at(c, c->at.mmu), x->p->mmu[x->p->core.mmu], ((uint64_t)lp->instance << 8) + 15);
     for (unsigned i = 0; i < NPWC; i++)
         init_array(c, c->at.pwc[i], &a.pwc[i]);
     init_array(c, c->at.l1i, &a.l1i);

@@ -131,6 +131,8 @@ void core_param_groups(struct core_params *p, struct param_group g[CORE_NPARAM_G
         g[n++] = (struct param_group){prefetch_prefixes[i], o->doc, o->rows, o->nrows,
                                       (char *)&p->prefetch + o->params_offset};
     }
+    for (size_t i = 0; i < MMU_COUNT; i++)
+        g[n++] = (struct param_group){mmu_prefixes[i], mmu_table[i]->doc, mmu_table[i]->rows, mmu_table[i]->nrows, p->mmu[i]};
 }
 
 static enum err check_geometry(const char *name, uint64_t entries, uint64_t ways)

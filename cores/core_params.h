@@ -6,6 +6,7 @@
 #define CORES_CORE_PARAMS_H
 
 #include "cores/prefetch.h"
+#include "cores/mmu.h"
 #include "pdes/desc.h"
 #include "pdes/err.h"
 
@@ -46,9 +47,11 @@ struct core_params {
     struct ptw_params ptw;
     struct cache_params l1i, l1d, l2;
     struct prefetch_params prefetch;
+    uint64_t mmu[MMU_COUNT][MMU_NPARAMS]; /* of the designs */
 };
 
-#define CORE_NPARAM_GROUPS (12 + PREFETCHER_COUNT) /* of the prefetchers: one of all, one of each but none */
+/* Of the prefetchers one of all, one of each but none; one of each MMU design. */
+#define CORE_NPARAM_GROUPS (12 + PREFETCHER_COUNT + MMU_COUNT)
 /* Fills `groups` with the core's groups, bound to `p`. */
 void core_param_groups(struct core_params *p, struct param_group groups[CORE_NPARAM_GROUPS]);
 

@@ -37,6 +37,9 @@
     X(stlb_hits, "stlb/hits", "1", DELTA, TOUCH, "STLB hits") \
     X(stlb_misses, "stlb/misses", "1", DELTA, TOUCH, "STLB misses: each starts a walk or joins one") \
     X(stlb_hit_cycles, "stlb/hit_cycles", "cycle", DELTA, TOUCH, "latency charged to accesses that hit the STLB") \
+    X(mmu_probes, "mmu/probes", "1", DELTA, TOUCH, "STLB misses that probed the MMU design's own structure") \
+    X(mmu_hits, "mmu/hits", "1", DELTA, TOUCH, "of these, hits: no walk") \
+    X(mmu_cycles, "mmu/cycles", "cycle", DELTA, TOUCH, "latency charged for these probes") \
     X(tlb_l1_cycles, "tlb/l1_cycles", "cycle", DELTA, TOUCH, "latency of L1 TLB hits charged to accesses") \
     X(walks, "ptw/walks", "1", DELTA, TOUCH, "page walks completed") \
     X(walks_data, "ptw/walks_data", "1", DELTA, TOUCH, "walks that a data access started") \

@@ -1,4 +1,4 @@
-/* The list of MMU designs. */
+/* The list of MMU designs, and those that need no hooks. */
 #include "cores/mmu.h"
 
 const struct mmu_ops mmu_radix = {
@@ -20,6 +20,12 @@ const struct mmu_ops *const mmu_table[MMU_COUNT] = {
 
 const char *const mmu_names[] = {
 #define X(name) #name,
+    MMU_LIST(X)
+#undef X
+        NULL};
+
+const char *const mmu_prefixes[] = {
+#define X(name) "mmu." #name,
     MMU_LIST(X)
 #undef X
         NULL};

@@ -141,6 +141,20 @@ static void set_ad_bits(const struct core_ctx *x, struct walk *w, uint64_t pte)
     core_report_ad(x, w->entry, bits & ~pte);
 }
 
+static struct mmu_view view_of(const struct core_ctx *x, uint32_t asid)
+{
+    return (struct mmu_view){.state = core_at(x->c, x->c->at.mmu), .params = x->p->mmu[x->p->core.mmu],
+                             .ptmem = x->cfg->ptmem, .now = x->lp->now, .asid = asid};
+}
+
+static void tell_design(const struct core_ctx *x, const struct walk *w)
+{
+    struct mmu_view v = view_of(x, w->asid);
+    const struct mmu_page page = {.base = w->page_base, .flags = payload_of(w) & TLB_FLAGS, .ready = w->time,
+                                  .shift = w->page_shift};
+    x->cfg->mmu->walked(&v, w->vaddr, &page, w->entry);
+}
+
 static void forget_ended_walks(struct core *c)
 {
     uint32_t n = 0;
@@ -186,6 +200,8 @@ static void end_walk(const struct core_ctx *x, struct walk *w, enum walk_result 
     }
     c->walked_until = u64_max(c->walked_until, w->time);
     tlb_fill(stlb_of(x, w->page_shift), w->asid, w->vaddr, w->page_shift, payload);
+    if (x->cfg->mmu->walked != NULL)
+        tell_design(x, w);
     fill_l1(x, w->exec, w->asid, w->vaddr, w->page_shift, payload);
 }
 
@@ -499,6 +515,36 @@ static struct xlate translate_free(const struct core_ctx *x, uint64_t vaddr, boo
                           (*h.payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << h.shift) - 1))};
 }
 
+/*
+ * The design's own structure, behind the STLB, from cycle *t on. True: it has the page, which is now
+ * in the STLB and the L1 TLB, too. *t is when that is known.
+ */
+static bool probe_design(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, waiter_t who, uint64_t *t,
+                         struct xlate *out)
+{
+    struct core *c = x->c;
+    struct mmu_view v = view_of(x, c->asid);
+    struct mmu_page page = {0};
+    uint64_t cycles = 0, from = *t;
+    bool hit = x->cfg->mmu->probe(&v, vaddr, &page, &cycles);
+    c->stats.mmu_probes++;
+    c->stats.mmu_hits += hit;
+    c->stats.mmu_cycles += cycles;
+    *t += cycles;
+    c->tlb_cycles += cycles;
+    CORE_LOG(x, DESIGN, log_number(c, who), vaddr, hit, from, cycles);
+    uint64_t payload = page.base | page.flags;
+    if (!hit || !permits(payload, write, exec))
+        return false;
+    uint64_t done = usable_at(x, vaddr, u64_max(*t, page.ready));
+    if (write && !(payload & TLB_D))
+        done = dirty_assist(x, vaddr, &payload, done);
+    tlb_fill(stlb_of(x, page.shift), c->asid, vaddr, page.shift, payload);
+    fill_l1(x, exec, c->asid, vaddr, page.shift, payload);
+    *out = (struct xlate){done, page.base + (vaddr & ((UINT64_C(1) << page.shift) - 1))};
+    return true;
+}
+
 struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
                             waiter_t who)
 {
@@ -555,6 +601,9 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
             CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_MISS, CORE_FOUND_MISS, issue, t - issue,
                      CYCLE_UNKNOWN);
             c->stats.stlb_misses++;
+            struct xlate found_out;
+            if (x->cfg->mmu->probe != NULL && probe_design(x, vaddr, write, exec, who, &t, &found_out))
+                return found_out;
             return walk(x, vaddr, write, exec, t, who);
         }
         c->stats.stlb_hits++;
@@ -655,8 +704,16 @@ static void drop_page(struct core *c, uint32_t asid, uint64_t vaddr, unsigned sh
         tlb_drop(array_at(c, tlbs[i]), asid, vaddr, shift);
 }
 
+static void flush_design(const struct core_ctx *x, uint32_t asid, uint64_t vaddr, uint64_t bytes)
+{
+    struct mmu_view v = view_of(x, asid);
+    if (x->cfg->mmu->flush != NULL)
+        x->cfg->mmu->flush(&v, vaddr, bytes);
+}
+
 void core_drop_page(const struct core_ctx *x, uint64_t vaddr)
 {
+    flush_design(x, x->c->asid, vaddr, 1);
     core_forget_recent(x->c);
     for (unsigned s = 0; s < 3; s++)
         drop_page(x->c, x->c->asid, vaddr, page_shifts[s]);
@@ -670,6 +727,7 @@ void core_flush(const struct core_ctx *x, uint64_t vaddr, uint64_t bytes, uint32
     const uint64_t all_above = 33 * PAGE_BYTES; /* Linux flushes the whole space above 33 pages */
     bool whole = bytes == 0 || bytes > all_above;
     core_forget_recent(c);
+    flush_design(x, asid, vaddr, whole ? 0 : bytes);
     for (size_t i = 0; whole && i < sizeof tlbs / sizeof tlbs[0]; i++)
         tlb_drop_asid(array_at(c, tlbs[i]), asid);
     for (unsigned s = 0; !whole && s < 3; s++)

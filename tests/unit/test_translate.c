@@ -573,6 +573,79 @@ static void a_load_that_joins_the_walk_of_a_store_does_not_inherit_its_fault(voi
     rig_close(r);
 }
 
+/* ---- a design with hooks ---------------------------------------------------------------------- */
+
+/* An L3 TLB of four entries behind an STLB of one; 30 cycles for each probe. */
+static struct rig *third_level(void)
+{
+    struct rig *r = rig_open();
+    r->mmu = &mmu_l3tlb;
+    r->p.core.mmu = MMU_l3tlb;
+    r->p.mmu[MMU_l3tlb][0] = r->p.mmu[MMU_l3tlb][1] = 4;
+    r->p.mmu[MMU_l3tlb][2] = 30;
+    r->p.l1d4k.entries = r->p.l1d4k.ways = 1;
+    r->p.stlb.entries = r->p.stlb.ways = 1;
+    return r;
+}
+
+static void a_design_is_probed_behind_the_stlb_and_charged_hit_or_miss(void)
+{
+    struct rig *r = third_level();
+    uint64_t a = rig_va(1, 2, 3, 4, 0), b = rig_va(1, 2, 3, 5, 0);
+    map_page(r, a);
+    map_page(r, b);
+    rig_load(r, a, 1);         /* 1 + 12 + 30 + 2 + 400 */
+    rig_load(r, b, 1000);      /* the PD entry is cached: 1 + 12 + 30 + 2 + 100; pushes a out */
+    rig_load(r, a + 64, 1000); /* 1 + 12 + 30, no walk */
+    rig_load(r, a + 128, 1000); /* now in the L1 TLB again */
+    rig_run(r);
+    IS(rig_done(r, 0), 445 + DATA);
+    IS(rig_done(r, 1), 1000 + 145 + DATA);
+    IS(rig_done(r, 2), 2000 + 43 + DATA);
+    IS(rig_done(r, 3), 3000 + 1 + DATA);
+    IS(rig_stats(r)->walks, 2);
+    IS(rig_stats(r)->mmu_probes, 3);
+    IS(rig_stats(r)->mmu_hits, 1);
+    IS(rig_stats(r)->mmu_cycles, 90);
+    IS(rig_stats(r)->stlb_misses, 3);
+    rig_close(r);
+}
+
+static void a_shootdown_reaches_the_design(void)
+{
+    struct rig *r = third_level();
+    uint64_t a = rig_va(1, 2, 3, 4, 0), b = rig_va(1, 2, 3, 5, 0);
+    map_page(r, a);
+    map_page(r, b);
+    rig_load(r, a, 1);
+    rig_load(r, b, 1000);
+    struct rig_order *o = rig_order(r, (RIG_START + 1900) * RIG_CYCLE, K_SHOOTDOWN);
+    o->a[0] = a;
+    o->a[1] = PAGE_BYTES;
+    o->a[2] = 1;
+    rig_load(r, a + 64, 1000); /* from the root: the walk caches lost their entries, too */
+    rig_run(r);
+    IS(rig_done(r, 2), 2000 + 445 + DATA);
+    IS(rig_stats(r)->mmu_hits, 0);
+    rig_close(r);
+}
+
+/* B's access comes at 200, while A's walk (13 + 30 ... 445) for the same page goes on: it waits for it. */
+static void a_hit_in_a_design_waits_for_the_walk_that_fills_it(void)
+{
+    struct rig *r = third_level();
+    uint64_t a = rig_va(1, 2, 3, 4, 0), b = rig_va(9, 2, 3, 5, 0);
+    map_page(r, a);
+    map_page(r, b);
+    rig_load(r, a, 1);
+    rig_load(r, b, 99);        /* 99: its fill takes A's place in both TLBs */
+    rig_load(r, a + 64, 100);  /* 199: in the third level, but A's walk ends at 445 */
+    rig_run(r);
+    IS(rig_done(r, 2), 445 + DATA);
+    IS(rig_stats(r)->mmu_hits, 1);
+    rig_close(r);
+}
+
 UNIT_MAIN("cores/translate", UNIT(an_l1_tlb_hit_takes_1_cycle_and_a_cold_4_level_walk_415),
           UNIT(an_stlb_hit_takes_13_cycles), UNIT(cold_walks_of_5_levels_and_of_large_pages_take_515_315_215),
           UNIT(longer_prefixes_in_the_walk_caches_leave_fewer_references),
@@ -592,4 +665,6 @@ UNIT_MAIN("cores/translate", UNIT(an_l1_tlb_hit_takes_1_cycle_and_a_cold_4_level
           UNIT(a_walk_through_the_caches_pays_for_the_level_that_holds_each_entry),
           UNIT(a_store_to_a_read_only_page_faults_and_a_load_does_not),
           UNIT(without_an_l1_tlb_every_access_pays_the_stlb), UNIT(each_l1_tlb_charges_its_own_latency),
-          UNIT(a_load_that_joins_the_walk_of_a_store_does_not_inherit_its_fault))
+          UNIT(a_load_that_joins_the_walk_of_a_store_does_not_inherit_its_fault),
+          UNIT(a_design_is_probed_behind_the_stlb_and_charged_hit_or_miss), UNIT(a_shootdown_reaches_the_design),
+          UNIT(a_hit_in_a_design_waits_for_the_walk_that_fills_it))
