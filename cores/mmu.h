@@ -18,6 +18,7 @@
 #ifndef CORES_MMU_H
 #define CORES_MMU_H
 
+#include "mimicos/pte.h"
 #include "mimicos/ptmem.h"
 #include "pdes/desc.h"
 

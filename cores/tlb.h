@@ -8,11 +8,18 @@
 #define CORES_TLB_H
 
 #include "memsys/sarray.h"
+#include "mimicos/pte.h"
 
 #define TLB_W UINT64_C(1) /* writable */
 #define TLB_D UINT64_C(2) /* dirty bit known to be set */
 #define TLB_X UINT64_C(4) /* executable */
 #define TLB_FLAGS UINT64_C(7)
+
+/* What a leaf entry allows. */
+static inline uint64_t tlb_flags_of(uint64_t pte)
+{
+    return (pte & PTE_RW ? TLB_W : 0) | (pte & PTE_DIRTY ? TLB_D : 0) | (pte & PTE_NX ? 0 : TLB_X);
+}
 
 static inline struct sarray_cfg tlb_geometry(uint64_t entries, uint64_t ways, uint64_t repl,
                                              uint64_t seed)

@@ -110,8 +110,7 @@ static void count_ref(const struct core_ctx *x, enum served_by served, uint64_t 
 
 static uint64_t payload_of(const struct walk *w)
 {
-    return w->page_base | (w->pte_flags & PTE_RW ? TLB_W : 0) | (w->pte_flags & PTE_DIRTY ? TLB_D : 0) |
-           (w->pte_flags & PTE_NX ? 0 : TLB_X);
+    return w->page_base | tlb_flags_of(w->pte_flags);
 }
 
 /* Allowed by the entry's flags? x86 faults otherwise, and the kernel decides. */
