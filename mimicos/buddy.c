@@ -11,7 +11,7 @@
 #define REGIONS_PER_BLOCK (BUDDY_BLOCK_FRAMES / REGION_FRAMES)
 #define BLOCK_WORDS (BUDDY_BLOCK_FRAMES / 64)
 
-enum frame_state { FRAME_NONE, FRAME_FREE, FRAME_ALLOCATED };
+enum frame_state { FRAME_NONE, FRAME_FREE, FRAME_ALLOCATED, FRAME_POOL /* a free giant */ };
 
 /* Valid for first frames of blocks only; every other record is FRAME_NONE. */
 struct frame {
@@ -49,6 +49,33 @@ static void list_remove(struct buddy *b, uint64_t pfn)
         frame_at(b, f->next - 1)->prev = f->prev;
     b->nblocks[f->order]--;
     *f = (struct frame){.state = FRAME_NONE};
+}
+
+/* ---- the pool of 1 GiB pages ----------------------------------------------------------------- */
+
+static void pool_push(struct buddy *b, uint64_t pfn)
+{
+    *frame_at(b, pfn) = (struct frame){.next = b->pool_head, .state = FRAME_POOL,
+                                       .order = BUDDY_GIANT_ORDER};
+    b->pool_head = (uint32_t)pfn + 1;
+    b->npool_free++;
+}
+
+static uint64_t pool_blocks(const struct buddy *b) { return b->pool_end - b->pool_first; }
+
+static void pool_init(struct buddy *b)
+{
+    uint64_t end = b->cfg.nframes / BUDDY_GIANT_FRAMES * BUDDY_GIANT_FRAMES;
+    for (uint64_t i = 0; i < b->cfg.ngiants; i++)
+        pool_push(b, end - (i + 1) * BUDDY_GIANT_FRAMES);
+    b->pool_end = end / BUDDY_BLOCK_FRAMES;
+    b->pool_first = b->pool_end - b->cfg.ngiants * (BUDDY_GIANT_FRAMES / BUDDY_BLOCK_FRAMES);
+}
+
+/* `block`, or the first one behind the pool when it lies at its beginning. */
+static uint64_t skip_pool(const struct buddy *b, uint64_t block)
+{
+    return block == b->pool_first ? b->pool_end : block;
 }
 
 /* ---- the scattered state --------------------------------------------------------------------- */
@@ -91,11 +118,13 @@ static void scatter_region(const struct buddy *b, uint64_t block, uint64_t regio
 static void scatter_block(const struct buddy *b, uint64_t block, uint64_t used[BLOCK_WORDS])
 {
     memset(used, 0, BLOCK_WORDS * sizeof *used);
-    uint64_t first = b->cfg.nreserved / BUDDY_BLOCK_FRAMES, n = b->end_virgin - first;
+    uint64_t first = b->cfg.nreserved / BUDDY_BLOCK_FRAMES;
+    uint64_t n = b->end_virgin - first - pool_blocks(b);
     if (b->npieces == 0)
         return;
-    uint64_t broken = share(b->nbroken, n, block - first);
-    uint64_t rank = share_before(b->nbroken, n, block - first);
+    uint64_t at = block - first - (block >= b->pool_end ? pool_blocks(b) : 0);
+    uint64_t broken = share(b->nbroken, n, at);
+    uint64_t rank = share_before(b->nbroken, n, at);
     uint64_t draw = rng_draw(b->cfg.seed, RNG_KIND_BUDDY, block, 0, 0);
     uint64_t region = broken == 1 ? rng_below(draw, REGIONS_PER_BLOCK) : 0;
     for (uint64_t i = 0; i < broken; i++)
@@ -140,7 +169,8 @@ static void carve(struct buddy *b)
     uint64_t used[BLOCK_WORDS];
     uint16_t places[BUDDY_BLOCK_FRAMES];
     uint8_t orders[BUDDY_BLOCK_FRAMES];
-    uint64_t block = b->next_virgin++;
+    uint64_t block = b->next_virgin;
+    b->next_virgin = skip_pool(b, block + 1);
     scatter_block(b, block, used);
     unsigned n = free_pieces(used, places, orders);
     for (unsigned i = n; i-- > 0;) {
@@ -152,10 +182,12 @@ static void carve(struct buddy *b)
 static void count_virgin(struct buddy *b)
 {
     if (b->npieces == 0) {
-        b->nvirgin_blocks[BUDDY_MAX_ORDER] = b->end_virgin - b->next_virgin;
+        b->nvirgin_blocks[BUDDY_MAX_ORDER] =
+            b->end_virgin - b->cfg.nreserved / BUDDY_BLOCK_FRAMES - pool_blocks(b);
         return;
     }
-    for (uint64_t block = b->next_virgin; block < b->end_virgin; block++) {
+    for (uint64_t block = b->next_virgin; block < b->end_virgin;
+         block = skip_pool(b, block + 1)) {
         uint64_t used[BLOCK_WORDS];
         uint16_t places[BUDDY_BLOCK_FRAMES];
         uint8_t orders[BUDDY_BLOCK_FRAMES];
@@ -176,6 +208,10 @@ const char *buddy_config_error(const struct buddy_config *cfg)
         return "the memory size must be below 16 TiB";
     if (cfg->nreserved % BUDDY_BLOCK_FRAMES != 0 || cfg->nreserved >= cfg->nframes)
         return "the reserved part must be a multiple of 4 MiB and smaller than the memory";
+    uint64_t ngiants_most = cfg->nframes / BUDDY_GIANT_FRAMES;
+    ngiants_most -= u64_min(ngiants_most, (cfg->nreserved + BUDDY_GIANT_FRAMES - 1) / BUDDY_GIANT_FRAMES);
+    if (cfg->ngiants > ngiants_most)
+        return "the memory has no room for so many 1 GiB pages beside its reserved part";
     if (cfg->scatter_order >= BUDDY_HUGE_ORDER)
         return "occupied pieces must be smaller than 2 MiB";
     if (cfg->scatter_regions_permille > 1000)
@@ -194,15 +230,16 @@ void buddy_init(struct buddy *b, const struct buddy_config *cfg)
 {
     SIM_ASSERT(buddy_config_error(cfg) == NULL, "buddy: %s", buddy_config_error(cfg));
     *b = (struct buddy){.cfg = *cfg};
-    uint64_t nopen = cfg->nframes - cfg->nreserved;
+    pool_init(b);
+    uint64_t nopen = cfg->nframes - cfg->nreserved - cfg->ngiants * BUDDY_GIANT_FRAMES;
     uint64_t nregions = nopen / REGION_FRAMES;
-    b->next_virgin = cfg->nreserved / BUDDY_BLOCK_FRAMES;
+    b->next_virgin = skip_pool(b, cfg->nreserved / BUDDY_BLOCK_FRAMES);
     b->end_virgin = cfg->nframes / BUDDY_BLOCK_FRAMES;
     b->nbroken = nregions * cfg->scatter_regions_permille / 1000;
     b->npieces = (nopen * cfg->scatter_used_permille / 1000) >> cfg->scatter_order;
     b->npieces = u64_min(b->npieces, b->nbroken * (REGION_FRAMES >> cfg->scatter_order));
     b->nbroken = u64_min(b->nbroken, b->npieces);
-    b->nused = cfg->nreserved + (b->npieces << cfg->scatter_order);
+    b->nused = cfg->nframes - nopen + (b->npieces << cfg->scatter_order);
     b->nfree = cfg->nframes - b->nused;
     count_virgin(b);
 }
@@ -251,6 +288,21 @@ enum buddy_result buddy_alloc(struct buddy *b, unsigned order, pfn_t *pfn_out,
     return BUDDY_OK;
 }
 
+enum buddy_result buddy_alloc_giant(struct buddy *b, pfn_t *pfn_out)
+{
+    if (b->pool_head == 0) {
+        b->nfailed++;
+        return BUDDY_NOMEM;
+    }
+    *pfn_out = (pfn_t){b->pool_head - 1};
+    struct frame *f = frame_at(b, pfn_out->v);
+    b->pool_head = f->next;
+    b->npool_free--;
+    *f = (struct frame){.state = FRAME_ALLOCATED, .order = BUDDY_GIANT_ORDER};
+    b->nallocs++;
+    return BUDDY_OK;
+}
+
 bool buddy_is_allocated(const struct buddy *b, pfn_t pfn, unsigned *order_out)
 {
     if (pfn.v >= b->cfg.nframes || frame_at(b, pfn.v)->state != FRAME_ALLOCATED)
@@ -265,6 +317,11 @@ unsigned buddy_free(struct buddy *b, pfn_t pfn)
     unsigned order = 0;
     SIM_ASSERT(buddy_is_allocated(b, pfn, &order), "buddy: frame %#llx is not an allocated block",
                (unsigned long long)pfn.v);
+    if (order == BUDDY_GIANT_ORDER) {
+        b->nfrees++;
+        pool_push(b, pfn.v);
+        return order;
+    }
     unsigned freed = order;
     uint64_t at = pfn.v;
     frame_at(b, at)->state = FRAME_NONE;
@@ -289,8 +346,23 @@ void buddy_split_allocated(struct buddy *b, pfn_t pfn)
     unsigned order = 0;
     SIM_ASSERT(buddy_is_allocated(b, pfn, &order), "buddy: frame %#llx is not an allocated block",
                (unsigned long long)pfn.v);
-    for (uint64_t i = 0; i < UINT64_C(1) << order; i++)
-        *frame_at(b, pfn.v + i) = (struct frame){.state = FRAME_ALLOCATED};
+    unsigned piece = order == BUDDY_GIANT_ORDER ? BUDDY_HUGE_ORDER : 0;
+    for (uint64_t i = 0; i < UINT64_C(1) << order; i += UINT64_C(1) << piece)
+        *frame_at(b, pfn.v + i) = (struct frame){.state = FRAME_ALLOCATED, .order = (uint8_t)piece};
+}
+
+void buddy_join_allocated(struct buddy *b, pfn_t pfn, unsigned order)
+{
+    SIM_ASSERT(order <= BUDDY_MAX_ORDER && (pfn.v & ((UINT64_C(1) << order) - 1)) == 0,
+               "buddy: frame %#llx is no place for order %u", (unsigned long long)pfn.v, order);
+    for (uint64_t i = 0; i < UINT64_C(1) << order; i++) {
+        struct frame *f = frame_at(b, pfn.v + i);
+        SIM_ASSERT(f->state == FRAME_ALLOCATED && f->order == 0,
+                   "buddy: frame %#llx is not an allocated single frame",
+                   (unsigned long long)(pfn.v + i));
+        *f = (struct frame){.state = FRAME_NONE};
+    }
+    *frame_at(b, pfn.v) = (struct frame){.state = FRAME_ALLOCATED, .order = (uint8_t)order};
 }
 
 static struct frame *owned(struct buddy *b, pfn_t pfn)
@@ -353,6 +425,11 @@ void buddy_verify(const struct buddy *b)
                    (unsigned long long)b->nblocks[o]);
         nfree += buddy_free_blocks(b, o) << o;
     }
+    uint64_t npool = 0;
+    for (uint32_t at = b->pool_head; at != 0; at = frame_at(b, at - 1)->next, npool++)
+        SIM_ASSERT(frame_at(b, at - 1)->state == FRAME_POOL, "buddy: frame %#x in the pool", at - 1);
+    SIM_ASSERT(npool == b->npool_free, "buddy: the pool has %llu of %llu free pages",
+               (unsigned long long)npool, (unsigned long long)b->npool_free);
     SIM_ASSERT(nfree == b->nfree, "buddy: lists hold %llu of %llu free frames",
                (unsigned long long)nfree, (unsigned long long)b->nfree);
 }

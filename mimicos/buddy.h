@@ -8,6 +8,10 @@
  * are occupied for good; where they are is a pure function of (seed, block), so all counts are
  * exact from the start although the blocks are carved later.
  *
+ * A pool of 1 GiB pages ("giants") may be set aside at boot, as hugetlbfs does: the highest aligned
+ * runs of the memory, before anything is scattered. Its frames count as used, free giants too, since
+ * nothing else can have them. A giant that is split leaves the pool for good.
+ *
  * Invariant: nused + nfree == nframes after every call. Not modelled: zones, migrate types, per-CPU
  * lists and watermarks.
  *
@@ -23,11 +27,14 @@
 #define BUDDY_BLOCK_FRAMES (UINT64_C(1) << BUDDY_MAX_ORDER)
 #define BUDDY_BLOCK_BYTES (BUDDY_BLOCK_FRAMES * PAGE_BYTES)
 #define BUDDY_HUGE_ORDER 9u
+#define BUDDY_GIANT_ORDER 18u
+#define BUDDY_GIANT_FRAMES (UINT64_C(1) << BUDDY_GIANT_ORDER)
 
 struct buddy_config {
     uint64_t nframes;         /* a multiple of BUDDY_BLOCK_FRAMES */
     uint64_t nreserved;       /* first frames that are never handed out; multiple of a block */
     uint64_t seed;
+    uint64_t ngiants; /* 1 GiB pages set aside */
     /* Scattered state: this share of all frames beyond the reserved ones is occupied for good... */
     uint64_t scatter_used_permille;
     /* ...within this share of the 2 MiB regions (the others stay whole)... */
@@ -46,6 +53,10 @@ struct buddy {
     uint64_t nvirgin_blocks[BUDDY_NORDERS]; /* free blocks that carving the rest would give */
     uint64_t next_virgin, end_virgin;       /* order-10 blocks not yet carved */
     uint64_t npieces, nbroken; /* scattered state: occupied pieces; regions that hold some */
+    uint64_t pool_first, pool_end; /* order-10 blocks of the pool; equal: none */
+    uint64_t npool_free;
+    uint32_t pool_head; /* pfn + 1 of a free giant; 0: none */
+    uint32_t reserved;
 };
 
 enum buddy_result { BUDDY_OK, BUDDY_NOMEM };
@@ -60,10 +71,14 @@ void buddy_init(struct buddy *b, const struct buddy_config *cfg);
 /* `nsplits_out` (may be NULL): halvings that it took. BUDDY_NOMEM: no block of that order. */
 enum buddy_result buddy_alloc(struct buddy *b, unsigned order, pfn_t *pfn_out,
                               unsigned *nsplits_out);
+/* A 1 GiB page of the pool, lowest first at the start. BUDDY_NOMEM: none is free. */
+enum buddy_result buddy_alloc_giant(struct buddy *b, pfn_t *pfn_out);
 /* Frees an allocated block by its first frame; asserts that it is one. Returns its order. */
 unsigned buddy_free(struct buddy *b, pfn_t pfn);
-/* Turns one allocated block into 2^order allocated single frames. */
+/* Turns one allocated block into allocated single frames; a giant into blocks of order 9. */
 void buddy_split_allocated(struct buddy *b, pfn_t pfn);
+/* The reverse: 2^order allocated single frames, the first one aligned, become one block. */
+void buddy_join_allocated(struct buddy *b, pfn_t pfn, unsigned order);
 /* Is `pfn` the first frame of an allocated block, and of which order? */
 bool buddy_is_allocated(const struct buddy *b, pfn_t pfn, unsigned *order_out);
 

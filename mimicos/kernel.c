@@ -6,6 +6,8 @@
 /* ---- tables ---------------------------------------------------------------------------------- */
 
 static const char *const thp_words[] = {"never", "madvise", "always", NULL};
+static const char *const page_1g_words[] = {"never", "always", NULL};
+static const char *const premap_words[] = {"none", "all", NULL};
 static const char *const memory_state_words[] = {"fresh", "scattered", NULL};
 
 #define AT(field) offsetof(struct kernel_params, field)
@@ -33,6 +35,16 @@ const struct param_desc kernel_param_rows[] = {
     COUNT_ROW("seed", "", "1", 0, UINT64_MAX, seed, "random choices of the kernel"),
     {"thp", PARAM_ENUM, "", "always", 0, 2, thp_words, AT(thp),
      "2 MiB pages at fault time: never, where advised, or wherever an area covers the region"},
+    {"page_1g", PARAM_ENUM, "", "never", 0, 1, page_1g_words, AT(page_1g),
+     "1 GiB pages: never, or wherever an anonymous area covers the region and the pool has one"},
+    COUNT_ROW("hugepages_1g", "page", "0", 0, 8192, hugepages_1g,
+              "1 GiB pages set aside at boot, at the top of the memory (Linux: hugepagesz=1G hugepages=N)"),
+    {"alloc", PARAM_ENUM, "", "buddy", 0, 64, alloc_names, AT(alloc),
+     "policy that chooses page size and frame of an anonymous page"},
+    {"premap", PARAM_ENUM, "", "none", 0, 1, premap_words, AT(premap),
+     "all: anonymous areas are filled with pages when they are made, without time (built-in workloads: before time 0)"},
+    {"premap_image", PARAM_TEXT, "", "", 0, 0, NULL, AT(premap_image),
+     "file with what os.premap builds before time 0: used if it exists, else written"},
     {"page_table", PARAM_ENUM, "", "radix4", 0, 64, pt_format_names, AT(page_table),
      "page-table format"},
     {"fault_model", PARAM_ENUM, "", "table", 0, 64, fault_model_names, AT(fault_model),
@@ -78,11 +90,15 @@ static struct mm_config mm_config_of(const struct kernel_cfg *cfg)
         .frames = {.nframes = p->memory_size >> PAGE_SHIFT,
                    .nreserved = p->reserved_size >> PAGE_SHIFT,
                    .seed = p->seed,
+                   .ngiants = p->hugepages_1g,
                    .scatter_used_permille = scattered ? 10 * p->scatter_used_percent : 0,
                    .scatter_regions_permille = scattered ? 10 * p->scatter_regions_percent : 0,
                    .scatter_order = log2_floor(u64_max(p->scatter_piece_size >> PAGE_SHIFT, 1))},
         .format = p->page_table,
         .thp = p->thp,
+        .alloc = p->alloc,
+        .page_1g = p->page_1g,
+        .populate = p->premap != PREMAP_NONE && !cfg->infer_vmas,
         .fault_around_bytes = p->fault_around_size,
         .stack_limit_bytes = p->stack_limit_size,
         .flush_ceiling_pages = p->flush_ceiling_pages,
@@ -111,6 +127,13 @@ const char *kernel_cfg_error(const struct kernel_cfg *cfg)
         return "os.memory_size and os.reserved_size must be multiples of 4 MiB";
     if (!is_pow2(p->scatter_piece_size))
         return "os.scatter_piece_size must be a power of two";
+    if (p->page_1g != 0 && p->hugepages_1g == 0)
+        return "os.page_1g = always needs pages: set os.hugepages_1g";
+    if (p->premap != PREMAP_NONE && cfg->infer_vmas)
+        return "os.premap needs to know the memory areas, and this trace has no memory map";
+    if (p->premap_image[0] != '\0' && cfg->nareas == 0)
+        return "os.premap_image holds what os.premap builds before time 0: it needs os.premap = all and "
+               "a built-in workload";
     if (p->ipi_fs < p->kernel_to_core_fs)
         return "os.ipi must not be shorter than os.kernel_to_core";
     struct mm_config mc = mm_config_of(cfg);
@@ -176,6 +199,7 @@ void kernel_init(struct kernel *k, const struct kernel_cfg *cfg)
     k->seen_at = l.seen;
     k->programs_at = l.programs;
     k->mm_at = l.mm;
+    k->ready = 1;
     k->next_action = SIM_NEVER;
     krun_init(&k->run, (uint32_t)cfg->params->fault_model, &cfg->params->cost);
     sched_init(kernel_sched(k), &sc);
@@ -188,6 +212,30 @@ void kernel_init(struct kernel *k, const struct kernel_cfg *cfg)
     }
 }
 
+enum err kernel_premap(struct kernel *k, const struct kernel_cfg *cfg)
+{
+    struct mm *m = kernel_mm(k);
+    struct krun *r = &k->run;
+    for (uint32_t i = 0; i < cfg->nareas; i++) {
+        const struct kernel_area *v = &cfg->areas[i];
+        struct mm_op op;
+        uint64_t npages;
+        krun_begin(r);
+        r->mode = KRUN_SILENT;
+        if (mm_call(m, r, v->asid, KCALL_MMAP, v->a, &op) != MM_OK)
+            return err_log(ERR_USAGE, "the area of %llu bytes at %#llx cannot be made",
+                           (unsigned long long)v->a[2], (unsigned long long)v->a[1]);
+        if (!mm_populate(m, r, &op, v->asid, v->a[1], v->a[1] + v->a[2], &npages))
+            return err_log(ERR_RUNTIME,
+                           "os.premap: %llu bytes of simulated memory do not hold the workload's area "
+                           "of %llu bytes; raise os.memory_size",
+                           (unsigned long long)cfg->params->memory_size, (unsigned long long)v->a[2]);
+        sched_map_done(kernel_sched(k), v->asid, v->a[0]);
+        k->npremapped += npages;
+    }
+    return ERR_OK;
+}
+
 void kernel_stats_fill(const struct kernel *k, struct kernel_stats *out)
 {
     const struct mm *m = kernel_mm(k);
@@ -196,6 +244,8 @@ void kernel_stats_fill(const struct kernel *k, struct kernel_stats *out)
     out->frames_used[0] = b->nused;
     out->frames_free[0] = b->nfree;
     out->frames_table[0] = m->nnodes;
+    out->pool_1g_free[0] = b->npool_free;
+    out->premapped[0] = k->npremapped;
     for (unsigned o = 0; o < BUDDY_NORDERS; o++)
         out->free_order[o] = buddy_free_blocks(b, o);
     out->unusable_permille[0] = buddy_unusable_permille(b, BUDDY_HUGE_ORDER);

@@ -15,11 +15,14 @@
 /* ---- parameters ------------------------------------------------------------------------------ */
 
 enum { MEMORY_FRESH, MEMORY_SCATTERED };
+enum { PREMAP_NONE, PREMAP_ALL };
 
 struct kernel_params {
     uint64_t memory_size, reserved_size;
     uint64_t memory_state, scatter_used_percent, scatter_regions_percent, scatter_piece_size, seed;
     uint64_t thp, page_table, fault_model;
+    uint64_t alloc, page_1g, hugepages_1g, premap;
+    char premap_image[PARAM_TEXT_BYTES]; /* file; empty: none */
     uint64_t fault_around_size, stack_limit_size, flush_ceiling_pages;
     uint64_t kernel_to_core_fs, ipi_fs;
     uint64_t max_vmas, max_table_nodes, max_wakes;
@@ -39,6 +42,7 @@ extern const uint32_t kernel_param_nrows;
 #define KERNEL_STATS(X)                                                                             \
     X(faults_anon_4k, "1", DELTA, ARRIVAL, 1, "faults/anon_4k", "anonymous faults served with a 4 KiB page") \
     X(faults_anon_2m, "1", DELTA, ARRIVAL, 1, "faults/anon_2m", "anonymous faults served with a 2 MiB page") \
+    X(faults_anon_1g, "1", DELTA, ARRIVAL, 1, "faults/anon_1g", "anonymous faults served with a 1 GiB page") \
     X(faults_file, "1", DELTA, ARRIVAL, 1, "faults/file", "faults that mapped a page-cache page")   \
     X(faults_cow, "1", DELTA, ARRIVAL, 1, "faults/cow", "first writes to private file pages")       \
     X(faults_spurious, "1", DELTA, ARRIVAL, 1, "faults/spurious", "faults that found the page mapped by another thread") \
@@ -46,6 +50,8 @@ extern const uint32_t kernel_param_nrows;
     X(fault_pages, "1", DELTA, ARRIVAL, 1, "faults/pages_mapped", "leaves mapped by faults, fault-around included") \
     X(stack_growths, "1", DELTA, ARRIVAL, 1, "faults/stack_growths", "faults that extended a stack") \
     X(thp_fallbacks, "1", DELTA, ARRIVAL, 1, "faults/thp_fallbacks", "2 MiB page due but no order-9 block free") \
+    X(fallbacks_1g, "1", DELTA, ARRIVAL, 1, "faults/fallbacks_1g", "1 GiB page due but none in the pool") \
+    X(promotions, "1", DELTA, ARRIVAL, 1, "faults/promotions", "faults that filled a 2 MiB region of 4 KiB pages, which became one leaf") \
     X(fault_ns, "ns", DELTA, COMPLETION, 1, "faults/service_ns", "sum of fault service times, arrival to answer") \
     X(fault_hist, "ns", HIST, COMPLETION, KERNEL_HIST_BINS, "faults/service_hist", "fault service time, log2 bins") \
     X(zeroed_bytes, "byte", DELTA, ARRIVAL, 1, "zeroed_bytes", "bytes cleared, page-table nodes included") \
@@ -82,6 +88,8 @@ extern const uint32_t kernel_param_nrows;
     X(frames_used, "1", GAUGE, ARRIVAL, 1, "frames/used", "4 KiB frames in use, reserved and occupied ones included") \
     X(frames_free, "1", GAUGE, ARRIVAL, 1, "frames/free", "4 KiB frames free")                      \
     X(frames_table, "1", GAUGE, ARRIVAL, 1, "frames/page_table", "frames that hold page-table nodes") \
+    X(pool_1g_free, "1", GAUGE, ARRIVAL, 1, "frames/pool_1g_free", "1 GiB pages free in the boot-time pool; their frames count as used") \
+    X(premapped, "1", GAUGE, ARRIVAL, 1, "premapped_pages", "leaves that os.premap built before time 0") \
     X(free_order, "1", GAUGE, ARRIVAL, BUDDY_NORDERS, "frames/free_blocks", "free blocks of each order, 0 to 10") \
     X(unusable_permille, "1", GAUGE, ARRIVAL, 1, "frames/unusable_permille", "free memory in blocks too small for 2 MiB, per mille") \
     X(vmas, "1", GAUGE, ARRIVAL, 1, "vmas", "areas of all address spaces")                          \
@@ -101,6 +109,13 @@ extern const uint32_t kernel_stat_nvalues;
 
 /* ---- configuration and state ----------------------------------------------------------------- */
 
+/* A mapping that exists before time 0: the arguments of an mmap event, order included. */
+struct kernel_area {
+    uint32_t asid;
+    uint32_t reserved;
+    uint64_t a[6]; /* order addr len prot flags vma */
+};
+
 /* Shared, read-only; the same on every rank. */
 struct kernel_cfg {
     const struct kernel_params *params;
@@ -117,6 +132,8 @@ struct kernel_cfg {
     bool mix;                                 /* processes begin anew until all have ended once */
     lpid_t control_lp;                        /* of a mix */
     simtime_t control_latency_fs;
+    const struct kernel_area *areas; /* made before time 0, when os.premap says so */
+    uint32_t nareas;
     simtime_t mirror_latency_fs; /* the engine's */
 };
 
@@ -157,6 +174,9 @@ struct kernel {
     uint64_t next_ticket, next_flush;
     uint32_t nlock_waits; /* cores in KCORE_LOCK */
     uint32_t nfinished;   /* programs that have come to their end once */
+    uint32_t ready;       /* kernel_init was called */
+    uint32_t reserved;
+    uint64_t npremapped;
     simtime_t last_visible; /* of the newest page-table write that was committed */
     simtime_t next_action;  /* least commit_at or end_at of all cores */
     struct kernel_stats stats;
@@ -167,6 +187,12 @@ const char *kernel_cfg_error(const struct kernel_cfg *cfg);
 size_t kernel_state_bytes(const struct kernel_cfg *cfg);
 /* `k` points to kernel_state_bytes() zeroed bytes. */
 void kernel_init(struct kernel *k, const struct kernel_cfg *cfg);
+
+/*
+ * os.premap: makes the configured areas and fills them with pages, before time 0 and without cost.
+ * `state` is a kernel after kernel_init. ERR_RUNTIME, logged: out of simulated memory.
+ */
+enum err kernel_premap(struct kernel *k, const struct kernel_cfg *cfg);
 
 struct mm *kernel_mm(const struct kernel *k);
 struct sched *kernel_sched(const struct kernel *k);

@@ -175,6 +175,10 @@ static void end_block(const struct kernel_ctx *x, uint32_t core)
         kernel_free_pages(x, core);
         return;
     }
+    if (c->step == 1 && c->op.nfree > 0 && (c->job == KJOB_FAULT || c->job == KJOB_MAP || c->job == KJOB_EXEC)) {
+        kernel_free_pages(x, core);
+        return;
+    }
     switch (c->job) {
     case KJOB_FAULT:
         if (c->step == 0)
@@ -441,7 +445,9 @@ static simtime_t kernel_advance(struct lp *lp, simtime_t until)
 
 static void kernel_start(struct lp *lp)
 {
-    kernel_init(lp->state, lp->cfg);
+    struct kernel *k = lp->state;
+    if (!k->ready) /* else os.premap has begun it */
+        kernel_init(k, lp->cfg);
     const struct kernel_ctx x = kernel_ctx_of(lp);
     for (uint32_t i = 0; i < x.cfg->nthreads; i++)
         if (kernel_all_start(x.cfg, sched_thread(x.s, i)->asid) || sched_space(x.s, sched_thread(x.s, i)->asid)->first_thread == i)

@@ -5,10 +5,10 @@
 
 #include <string.h>
 
-#define REGION(addr) ((addr) >> PAGE_SHIFT_2M)
 #define RNG_KIND_START UINT64_C(0x7374617274)
 
-static const char *const fault_names[] = {"anonymous page, 4 KiB", "anonymous page, 2 MiB", "file page",
+static const char *const fault_names[] = {"anonymous page, 4 KiB", "anonymous page, 2 MiB",
+                                          "anonymous page, 1 GiB", "file page",
                                           "copy on write", "mapped already", "outside every area",
                                           "no memory", NULL};
 
@@ -246,11 +246,12 @@ void kernel_execute_wake(const struct kernel_ctx *x, uint32_t asid, uint64_t wak
 
 static bool takes_lock(const struct kcore *c) { return c->job == KJOB_FAULT || c->job == KJOB_MAP; }
 
-static bool excludes(const struct kcore *a, const struct kcore *b)
+static bool excludes(const struct kernel_ctx *x, const struct kcore *a, const struct kcore *b)
 {
     if (!takes_lock(a) || !takes_lock(b) || a->asid != b->asid)
         return false;
-    return a->job == KJOB_MAP || b->job == KJOB_MAP || REGION(a->a[0]) == REGION(b->a[0]);
+    return a->job == KJOB_MAP || b->job == KJOB_MAP ||
+           (a->a[0] ^ b->a[0]) >> mm_lock_shift(x->mm) == 0;
 }
 
 /* Must the handler of `core` wait: for a running one, or for one that waited before it? */
@@ -260,7 +261,7 @@ static bool must_wait(const struct kernel_ctx *x, uint32_t core)
     for (uint32_t i = 0; i < x->cfg->ncores; i++) {
         const struct kcore *o = kernel_core(x->k, i);
         bool before = o->phase != KCORE_LOCK || o->ticket < c->ticket;
-        if (i != core && before && excludes(c, o))
+        if (i != core && before && excludes(x, c, o))
             return true;
     }
     return false;
@@ -280,12 +281,15 @@ static void count_fault(struct kernel_stats *st, const struct mm_fault *f)
 {
     uint64_t *const by_kind[FAULT_KINDS] = {
         [FAULT_ANON_4K] = st->faults_anon_4k, [FAULT_ANON_2M] = st->faults_anon_2m,
+        [FAULT_ANON_1G] = st->faults_anon_1g,
         [FAULT_FILE] = st->faults_file,       [FAULT_COW] = st->faults_cow,
         [FAULT_SPURIOUS] = st->faults_spurious, [FAULT_SEGV] = st->faults_segv};
     by_kind[f->kind][0]++;
     st->fault_pages[0] += f->npages;
     st->stack_growths[0] += f->stack_grown;
-    st->thp_fallbacks[0] += f->thp_fallback;
+    st->thp_fallbacks[0] += f->missed >> PAGE_SHIFT_2M & 1;
+    st->fallbacks_1g[0] += f->missed >> PAGE_SHIFT_1G & 1;
+    st->promotions[0] += f->promoted;
 }
 
 static void run_fault(const struct kernel_ctx *x, uint32_t core)
@@ -297,7 +301,7 @@ static void run_fault(const struct kernel_ctx *x, uint32_t core)
         kernel_stop_without_frames(x);
     count_fault(&x->k->stats, &f);
     c->result = f.kind == FAULT_SEGV       ? KR_SEGV
-                : f.kind == FAULT_ANON_2M  ? KR_HUGE
+                : f.kind == FAULT_ANON_2M || f.kind == FAULT_ANON_1G ? KR_HUGE
                 : f.kind == FAULT_SPURIOUS ? KR_SPURIOUS
                                            : KR_OK;
     LP_LOG(x->lp, KE_FAULT, core, c->a[0], f.kind, f.npages, x->k->run.total_fs);
@@ -393,8 +397,7 @@ void kernel_free_pages(const struct kernel_ctx *x, uint32_t core)
     struct kcore *c = kernel_core(x->k, core);
     struct krun *r = kernel_open_block(x);
     c->step = 1;
-    mm_op_free(x->mm, r, &c->op);
-    if (c->job == KJOB_MAP)
+    if (mm_op_free(x->mm, r, &c->op) && c->job == KJOB_MAP)
         price_op(r, KOP_SYSCALL_EXIT, 1);
     if (c->job == KJOB_EXEC)
         price_op(r, KOP_EXEC, 1);

@@ -9,7 +9,7 @@
  * writes, of this handler or of another, that it relies on are visible.
  *
  * Locks: a handler of a map call runs alone in its address space; two faults exclude each other in
- * one 2 MiB region. Whoever comes later waits in order of arrival, and its core with it; state
+ * one 2 MiB region (1 GiB where pages may be that large). Whoever comes later waits in order of arrival, and its core with it; state
  * changes when a handler starts, so functional order is lock order.
  */
 #ifndef MIMICOS_KERNEL_RUN_H
@@ -61,7 +61,7 @@ void kernel_pass_locks(const struct kernel_ctx *x);
 /* Orders every core that may hold translations of the handler's range to drop them. */
 void kernel_start_flush(const struct kernel_ctx *x, uint32_t core);
 void kernel_flush_acknowledged(const struct kernel_ctx *x, uint64_t flush_id);
-/* Nobody can use the unmapped pages any more: the handler's last block. */
+/* Nobody can use the unmapped pages any more: the handler's last block, or more while any are left. */
 void kernel_free_pages(const struct kernel_ctx *x, uint32_t core);
 
 /* What the kernel can log. */

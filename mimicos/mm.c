@@ -1,4 +1,4 @@
-/* Memory management: state, the page-table store and demand faults; see mm.h. */
+/* Memory management: state, the page-table store and freeing; see mm.h. */
 #include "mimicos/mm.h"
 
 #include <string.h>
@@ -15,7 +15,7 @@
 static uint64_t round_up(uint64_t x, uint64_t to) { return (x + to - 1) / to * to; }
 
 struct layout {
-    uint64_t buddy, nodes, spaces, vmas, words, end;
+    uint64_t buddy, alloc, nodes, spaces, vmas, words, end;
     uint64_t vmas_each;
 };
 
@@ -24,7 +24,10 @@ static struct layout layout_of(const struct mm_config *c)
     struct layout l;
     l.vmas_each = round_up(vma_set_bytes(c->max_vmas), 64);
     l.buddy = round_up(sizeof(struct mm), 64);
-    l.nodes = round_up(l.buddy + buddy_bytes(&c->frames), 64);
+    l.alloc = round_up(l.buddy + buddy_bytes(&c->frames), 64);
+    const struct alloc_ops *policy = alloc_at(c->alloc);
+    uint64_t policy_bytes = policy->state_bytes ? policy->state_bytes(c->frames.nframes) : 0;
+    l.nodes = round_up(l.alloc + policy_bytes, 64);
     l.spaces = round_up(l.nodes + (uint64_t)c->max_nodes * sizeof(struct mm_node), 64);
     l.vmas = round_up(l.spaces + (uint64_t)c->nspaces * sizeof(struct mm_space), 64);
     l.words = round_up(l.vmas + c->nspaces * l.vmas_each, PAGE_BYTES);
@@ -58,6 +61,31 @@ struct vma_set *mm_vmas(const struct mm *m, uint32_t asid)
 paddr_t mm_root(const struct mm *m, uint32_t asid) { return space_at(m, asid)->root; }
 bool mm_infers(const struct mm *m, uint32_t asid) { return space_at(m, asid)->infer_vmas != 0; }
 const struct pt_format *mm_format(const struct mm *m) { return pt_format_at(m->cfg.format); }
+
+/* ---- frames ---------------------------------------------------------------------------------- */
+
+const struct alloc_ops *mm_policy(const struct mm *m) { return alloc_at(m->cfg.alloc); }
+
+struct alloc mm_alloc(const struct mm *m, struct krun *r)
+{
+    return (struct alloc){mm_buddy(m), r, at_offset(m, m->alloc_at), m->cfg.frames.seed};
+}
+
+bool mm_reclaim(struct mm *m, struct krun *r)
+{
+    struct alloc a = mm_alloc(m, r);
+    return mm_policy(m)->reclaim != NULL && mm_policy(m)->reclaim(&a);
+}
+
+bool mm_take_block(struct mm *m, struct krun *r, unsigned order, pfn_t *pfn_out,
+                   unsigned *nsplits_out)
+{
+    do {
+        if (buddy_alloc(mm_buddy(m), order, pfn_out, nsplits_out) == BUDDY_OK)
+            return true;
+    } while (mm_reclaim(m, r));
+    return false;
+}
 
 /* ---- the store of page-table words ----------------------------------------------------------- */
 
@@ -119,14 +147,12 @@ static uint32_t take_slot(struct mm *m)
 static bool store_alloc_node(void *ctx, pfn_t *pfn_out)
 {
     const struct mm_run *run = ctx;
-    if (buddy_alloc(mm_buddy(run->m), 0, pfn_out, NULL) != BUDDY_OK)
+    if (!mm_take_block(run->m, run->r, 0, pfn_out, NULL))
         return false;
     uint32_t slot = take_slot(run->m);
     *node_at(run->m, slot) = (struct mm_node){.pfn = (uint32_t)pfn_out->v};
     *buddy_owner_tag(mm_buddy(run->m), *pfn_out) = slot + 1;
-    SIM_ASSERT(run->r->nnodes < KRUN_MAX_NODES, "a handler run makes more than %u nodes",
-               KRUN_MAX_NODES);
-    run->r->node[run->r->nnodes++] = slot;
+    price_node(run->r, slot);
     price_op(run->r, KOP_ALLOC_ORDER0, 1);
     price_op(run->r, KOP_TABLE_ALLOC, 1);
     price_zero(run->r, paddr_of_pfn(*pfn_out), PAGE_BYTES);
@@ -211,268 +237,44 @@ static void release_slot(struct mm *m, uint32_t slot)
     m->nnodes--;
 }
 
-void mm_op_free(struct mm *m, struct krun *r, struct mm_op *op)
+/*
+ * A node that a promotion took off the table still holds its leaves. Linux clears a node when it
+ * takes it again, and that is priced then; here its words and those of the replicas are cleared now.
+ */
+static void clear_words(struct mm *m, struct krun *r, uint32_t slot)
+{
+    paddr_t at = paddr_of_pfn((pfn_t){node_at(m, slot)->pfn});
+    uint64_t *words = words_of(m, slot);
+    for (uint64_t i = 0; i < NODE_WORDS; i++)
+        if (words[i] != 0) {
+            words[i] = 0;
+            price_mirror(r, (paddr_t){at.v + 8 * i});
+        }
+}
+
+bool mm_op_free(struct mm *m, struct krun *r, struct mm_op *op)
 {
     struct buddy *b = mm_buddy(m);
-    price_op(r, KOP_FREE_FRAME, op->nfree);
-    while (op->free_head != 0) {
+    struct alloc a = mm_alloc(m, r);
+    const struct alloc_ops *policy = mm_policy(m);
+    uint32_t nbefore = op->nfree;
+    while (op->free_head != 0 && r->nwrites + NODE_WORDS <= KRUN_MAX_WRITES) {
         pfn_t pfn = {op->free_head - 1};
         op->free_head = *buddy_owner_link(b, pfn);
+        op->nfree--;
         uint32_t tag = *buddy_owner_tag(b, pfn);
-        if (tag != 0)
+        if (tag != 0) {
+            clear_words(m, r, tag - 1);
             release_slot(m, tag - 1);
+        } else if (policy->keep != NULL && policy->keep(&a, pfn)) {
+            continue;
+        }
         buddy_free(b, pfn);
     }
-    op->free_tail = op->nfree = 0;
-}
-
-/* ---- faults ---------------------------------------------------------------------------------- */
-
-uint64_t mm_leaf_rights(uint32_t prot, uint64_t old_bits)
-{
-    uint64_t kept = old_bits & (PTE_ACCESSED | PTE_DIRTY | PTE_COW | PTE_STRAY);
-    uint64_t nx = (prot & KPROT_EXEC) == 0 ? PTE_NX : 0;
-    if (prot == 0)
-        return kept | PTE_PROT_NONE | nx;
-    bool writable = (prot & KPROT_WRITE) != 0 && (kept & PTE_COW) == 0;
-    return kept | PTE_PRESENT | PTE_USER | nx | (writable ? PTE_RW : 0);
-}
-
-/* One fault in service. */
-struct fault {
-    struct mm_run run;
-    struct pt_store st;
-    const struct pt_format *f;
-    paddr_t root;
-    vaddr_t va;
-    uint64_t flags;
-    uint32_t asid;
-    struct vma area; /* a copy; id and rights of stray pages are made up */
-    struct pt_entry e;
-    struct mm_fault *out;
-};
-
-static bool is_write(const struct fault *x) { return (x->flags & KF_WRITE) != 0; }
-
-static bool rights_allow(const struct fault *x, uint32_t prot)
-{
-    if (is_write(x))
-        return (prot & KPROT_WRITE) != 0;
-    if ((x->flags & KF_EXEC) != 0)
-        return (prot & KPROT_EXEC) != 0;
-    return prot != 0;
-}
-
-static uint64_t first_bits(const struct fault *x)
-{
-    return PTE_ACCESSED | (is_write(x) ? PTE_DIRTY : 0);
-}
-
-static bool take_frame(struct fault *x, unsigned order, pfn_t *pfn_out)
-{
-    unsigned nsplits = 0;
-    if (buddy_alloc(mm_buddy(x->run.m), order, pfn_out, &nsplits) != BUDDY_OK)
-        return false;
-    price_op(x->run.r, order == 0 ? KOP_ALLOC_ORDER0 : KOP_ALLOC_BUDDY, 1);
-    if (order != 0)
-        price_op(x->run.r, KOP_ALLOC_SPLIT, nsplits);
-    return true;
-}
-
-static enum mm_fault_kind map_leaf(struct fault *x, vaddr_t va, unsigned shift, uint64_t value,
-                                   enum mm_fault_kind kind)
-{
-    enum pt_result r = x->f->map(x->f, &x->st, x->root, va, shift, value);
-    SIM_ASSERT(r != PT_BUSY, "fault at %#llx: the entry is in use", (unsigned long long)va.v);
-    x->out->npages++;
-    return r == PT_OK ? kind : FAULT_NOMEM;
-}
-
-static enum mm_fault_kind map_anon(struct fault *x, enum mm_fault_kind kind)
-{
-    pfn_t pfn;
-    if (!take_frame(x, 0, &pfn))
-        return FAULT_NOMEM;
-    price_op(x->run.r, KOP_ACCOUNT, 1);
-    price_zero(x->run.r, paddr_of_pfn(pfn), PAGE_BYTES);
-    uint64_t old = first_bits(x) | (kind == FAULT_SEGV ? PTE_STRAY : 0);
-    return map_leaf(x, x->va, PAGE_SHIFT, pte_make(pfn, mm_leaf_rights(x->area.prot, old)), kind);
-}
-
-/* Linux's conditions at fault time, but for the free block. */
-static bool huge_is_due(const struct fault *x)
-{
-    const struct mm *m = x->run.m;
-    uint64_t base = x->va.v & ~REGION_MASK;
-    if (m->cfg.thp == THP_NEVER || (x->area.flags & (VMA_FILE | VMA_SHARED | VMA_NOHUGEPAGE)) != 0)
-        return false;
-    if (m->cfg.thp == THP_MADVISE && (x->area.flags & VMA_HUGEPAGE) == 0)
-        return false;
-    return x->e.shift >= PAGE_SHIFT_2M &&
-           vma_covers(mm_vmas(m, x->asid), base, base + REGION_BYTES);
-}
-
-static bool map_huge(struct fault *x, enum mm_fault_kind *kind_out)
-{
-    pfn_t pfn;
-    if (!take_frame(x, BUDDY_HUGE_ORDER, &pfn)) {
-        price_op(x->run.r, KOP_ALLOC_BUDDY, 1); /* the search that failed */
-        x->out->thp_fallback = true;
-        return false;
-    }
-    price_op(x->run.r, KOP_HUGE_PREPARE, 1);
-    price_op(x->run.r, KOP_ACCOUNT, 1);
-    price_zero(x->run.r, paddr_of_pfn(pfn), REGION_BYTES);
-    uint64_t value = pte_make(pfn, mm_leaf_rights(x->area.prot, first_bits(x)));
-    *kind_out = map_leaf(x, x->va, PAGE_SHIFT_2M, value, FAULT_ANON_2M);
-    return true;
-}
-
-/* One page of the page cache, of which traces tell no identity: a frame of its own. */
-static enum mm_fault_kind map_file_page(struct fault *x, vaddr_t va, uint64_t bits)
-{
-    pfn_t pfn;
-    if (buddy_alloc(mm_buddy(x->run.m), 0, &pfn, NULL) != BUDDY_OK)
-        return FAULT_NOMEM;
-    if ((x->area.flags & VMA_SHARED) == 0)
-        bits |= PTE_COW;
-    return map_leaf(x, va, PAGE_SHIFT, pte_make(pfn, mm_leaf_rights(x->area.prot, bits)), FAULT_FILE);
-}
-
-/* Read fault: maps the unused neighbours in the aligned fault-around window as well, not accessed. */
-static enum mm_fault_kind map_file_around(struct fault *x)
-{
-    uint64_t window = u64_max(x->run.m->cfg.fault_around_bytes, PAGE_BYTES);
-    uint64_t start = u64_max(x->va.v & ~(window - 1), x->area.start);
-    uint64_t end = u64_min((x->va.v & ~(window - 1)) + window, x->area.end);
-    uint64_t page = x->va.v & ~(PAGE_BYTES - 1);
-    price_op(x->run.r, KOP_FILE_MAP, 1);
-    enum mm_fault_kind kind = map_file_page(x, (vaddr_t){page}, PTE_ACCESSED);
-    for (uint64_t at = start; at < end && kind == FAULT_FILE; at += PAGE_BYTES) {
-        struct pt_entry e;
-        x->f->lookup(x->f, &x->st, x->root, (vaddr_t){at}, &e);
-        if (at == page || e.value != 0)
-            continue;
-        price_op(x->run.r, KOP_FILE_AROUND, 1);
-        kind = map_file_page(x, (vaddr_t){at}, 0);
-    }
-    return kind;
-}
-
-static enum mm_fault_kind map_file(struct fault *x)
-{
-    if (!is_write(x))
-        return map_file_around(x);
-    price_op(x->run.r, KOP_FILE_MAP, 1);
-    if ((x->area.flags & VMA_SHARED) != 0)
-        return map_file_page(x, x->va, PTE_ACCESSED | PTE_DIRTY);
-    pfn_t pfn; /* first touch is a write: the copy is mapped at once */
-    if (!take_frame(x, 0, &pfn))
-        return FAULT_NOMEM;
-    price_op(x->run.r, KOP_ACCOUNT, 1);
-    price_copy(x->run.r, PAGE_BYTES);
-    uint64_t value = pte_make(pfn, mm_leaf_rights(x->area.prot, PTE_ACCESSED | PTE_DIRTY));
-    return map_leaf(x, x->va, PAGE_SHIFT, value, FAULT_COW);
-}
-
-static enum mm_fault_kind map_new(struct fault *x)
-{
-    enum mm_fault_kind kind;
-    if ((x->area.flags & VMA_FILE) != 0)
-        return map_file(x);
-    if (huge_is_due(x) && map_huge(x, &kind))
-        return kind;
-    return map_anon(x, FAULT_ANON_4K);
-}
-
-/* First write to a page that was mapped from a file for reading. */
-static enum mm_fault_kind copy_on_write(struct fault *x)
-{
-    pfn_t pfn;
-    if (!take_frame(x, 0, &pfn))
-        return FAULT_NOMEM;
-    price_op(x->run.r, KOP_ACCOUNT, 1);
-    price_copy(x->run.r, PAGE_BYTES);
-    mm_defer_free(x->run.m, x->run.op, pte_pfn(x->e.value));
-    x->f->update(x->f, &x->st, x->root, &x->e,
-                 pte_make(pfn, mm_leaf_rights(x->area.prot, PTE_ACCESSED | PTE_DIRTY)));
-    mm_op_flush(x->run.op, x->e.va, x->e.va + PAGE_BYTES);
-    return FAULT_COW;
-}
-
-static bool entry_allows(const struct fault *x)
-{
-    if (!pte_present(x->e.value) || (is_write(x) && !pte_writable(x->e.value)))
-        return false;
-    return (x->flags & KF_EXEC) == 0 || pte_executable(x->e.value);
-}
-
-/* Against the area's rights, or outside every area: the page gets the right, and is counted. */
-static enum mm_fault_kind force(struct fault *x)
-{
-    x->area.prot = KPROT_READ | KPROT_WRITE | KPROT_EXEC;
-    if (x->e.value == 0)
-        return map_anon(x, FAULT_SEGV);
-    uint64_t bits = (x->e.value & ~PTE_COW) | first_bits(x) | PTE_STRAY;
-    x->f->update(x->f, &x->st, x->root, &x->e,
-                 (x->e.value & PTE_PFN_MASK) | mm_leaf_rights(x->area.prot, bits));
-    mm_op_flush(x->run.op, x->e.va, x->e.va + (UINT64_C(1) << x->e.shift));
-    return FAULT_SEGV;
-}
-
-static enum mm_fault_kind serve(struct fault *x, bool in_area)
-{
-    bool used = x->e.value != 0;
-    if (used && entry_allows(x))
-        return FAULT_SPURIOUS;
-    if (!in_area || !rights_allow(x, x->area.prot))
-        return force(x);
-    if (!used)
-        return map_new(x);
-    if (is_write(x) && (x->e.value & PTE_COW) != 0)
-        return copy_on_write(x);
-    /* A stray page over which an area was mapped since: it takes the area's rights. */
-    x->f->update(x->f, &x->st, x->root, &x->e,
-                 (x->e.value & PTE_PFN_MASK) | mm_leaf_rights(x->area.prot, x->e.value));
-    return FAULT_SPURIOUS;
-}
-
-/* The area of `va`, growing a stack that begins within the limit above it. */
-static bool find_area(struct fault *x)
-{
-    struct vma_set *s = mm_vmas(x->run.m, x->asid);
-    uint32_t i = vma_lower(s, x->va.v);
-    if (i == s->n)
-        return false;
-    if (s->v[i].start > x->va.v) {
-        uint64_t page = x->va.v & ~(PAGE_BYTES - 1);
-        if ((s->v[i].flags & VMA_GROWSDOWN) == 0 ||
-            s->v[i].end - page > x->run.m->cfg.stack_limit_bytes)
-            return false;
-        price_op(x->run.r, KOP_STACK_GROW, 1);
-        if (vma_grow_down(s, s->v[i].start, page) != VMA_OK)
-            return false;
-        x->out->stack_grown = true;
-    }
-    x->area = s->v[i];
-    return true;
-}
-
-void mm_fault(struct mm *m, struct krun *r, uint32_t asid, vaddr_t va, uint64_t flags,
-              struct mm_fault *out, struct mm_op *op)
-{
-    *out = (struct mm_fault){.kind = FAULT_NOMEM};
-    mm_op_init(op, asid);
-    struct fault x = {.run = {m, r, op}, .f = mm_format(m), .root = mm_root(m, asid), .flags = flags,
-                      .asid = asid, .out = out};
-    x.va.v = va.v & radix_va_mask(x.f->levels);
-    x.st = mm_store(&x.run);
-    price_op(r, KOP_ENTRY, 1);
-    price_op(r, KOP_VMA_LOOKUP, 1);
-    bool in_area = find_area(&x);
-    x.f->lookup(x.f, &x.st, x.root, x.va, &x.e);
-    out->kind = serve(&x, in_area);
-    price_op(r, KOP_EXIT, 1);
+    price_op(r, KOP_FREE_FRAME, nbefore - op->nfree);
+    if (op->free_head == 0)
+        op->free_tail = 0;
+    return op->free_head == 0;
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -491,6 +293,14 @@ const char *mm_config_error(const struct mm_config *cfg)
     return NULL;
 }
 
+uint64_t *mm_words(const struct mm *m) { return words_of(m, 0); }
+
+void mm_node_frames(const struct mm *m, uint32_t *pfns_out)
+{
+    for (uint32_t slot = 0; slot < m->node_high_water; slot++)
+        pfns_out[slot] = node_at(m, slot)->pfn;
+}
+
 size_t mm_bytes(const struct mm_config *cfg) { return layout_of(cfg).end; }
 
 void mm_first_areas(struct mm *m, uint32_t asid)
@@ -505,8 +315,8 @@ void mm_first_areas(struct mm *m, uint32_t asid)
 enum mm_result mm_init(struct mm *m, const struct mm_config *cfg, struct krun *r)
 {
     struct layout l = layout_of(cfg);
-    *m = (struct mm){.cfg = *cfg, .buddy_at = l.buddy, .nodes_at = l.nodes, .words_at = l.words,
-                     .spaces_at = l.spaces};
+    *m = (struct mm){.cfg = *cfg, .buddy_at = l.buddy, .alloc_at = l.alloc, .nodes_at = l.nodes,
+                     .words_at = l.words, .spaces_at = l.spaces};
     m->cfg.infer_vmas_of = NULL;
     buddy_init(mm_buddy(m), &cfg->frames);
     for (uint64_t i = 0; i < cfg->boot_frames; i++) {
@@ -514,6 +324,9 @@ enum mm_result mm_init(struct mm *m, const struct mm_config *cfg, struct krun *r
         if (buddy_alloc(mm_buddy(m), 0, &taken, NULL) != BUDDY_OK)
             return MM_NOMEM;
     }
+    struct alloc a = mm_alloc(m, r);
+    if (mm_policy(m)->init != NULL)
+        mm_policy(m)->init(&a, cfg->frames.nframes);
     struct mm_run run = {m, r, NULL};
     struct pt_store st = mm_store(&run);
     const struct pt_format *f = mm_format(m);
@@ -534,6 +347,9 @@ void mm_verify(const struct mm *m)
 {
     const struct buddy *b = mm_buddy(m);
     buddy_verify(b);
+    struct alloc a = mm_alloc(m, NULL);
+    if (mm_policy(m)->verify != NULL)
+        mm_policy(m)->verify(&a);
     uint32_t n = 0;
     for (uint32_t slot = 0; slot < m->node_high_water; slot++) {
         const struct mm_node *node = node_at(m, slot);

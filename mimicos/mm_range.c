@@ -23,16 +23,16 @@ struct walk {
 static uint64_t page_up(uint64_t x) { return (x + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1); }
 static uint64_t leaf_end(const struct pt_entry *e) { return e->va + (UINT64_C(1) << e->shift); }
 
-/* Cuts a large leaf that reaches out of [at, end). False: no frame for the node. */
+/* Cuts a large leaf that reaches out of [at, end), twice if need be. False: no frame for the node. */
 static bool cut_leaf(struct walk *w, struct pt_entry *e, uint64_t at, uint64_t end)
 {
-    if (e->shift == PAGE_SHIFT || (e->va >= at && leaf_end(e) <= end))
-        return true;
-    if (w->f->split(w->f, &w->st, w->root, e) != PT_OK)
-        return false;
-    buddy_split_allocated(mm_buddy(w->run.m), pte_pfn(e->value));
-    mm_op_flush(w->op, e->va, leaf_end(e));
-    w->f->lookup(w->f, &w->st, w->root, (vaddr_t){u64_max(at, e->va)}, e);
+    while (e->shift != PAGE_SHIFT && (e->va < at || leaf_end(e) > end)) {
+        if (w->f->split(w->f, &w->st, w->root, e) != PT_OK)
+            return false;
+        buddy_split_allocated(mm_buddy(w->run.m), pte_pfn(e->value));
+        mm_op_flush(w->op, e->va, leaf_end(e));
+        w->f->lookup(w->f, &w->st, w->root, (vaddr_t){u64_max(at, e->va)}, e);
+    }
     return true;
 }
 
@@ -82,11 +82,11 @@ static bool ready_to_move(struct walk *w, struct pt_entry *e, uint64_t delta)
 {
     if (e->shift == PAGE_SHIFT)
         return true;
-    if ((delta & REGION_MASK) == 0) {
+    if ((delta & ((UINT64_C(1) << e->shift) - 1)) == 0) {
         struct pt_entry there;
         w->f->prune(w->f, &w->st, w->root, (vaddr_t){e->va + delta});
         w->f->lookup(w->f, &w->st, w->root, (vaddr_t){e->va + delta}, &there);
-        if (there.value == 0 && there.shift >= PAGE_SHIFT_2M)
+        if (there.value == 0 && there.shift >= e->shift)
             return true;
     }
     return cut_leaf(w, e, e->va, e->va + PAGE_BYTES);
@@ -131,21 +131,50 @@ static bool change_range(struct walk *w, enum mm_act act, uint64_t at, uint64_t 
     return true;
 }
 
+/*
+ * What one step does from the first used leaf `e` of the current range on: its 2 MiB region, or the
+ * whole of a 1 GiB page that lies in the range.
+ */
+static uint64_t step_bytes(const struct mm_op *op, const struct pt_entry *e)
+{
+    uint32_t i = op->range;
+    bool whole = e->shift == PAGE_SHIFT_1G && e->va >= op->at[i] && leaf_end(e) <= op->end[i];
+    return whole ? UINT64_C(1) << PAGE_SHIFT_1G : REGION_BYTES;
+}
+
 /* Does one region of the current range; false: out of frames. */
-static bool do_region(struct walk *w, uint64_t first)
+static bool do_region(struct walk *w, const struct pt_entry *e)
 {
     struct mm_op *op = w->op;
     uint32_t i = op->range;
     enum mm_act act = (enum mm_act)op->act[i];
-    uint64_t base = first & ~REGION_MASK;
-    uint64_t at = u64_max(op->at[i], base), end = u64_min(op->end[i], base + REGION_BYTES);
+    uint64_t bytes = step_bytes(op, e), base = u64_max(e->va, op->at[i]) & ~(bytes - 1);
+    uint64_t at = u64_max(op->at[i], base), end = u64_min(op->end[i], base + bytes);
     bool ok = act == MM_MOVE ? move_range(w, at, end, op->to - op->at[i])
                              : change_range(w, act, at, end);
     if (act == MM_UNMAP || act == MM_MOVE)
         w->f->prune(w->f, &w->st, w->root, (vaddr_t){base});
     if (act == MM_MOVE)
-        op->to += base + REGION_BYTES - op->at[i];
-    op->at[i] = base + REGION_BYTES;
+        op->to += base + bytes - op->at[i];
+    op->at[i] = base + bytes;
+    return ok;
+}
+
+/* os.premap: one 2 MiB region of a new area, without time; 1 GiB pages end where they end. */
+static bool populate_region(struct walk *w)
+{
+    struct mm_op *op = w->op;
+    uint64_t at = op->at[op->range];
+    uint64_t end = u64_min(op->end[op->range], (at & ~REGION_MASK) + REGION_BYTES), npages;
+    const struct mm_op before = *op;
+    w->run.r->mode = KRUN_UNTIMED;
+    bool ok = mm_populate(w->run.m, w->run.r, op, op->asid, at, end, &npages);
+    if (npages == REGION_BYTES / PAGE_BYTES) { /* all new: no core has used what was promoted */
+        op->flush_start = before.flush_start;
+        op->flush_end = before.flush_end;
+        op->flush_leaf_bytes = before.flush_leaf_bytes;
+    }
+    op->at[op->range] = end;
     return ok;
 }
 
@@ -157,12 +186,18 @@ bool mm_op_step(struct mm *m, struct krun *r, struct mm_op *op, enum mm_result *
     for (; op->range < op->nranges; op->range++) {
         uint32_t i = op->range;
         struct pt_entry e;
-        if (op->at[i] < op->end[i] &&
-            w.f->next(w.f, &w.st, w.root, (vaddr_t){op->at[i]}, op->end[i], &e)) {
-            if (!do_region(&w, u64_max(e.va, op->at[i])))
-                *result_out = MM_NOMEM;
-            return true;
-        }
+        if (op->at[i] >= op->end[i])
+            continue;
+        bool ok = true;
+        if (op->act[i] == MM_POPULATE)
+            ok = populate_region(&w);
+        else if (w.f->next(w.f, &w.st, w.root, (vaddr_t){op->at[i]}, op->end[i], &e))
+            ok = do_region(&w, &e);
+        else
+            continue;
+        if (!ok)
+            *result_out = MM_NOMEM;
+        return true;
     }
     return false;
 }
@@ -176,6 +211,13 @@ static void add_range(struct mm_op *op, enum mm_act act, uint64_t start, uint64_
     op->act[op->nranges] = act;
     op->at[op->nranges] = start & ~(PAGE_BYTES - 1);
     op->end[op->nranges++] = page_up(end);
+}
+
+/* os.premap: what the call added is filled at once. */
+static void add_populate(const struct mm *m, struct mm_op *op, uint64_t start, uint64_t end)
+{
+    if (m->cfg.populate && !mm_infers(m, op->asid))
+        add_range(op, MM_POPULATE, start, end);
 }
 
 static enum mm_result from_vma(enum vma_result r)
@@ -203,6 +245,8 @@ static enum mm_result call_mmap(struct mm *m, const uint64_t *a, struct mm_op *o
     enum vma_result r = vma_add(s, a[1], a[2], prot_bits(a[3]), area_flags(a[4]), (uint32_t)a[5]);
     if (r == VMA_OK && replaces && !mm_infers(m, op->asid))
         add_range(op, MM_UNMAP, a[1], a[1] + a[2]);
+    if (r == VMA_OK)
+        add_populate(m, op, a[1], a[1] + a[2]);
     return from_vma(r);
 }
 
@@ -238,6 +282,7 @@ static enum mm_result call_mremap(struct mm *m, const uint64_t *a, struct mm_op 
         op->to = a[3] & ~(PAGE_BYTES - 1);
     }
     add_range(op, MM_UNMAP, a[1] + moved, a[1] + page_up(a[2]));
+    add_populate(m, op, a[3] + moved, a[3] + page_up(a[4]));
     return MM_OK;
 }
 
@@ -247,6 +292,8 @@ static enum mm_result call_brk(struct mm *m, const uint64_t *a, struct mm_op *op
     enum vma_result r = vma_brk(mm_vmas(m, op->asid), a[1], a[2], (uint32_t)a[3]);
     if (r == VMA_OK && a[2] < a[1])
         add_range(op, MM_UNMAP, page_up(a[2]), page_up(a[1]));
+    if (r == VMA_OK && a[2] > a[1])
+        add_populate(m, op, page_up(a[1]), page_up(a[2]));
     return from_vma(r);
 }
 

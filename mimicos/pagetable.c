@@ -90,15 +90,29 @@ static enum pt_result radix_split(const struct pt_format *f, const struct pt_sto
 {
     (void)f;
     (void)root;
-    SIM_ASSERT(e->shift == PAGE_SHIFT_2M && (e->value & PTE_PS) != 0, "split of a leaf of 2^%u",
+    SIM_ASSERT(e->shift > PAGE_SHIFT && (e->value & PTE_PS) != 0, "split of a leaf of 2^%u",
                e->shift);
+    unsigned shift = e->shift - RADIX_LEVEL_BITS;
     pfn_t node;
     if (!st->alloc_node(st->ctx, &node))
         return PT_NOMEM;
     for (uint64_t i = 0; i < 512; i++)
-        wr(st, (paddr_t){paddr_of_pfn(node).v + 8 * i}, (e->value & ~PTE_PS) + (i << PAGE_SHIFT));
+        wr(st, (paddr_t){paddr_of_pfn(node).v + 8 * i},
+           (shift > PAGE_SHIFT ? e->value : e->value & ~PTE_PS) + (i << shift));
     wr(st, e->paddr, pte_make(node, PTE_TABLE_FLAGS));
     return PT_OK;
+}
+
+static void radix_join(const struct pt_format *f, const struct pt_store *st, paddr_t root, vaddr_t va,
+                       uint64_t value)
+{
+    struct pt_entry e;
+    va.v &= radix_va_mask(f->levels);
+    descend(f, st, root, va, 2, &e);
+    SIM_ASSERT(e.shift == PAGE_SHIFT_2M && e.value != 0 && (e.value & PTE_PS) == 0,
+               "join at %#llx: no node of 4 KiB leaves", (unsigned long long)va.v);
+    wr(st, e.paddr, value | PTE_PS);
+    st->free_node(st->ctx, pfn_of(pte_table(e.value)));
 }
 
 static bool radix_next(const struct pt_format *f, const struct pt_store *st, paddr_t root, vaddr_t va,
@@ -151,7 +165,8 @@ static unsigned radix_prune(const struct pt_format *f, const struct pt_store *st
 
 #define RADIX_HOOKS                                                                              \
     .create = radix_create, .lookup = radix_lookup, .map = radix_map, .unmap = radix_unmap,      \
-    .update = radix_update, .split = radix_split, .next = radix_next, .prune = radix_prune
+    .update = radix_update, .split = radix_split, .join = radix_join, .next = radix_next,          \
+    .prune = radix_prune
 
 const struct pt_format pt_format_radix4 = {
     .name = "radix4", .doc = "x86-64 radix tree, 4 levels (48-bit addresses)", .levels = 4,

@@ -21,7 +21,7 @@ struct pt_store {
     void (*write8)(void *ctx, paddr_t addr, uint64_t value);
     /* A 4 KiB frame whose words all read 0. False: none left; the format undoes nothing. */
     bool (*alloc_node)(void *ctx, pfn_t *pfn_out);
-    /* Takes back a node whose words are all 0 and to which nothing points any more. */
+    /* Takes back a node to which nothing points any more. Its words may be read until it is free. */
     void (*free_node)(void *ctx, pfn_t pfn);
 };
 
@@ -56,9 +56,12 @@ struct pt_format {
     /* Replaces a leaf's value (rights, accessed and dirty bits, frame). */
     void (*update)(const struct pt_format *f, const struct pt_store *st, paddr_t root,
                    const struct pt_entry *e, uint64_t value);
-    /* Cuts a 2 MiB leaf into 512 leaves of 4 KiB with the same bits. */
+    /* Cuts a 2 MiB leaf into 512 leaves of 4 KiB, or one of 1 GiB into 2 MiB, with the same bits. */
     enum pt_result (*split)(const struct pt_format *f, const struct pt_store *st, paddr_t root,
                             const struct pt_entry *e);
+    /* The reverse for 4 KiB leaves: `va`'s 2 MiB get one leaf, and the node below it is freed. */
+    void (*join)(const struct pt_format *f, const struct pt_store *st, paddr_t root, vaddr_t va,
+                 uint64_t value);
     /* The first used leaf that covers or follows `va` and begins below `end`; false: none. */
     bool (*next)(const struct pt_format *f, const struct pt_store *st, paddr_t root, vaddr_t va,
                  uint64_t end, struct pt_entry *out);

@@ -104,6 +104,7 @@ void krun_begin(struct krun *r)
 {
     r->total_fs = r->commit_fs = r->visible_fs = 0;
     r->nsegs = r->nwrites = r->nnodes = 0;
+    r->mode = KRUN_TIMED;
     r->zeroed_bytes = 0;
     r->nnotes = 0;
 }
@@ -126,9 +127,9 @@ static void note(struct krun *r, enum kop op, uint64_t n, simtime_t before)
 
 void krun_end(struct krun *r)
 {
-    simtime_t before = r->total_fs;
-    if (model_of(r)->end == NULL)
+    if (r->mode != KRUN_TIMED || model_of(r)->end == NULL)
         return;
+    simtime_t before = r->total_fs;
     model_of(r)->end(r);
     note(r, KOP_CONSTANT, 1, before);
 }
@@ -136,18 +137,35 @@ void krun_end(struct krun *r)
 void price_op(struct krun *r, enum kop op, uint64_t n)
 {
     simtime_t before = r->total_fs;
-    if (n == 0)
+    if (n == 0 || r->mode != KRUN_TIMED)
         return;
     model_of(r)->op(r, op, n);
     note(r, op, n, before);
 }
 
-void price_store(struct krun *r, paddr_t pte)
+void price_node(struct krun *r, uint32_t slot)
 {
+    if (r->mode == KRUN_SILENT)
+        return;
+    SIM_ASSERT(r->nnodes < KRUN_MAX_NODES, "a handler run makes more than %u nodes", KRUN_MAX_NODES);
+    r->node[r->nnodes++] = slot;
+}
+
+void price_mirror(struct krun *r, paddr_t pte)
+{
+    if (r->mode == KRUN_SILENT)
+        return;
     SIM_ASSERT(r->nwrites < KRUN_MAX_WRITES, "a handler run writes more than %u entries",
                KRUN_MAX_WRITES);
-    simtime_t before = r->total_fs;
     r->write[r->nwrites++] = pte;
+}
+
+void price_store(struct krun *r, paddr_t pte)
+{
+    simtime_t before = r->total_fs;
+    price_mirror(r, pte);
+    if (r->mode != KRUN_TIMED)
+        return;
     model_of(r)->store(r, pte);
     note(r, KOP_PTE_WRITE, 1, before);
     r->commit_fs = r->total_fs;
@@ -156,6 +174,8 @@ void price_store(struct krun *r, paddr_t pte)
 void price_zero(struct krun *r, paddr_t at, uint64_t bytes)
 {
     simtime_t before = r->total_fs;
+    if (r->mode != KRUN_TIMED)
+        return;
     r->zeroed_bytes += bytes;
     model_of(r)->zero(r, at, bytes);
     note(r, KOP_ZERO_KIB, bytes >> 10, before);
@@ -164,6 +184,8 @@ void price_zero(struct krun *r, paddr_t at, uint64_t bytes)
 void price_copy(struct krun *r, uint64_t bytes)
 {
     simtime_t before = r->total_fs;
+    if (r->mode != KRUN_TIMED)
+        return;
     model_of(r)->copy(r, bytes);
     note(r, KOP_COPY_KIB, (bytes + 1023) >> 10, before);
 }

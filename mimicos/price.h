@@ -8,6 +8,9 @@
  *
  * Life of a run: krun_begin; the handler; krun_end; the kernel sends the segments, makes the writes
  * visible `commit_fs` after the start, and reuses the struct.
+ *
+ * What os.premap builds is not priced: in mode UNTIMED a run has writes but no segments and takes no
+ * time; in mode SILENT (before time 0, when the whole table is handed over at once) nothing is kept.
  */
 #ifndef MIMICOS_PRICE_H
 #define MIMICOS_PRICE_H
@@ -32,6 +35,8 @@
     X(ALLOC_SPLIT, "alloc_split", "15ns", "one halving of a block on the way")                     \
     X(FREE_FRAME, "free_frame", "20ns", "one frame or block back to the allocator")                \
     X(ACCOUNT, "account", "100ns", "memory cgroup charge, reverse map and LRU of one page")        \
+    X(RESERVE, "reserve", "60ns", "looking up and filling a reservation of frames: a hash probe, a bitmap (not published; as vm_reserv is written)") \
+    X(PROMOTE, "promote", "1us", "making 512 leaves of 4 KiB one of 2 MiB, besides the entry: checking them") \
     X(HUGE_PREPARE, "huge_prepare", "1us", "a 2 MiB page besides clearing: compound head, deposited table") \
     X(ZERO_KIB, "zero_per_kib", "50ns", "clearing 1 KiB: 20 GB/s (published: 10 to 40)")           \
     X(COPY_KIB, "copy_per_kib", "80ns", "copying 1 KiB: 12 GB/s")                                  \
@@ -85,6 +90,8 @@ struct kcosts {
 #define KRUN_MAX_WRITES 2048u
 #define KRUN_MAX_NODES 16u
 
+enum krun_mode { KRUN_TIMED, KRUN_UNTIMED, KRUN_SILENT };
+
 struct kseg {
     uint64_t addr, bytes;
     simtime_t cost_fs;
@@ -98,6 +105,7 @@ struct krun {
     simtime_t visible_fs; /* page-table nodes that the run relied on are visible from this time */
     uint32_t model;       /* index in FAULT_MODELS */
     uint32_t nsegs, nwrites, nnodes;
+    uint32_t mode;        /* enum krun_mode; TIMED at the beginning of a run */
     uint64_t zeroed_bytes;
     struct kcosts costs;
     struct kseg seg[KRUN_MAX_SEGS];
@@ -140,8 +148,12 @@ void krun_end(struct krun *r);
 
 /* `n` times operation `op`. */
 void price_op(struct krun *r, enum kop op, uint64_t n);
+/* A page-table node made, by its slot. */
+void price_node(struct krun *r, uint32_t slot);
 /* One page-table entry written. */
 void price_store(struct krun *r, paddr_t pte);
+/* One page-table entry changed for the replicas only: shown like a write, costs nothing. */
+void price_mirror(struct krun *r, paddr_t pte);
 /* Clearing of at most one page (2 MiB) as one segment. */
 void price_zero(struct krun *r, paddr_t at, uint64_t bytes);
 /* Copying; its traffic in caches and memory is not modelled, only its time. */
