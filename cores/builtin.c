@@ -174,7 +174,7 @@ static enum err builtin_load(struct frontend *fe, uint32_t thread, uint64_t bloc
                              .first_instr = first * instructions_of[b->kind],
                              .acc = acc,
                              .pcs = b->pcs};
-    if (block == 0) { /* thread 0 maps code and data, the others wait for it */
+    if (block == 0 && !fe->areas_mapped) { /* thread 0 maps code and data, the others wait for it */
         out->ev = thread == 0 ? b->start : b->start + 2;
         out->nev = thread == 0 ? 2 : 1;
     }
@@ -235,6 +235,8 @@ enum err builtin_open(const struct workload_params *p, uint32_t nthreads, struct
     b->start[0] = (struct fe_event){.type = FE_MMAP, .a = {1, CODE_BASE, PAGE_BYTES, 5, 2, 1}};
     b->start[1] = (struct fe_event){.type = FE_MMAP, .a = {2, DATA_BASE, bytes, 3, 0x22, 2}};
     b->start[2] = (struct fe_event){.type = FE_MAP_MARK, .a = {2}};
+    b->base.areas = b->start;
+    b->base.nareas = 2;
     b->base.ninstr = b->iterations * nthreads * instructions_of[b->kind];
     b->base.naccesses = b->iterations * nthreads * kinds[b->kind].naccesses;
     snprintf(b->description, sizeof b->description, "%s over %llu MiB, %u thread%s, %u instructions and %u accesses an iteration",

@@ -144,6 +144,9 @@ struct frontend {
     const struct frontend_ops *ops;
     uint32_t nthreads;
     bool all_start;
+    const struct fe_event *areas; /* map events that come before all else; NULL: in the stream only */
+    uint32_t nareas;
+    bool areas_mapped;        /* set by the owner: they are done, and do not come in the stream */
     bool vmas_inferred;       /* no memory-map events: the kernel backs any address it sees */
     uint64_t ninstr;          /* whole trace, 0 = unknown */
     uint64_t naccesses;       /* whole trace, 0 = unknown */

@@ -212,30 +212,6 @@ void kernel_init(struct kernel *k, const struct kernel_cfg *cfg)
     }
 }
 
-enum err kernel_premap(struct kernel *k, const struct kernel_cfg *cfg)
-{
-    struct mm *m = kernel_mm(k);
-    struct krun *r = &k->run;
-    for (uint32_t i = 0; i < cfg->nareas; i++) {
-        const struct kernel_area *v = &cfg->areas[i];
-        struct mm_op op;
-        uint64_t npages;
-        krun_begin(r);
-        r->mode = KRUN_SILENT;
-        if (mm_call(m, r, v->asid, KCALL_MMAP, v->a, &op) != MM_OK)
-            return err_log(ERR_USAGE, "the area of %llu bytes at %#llx cannot be made",
-                           (unsigned long long)v->a[2], (unsigned long long)v->a[1]);
-        if (!mm_populate(m, r, &op, v->asid, v->a[1], v->a[1] + v->a[2], &npages))
-            return err_log(ERR_RUNTIME,
-                           "os.premap: %llu bytes of simulated memory do not hold the workload's area "
-                           "of %llu bytes; raise os.memory_size",
-                           (unsigned long long)cfg->params->memory_size, (unsigned long long)v->a[2]);
-        sched_map_done(kernel_sched(k), v->asid, v->a[0]);
-        k->npremapped += npages;
-    }
-    return ERR_OK;
-}
-
 void kernel_stats_fill(const struct kernel *k, struct kernel_stats *out)
 {
     const struct mm *m = kernel_mm(k);

@@ -188,12 +188,6 @@ size_t kernel_state_bytes(const struct kernel_cfg *cfg);
 /* `k` points to kernel_state_bytes() zeroed bytes. */
 void kernel_init(struct kernel *k, const struct kernel_cfg *cfg);
 
-/*
- * os.premap: makes the configured areas and fills them with pages, before time 0 and without cost.
- * `state` is a kernel after kernel_init. ERR_RUNTIME, logged: out of simulated memory.
- */
-enum err kernel_premap(struct kernel *k, const struct kernel_cfg *cfg);
-
 struct mm *kernel_mm(const struct kernel *k);
 struct sched *kernel_sched(const struct kernel *k);
 struct kcore *kernel_core(const struct kernel *k, uint32_t core);

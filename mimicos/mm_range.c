@@ -77,19 +77,22 @@ static bool move_leaves(struct walk *w, const struct pt_entry *e, unsigned n, ui
     return true;
 }
 
+/* Can the large leaf `e` be mapped as it is, `delta` further? */
+static bool fits_whole(struct walk *w, const struct pt_entry *e, uint64_t delta)
+{
+    struct pt_entry there;
+    if ((delta & ((UINT64_C(1) << e->shift) - 1)) != 0)
+        return false;
+    w->f->prune(w->f, &w->st, w->root, (vaddr_t){e->va + delta});
+    w->f->lookup(w->f, &w->st, w->root, (vaddr_t){e->va + delta}, &there);
+    return there.value == 0 && there.shift >= e->shift;
+}
+
 /* A large leaf moves whole when it fits at its new place; else it is cut. */
 static bool ready_to_move(struct walk *w, struct pt_entry *e, uint64_t delta)
 {
-    if (e->shift == PAGE_SHIFT)
-        return true;
-    if ((delta & ((UINT64_C(1) << e->shift) - 1)) == 0) {
-        struct pt_entry there;
-        w->f->prune(w->f, &w->st, w->root, (vaddr_t){e->va + delta});
-        w->f->lookup(w->f, &w->st, w->root, (vaddr_t){e->va + delta}, &there);
-        if (there.value == 0 && there.shift >= e->shift)
-            return true;
-    }
-    return cut_leaf(w, e, e->va, e->va + PAGE_BYTES);
+    return e->shift == PAGE_SHIFT || fits_whole(w, e, delta) ||
+           cut_leaf(w, e, e->va, e->va + PAGE_BYTES);
 }
 
 /* The pages of [at, end), one line of entries at a time. */
@@ -135,10 +138,12 @@ static bool change_range(struct walk *w, enum mm_act act, uint64_t at, uint64_t 
  * What one step does from the first used leaf `e` of the current range on: its 2 MiB region, or the
  * whole of a 1 GiB page that lies in the range.
  */
-static uint64_t step_bytes(const struct mm_op *op, const struct pt_entry *e)
+static uint64_t step_bytes(struct walk *w, const struct pt_entry *e)
 {
+    const struct mm_op *op = w->op;
     uint32_t i = op->range;
-    bool whole = e->shift == PAGE_SHIFT_1G && e->va >= op->at[i] && leaf_end(e) <= op->end[i];
+    bool whole = e->shift == PAGE_SHIFT_1G && e->va >= op->at[i] && leaf_end(e) <= op->end[i] &&
+                 (op->act[i] != MM_MOVE || fits_whole(w, e, op->to - op->at[i]));
     return whole ? UINT64_C(1) << PAGE_SHIFT_1G : REGION_BYTES;
 }
 
@@ -148,7 +153,7 @@ static bool do_region(struct walk *w, const struct pt_entry *e)
     struct mm_op *op = w->op;
     uint32_t i = op->range;
     enum mm_act act = (enum mm_act)op->act[i];
-    uint64_t bytes = step_bytes(op, e), base = u64_max(e->va, op->at[i]) & ~(bytes - 1);
+    uint64_t bytes = step_bytes(w, e), base = u64_max(e->va, op->at[i]) & ~(bytes - 1);
     uint64_t at = u64_max(op->at[i], base), end = u64_min(op->end[i], base + bytes);
     bool ok = act == MM_MOVE ? move_range(w, at, end, op->to - op->at[i])
                              : change_range(w, act, at, end);

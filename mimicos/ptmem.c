@@ -35,6 +35,10 @@ struct slot {
     uint64_t node; /* node number + 1; 0: free */
 };
 
+struct base_slot {
+    uint32_t pfn, node; /* node number + 1; 0: free */
+};
+
 struct ptmem {
     struct slot *slots; /* nslots, a power of two, at most half full */
     uint64_t nslots;
@@ -44,10 +48,14 @@ struct ptmem {
     struct entry *log; /* ring of log_cap entries, a power of two */
     uint64_t log_cap, log_begin, log_end;
     simtime_t last_time; /* of the newest entry ever */
+    const uint64_t *base_words; /* of the base's nodes; NULL: there is none */
+    struct base_slot *base_slots; /* a power of two, at most half full */
+    uint64_t nbase;
+    unsigned base_shift;
 };
 
 struct save_head {
-    uint64_t nnodes, log_begin, log_end;
+    uint64_t nbase, nnodes, log_begin, log_end;
     simtime_t last_time;
 };
 
@@ -110,12 +118,52 @@ static struct node *append_node(struct ptmem *m, uint64_t pfn)
     return n;
 }
 
+/* ---- the base -------------------------------------------------------------------------------- */
+
+static struct base_slot *find_base_slot(const struct ptmem *m, uint64_t pfn)
+{
+    uint64_t mask = (UINT64_C(1) << (64 - m->base_shift)) - 1;
+    uint64_t i = (pfn * UINT64_C(0x9e3779b97f4a7c15)) >> m->base_shift;
+    while (m->base_slots[i].node != 0 && m->base_slots[i].pfn != pfn)
+        i = (i + 1) & mask;
+    return &m->base_slots[i];
+}
+
+/* The words of a node of the base; NULL: it has no such node. */
+static const uint64_t *find_base(const struct ptmem *m, uint64_t pfn)
+{
+    if (m->base_words == NULL)
+        return NULL;
+    const struct base_slot *s = find_base_slot(m, pfn);
+    return s->node == 0 ? NULL : m->base_words + (uint64_t)(s->node - 1) * NODE_WORDS;
+}
+
+enum err ptmem_share(struct ptmem *m, const uint64_t *words, const uint32_t *pfns, uint64_t nnodes)
+{
+    SIM_ASSERT(m->base_words == NULL && m->log_end == 0, "a base for a replica in use");
+    uint64_t nslots = UINT64_C(2) << log2_floor(2 * nnodes + 1);
+    m->base_slots = calloc(nslots, sizeof *m->base_slots);
+    if (m->base_slots == NULL)
+        return err_log(ERR_MEMORY, "page-table replica: no memory for an index of %llu nodes",
+                       (unsigned long long)nnodes);
+    m->base_shift = 64u - log2_floor(nslots);
+    m->base_words = words;
+    m->nbase = nnodes;
+    for (uint64_t i = 0; i < nnodes; i++)
+        if (pfns[i] != 0)
+            *find_base_slot(m, pfns[i]) = (struct base_slot){pfns[i], (uint32_t)i + 1};
+    return ERR_OK;
+}
+
 static struct node *get_node(struct ptmem *m, uint64_t pfn)
 {
     struct slot *s = find_slot(m, pfn);
     if (s->node != 0)
         return node_at(m, s->node - 1);
     struct node *n = append_node(m, pfn);
+    const uint64_t *base = find_base(m, pfn);
+    if (base != NULL)
+        memcpy(n->word, base, sizeof n->word);
     *s = (struct slot){pfn, m->nnodes};
     if (2 * m->nnodes > m->nslots)
         set_slots(m, 2 * m->nslots);
@@ -161,6 +209,7 @@ void ptmem_destroy(struct ptmem *m)
         return;
     drop_nodes(m);
     free(m->slots);
+    free(m->base_slots);
     free(m->log);
     free(m);
 }
@@ -196,8 +245,10 @@ uint64_t ptmem_read(const struct ptmem *m, paddr_t addr, simtime_t t)
     SIM_ASSERT((addr.v & 7u) == 0, "page-table read of %#llx is not aligned",
                (unsigned long long)addr.v);
     const struct slot *s = find_slot(m, pfn_of(addr).v);
-    if (s->node == 0)
-        return 0;
+    if (s->node == 0) {
+        const uint64_t *base = find_base(m, pfn_of(addr).v);
+        return base == NULL ? 0 : base[(addr.v >> 3) & (NODE_WORDS - 1)];
+    }
     const struct node *n = node_at(m, s->node - 1);
     for (uint64_t at = n->newest; at > m->log_begin; at = entry_at(m, at - 1)->prev) {
         const struct mirror_write *w = &entry_at(m, at - 1)->w;
@@ -226,7 +277,7 @@ size_t ptmem_save_bytes(const struct ptmem *m)
 
 void ptmem_save(const struct ptmem *m, void *buf)
 {
-    struct save_head head = {m->nnodes, m->log_begin, m->log_end, m->last_time};
+    struct save_head head = {m->nbase, m->nnodes, m->log_begin, m->log_end, m->last_time};
     char *p = buf;
     memcpy(p, &head, sizeof head);
     p += sizeof head;
@@ -260,6 +311,9 @@ enum err ptmem_load(struct ptmem *m, const void *buf, size_t nbytes)
                        "saved page-table replica: %zu bytes do not fit %llu nodes, log [%llu, %llu)",
                        nbytes, (unsigned long long)head.nnodes, (unsigned long long)head.log_begin,
                        (unsigned long long)head.log_end);
+    if (head.nbase != m->nbase)
+        return err_log(ERR_RUNTIME, "saved page-table replica: its base has %llu nodes, this one %llu",
+                       (unsigned long long)head.nbase, (unsigned long long)m->nbase);
     drop_nodes(m);
     for (uint64_t i = 0; i < head.nnodes; i++, p += sizeof(struct node))
         memcpy(append_node(m, 0), p, sizeof(struct node));

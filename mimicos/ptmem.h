@@ -7,6 +7,9 @@
  * can act before `floor` any more, writes up to it are folded into the base copy (ptmem_floor).
  * Cores also follow the writes as a log, to drop the written line from their private caches at that
  * time. Any page-table format works: the replica knows addresses and words only.
+ *
+ * A base (ptmem_share) holds the tables that existed before time 0, in memory that other replicas read,
+ * too; a node of it is copied when it is first written.
  */
 #ifndef MIMICOS_PTMEM_H
 #define MIMICOS_PTMEM_H
@@ -19,6 +22,12 @@ struct ptmem;
 
 enum err ptmem_create(struct ptmem **out);
 void ptmem_destroy(struct ptmem *m);
+
+/*
+ * Before the first write: the words of `nnodes` nodes, 512 each, and the frame of each node (0: none),
+ * are there from the beginning. Both arrays stay the caller's and are only read.
+ */
+enum err ptmem_share(struct ptmem *m, const uint64_t *words, const uint32_t *pfns, uint64_t nnodes);
 
 void ptmem_write(struct ptmem *m, const struct mirror_write *w);
 void ptmem_floor(struct ptmem *m, simtime_t floor);
@@ -34,7 +43,7 @@ uint64_t ptmem_log_begin(const struct ptmem *m);
 uint64_t ptmem_log_end(const struct ptmem *m);
 const struct mirror_write *ptmem_log_at(const struct ptmem *m, uint64_t idx);
 
-/* Flat copy, to save a run at an epoch boundary. */
+/* Flat copy, to save a run at an epoch boundary, without the base: that is shared again first. */
 size_t ptmem_save_bytes(const struct ptmem *m);
 void ptmem_save(const struct ptmem *m, void *buf);
 enum err ptmem_load(struct ptmem *m, const void *buf, size_t nbytes);

@@ -145,6 +145,22 @@ static enum err configure_mix(struct machine *m)
     return ERR_OK;
 }
 
+/* With os.premap the areas of a built-in workload exist at the start, and it does not map them. */
+static enum err set_areas(struct machine *m)
+{
+    struct frontend *fe = m->fe;
+    m->kernel.areas = m->areas;
+    m->kernel.nareas = 0;
+    fe->areas_mapped = m->params->kernel.premap != PREMAP_NONE && fe->nareas > 0;
+    if (!fe->areas_mapped)
+        return ERR_OK;
+    if (fe->nareas > MACHINE_MAX_AREAS)
+        return err_log(ERR_USAGE, "os.premap: %u areas, more than %u", fe->nareas, MACHINE_MAX_AREAS);
+    for (uint32_t i = 0; i < fe->nareas; i++)
+        memcpy(m->areas[m->kernel.nareas++].a, fe->areas[i].a, sizeof m->areas[0].a);
+    return ERR_OK;
+}
+
 static enum err configure_lps(struct machine *m)
 {
     const struct machine_params *p = m->params;
@@ -194,6 +210,9 @@ static enum err configure_lps(struct machine *m)
         .mirror_latency_fs = core_request_min(m, period) + llc_lp_min_to_core_fs(&m->llc),
     };
     perturb_kernel(p, &m->kernel);
+    enum err e = set_areas(m);
+    if (e != ERR_OK)
+        return e;
     m->control = (struct control_cfg){.nthreads = m->fe->nthreads,
                                       .warmup = p->sim.warmup != 0};
     m->fuzz = (struct fuzz_cfg){.params = &p->fuzz, .ncores = m->ncores, .first_core = m->first_core,
@@ -263,7 +282,8 @@ static void hook_floor(void *ctx, simtime_t floor);
 enum err machine_create(const struct machine_params *p, struct frontend *fe, const char *partition,
                         struct transport *tr, struct engine_hooks *hooks, struct machine *m)
 {
-    *m = (struct machine){.own_params = *p, .params = &m->own_params, .fe = fe, .tr = tr};
+    *m = (struct machine){.own_params = *p, .params = &m->own_params, .fe = fe,
+                          .tr = tr, .tables = PTIMAGE_NONE};
     perturb_params(&m->own_params);
     p = m->params;
     enum err e = resolve(m);
@@ -301,6 +321,7 @@ void machine_destroy(struct machine *m)
 {
     engine_destroy(m->engine);
     ptmem_destroy(m->ptmem);
+    ptimage_close(&m->tables);
     placement_free(&m->placement);
     free(m->cores);
     free(m->hosts);

@@ -9,6 +9,7 @@
 #include "memsys/dram_lp.h"
 #include "memsys/llc_lp.h"
 #include "mimicos/kernel.h"
+#include "mimicos/ptimage.h"
 #include "partitions/fuzz_lp.h"
 #include "partitions/placement.h"
 #include "pdes/control.h"
@@ -37,6 +38,8 @@ void machine_param_groups(struct machine_params *p, struct param_group groups[MA
 /* The last one only in multi-programmed runs; its rows are summed over cores and kernel. */
 enum machine_component { COMPONENT_CORES, COMPONENT_LLC, COMPONENT_DRAM, COMPONENT_KERNEL, COMPONENT_PROGRAMS, NCOMPONENTS };
 
+#define MACHINE_MAX_AREAS 8
+
 /* Life: machine_create resolves parameters and adds every LP; machine_destroy after the run. */
 struct machine {
     struct machine_params own_params; /* as configured, and then perturbed */
@@ -45,6 +48,8 @@ struct machine {
     struct transport *tr;
     struct engine *engine;
     struct ptmem *ptmem;
+    struct ptimage tables; /* what os.premap built before time 0 */
+    struct kernel_area areas[MACHINE_MAX_AREAS];
     struct frontend *fe;
     struct noc noc;
     struct llc_lp_cfg llc;

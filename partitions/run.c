@@ -20,6 +20,7 @@
 #include "partitions/machine.h"
 #include "partitions/mix_run.h"
 #include "partitions/options.h"
+#include "partitions/premap_share.h"
 #include "partitions/report.h"
 
 struct run {
@@ -311,6 +312,8 @@ static enum err simulate(struct run *r, int argc, char **argv)
     struct engine_hooks hooks = {.ctx = r, .epoch = hook_epoch, .idle = hook_idle};
     r->drained = false;
     enum err e = agree(r, machine_create(&r->params, r->fe, r->options.partition, r->tr, &hooks, &r->machine));
+    if (e == ERR_OK)
+        e = machine_premap(&r->machine);
     if (e != ERR_OK)
         return e;
     char *command = joined(argc, argv), path[4096];
@@ -469,7 +472,7 @@ static enum err run_all(struct run *r, int argc, char **argv)
 
 int run_main(int argc, char **argv)
 {
-    static struct run r;
+    static struct run r = {.machine = {.tables = PTIMAGE_INIT}};
     enum err e = options_parse(argc, argv, &r.options);
     if (e != ERR_OK)
         return err_exit_code(e);

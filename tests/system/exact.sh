@@ -27,6 +27,9 @@ presets=(
     "skylake        configs/skylake.yaml configs/dram-ddr4-3200.yaml configs/os-thp-madvise.yaml"
     "virtuoso       configs/virtuoso.yaml configs/os-fragmented.yaml -s os.memory_size=4GiB -s dram.channels=2"
     "test_model     configs/test_model.yaml configs/dram-ddr5-4800.yaml"
+    "premap         configs/baseline.yaml configs/os-premap.yaml configs/os-thp-never.yaml"
+    "reserve        configs/baseline.yaml configs/os-reserve.yaml"
+    "giant          configs/baseline.yaml configs/os-1g.yaml configs/os-premap.yaml"
 )
 # Name, simulated cores, arguments. Short, but with faults, walks, DRAM and the kernel in them.
 workloads=(
@@ -162,6 +165,7 @@ for p in "${presets[@]}"; do
         read -r workload ncores arguments <<<"$w"
         # shellcheck disable=SC2254
         case "$preset $workload" in ${ONLY:-*}) ;; *) continue ;; esac
+        case "$preset $workload" in premap*champsim | giant*champsim) continue ;; esac # no memory map to fill
         # shellcheck disable=SC2086
         pair "$preset" "$workload" "$ncores" $files $arguments || failed=1
     done

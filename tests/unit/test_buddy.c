@@ -241,6 +241,54 @@ static void bad_sizes_are_named(void)
     CU_ASSERT_PTR_NOT_NULL(buddy_config_error(&cfg));
 }
 
+/* 4.5 GiB with two giants: they are frames [2 GiB, 4 GiB); what is above them stays ordinary. */
+static void giants_are_the_highest_aligned_runs_and_count_as_used(void)
+{
+    struct buddy_config c = {.nframes = 9 * BUDDY_GIANT_FRAMES / 2, .nreserved = BUDDY_BLOCK_FRAMES,
+                             .ngiants = 2, .seed = 5, .scatter_used_permille = 100,
+                             .scatter_regions_permille = 500};
+    struct buddy *b = make(c);
+    pfn_t pfn, a[2];
+    uint64_t nfree = b->nfree, seen = 0;
+    CU_ASSERT_EQUAL(nfree, (c.nframes - c.nreserved - 2 * BUDDY_GIANT_FRAMES) -
+                               (c.nframes - c.nreserved - 2 * BUDDY_GIANT_FRAMES) / 10);
+    CU_ASSERT_EQUAL(buddy_alloc_giant(b, &a[0]), BUDDY_OK);
+    CU_ASSERT_EQUAL(buddy_alloc_giant(b, &a[1]), BUDDY_OK);
+    CU_ASSERT_EQUAL(a[0].v, 2 * BUDDY_GIANT_FRAMES);
+    CU_ASSERT_EQUAL(a[1].v, 3 * BUDDY_GIANT_FRAMES);
+    CU_ASSERT_EQUAL(buddy_alloc_giant(b, &pfn), BUDDY_NOMEM);
+    CU_ASSERT_EQUAL(b->nfree, nfree);
+    CU_ASSERT_EQUAL(buddy_free(b, a[0]), BUDDY_GIANT_ORDER);
+    CU_ASSERT_EQUAL(b->npool_free, 1);
+    buddy_split_allocated(b, a[1]);
+    CU_ASSERT_EQUAL(buddy_free(b, a[1]), 9);
+    CU_ASSERT_EQUAL(b->nfree, nfree + 512);
+    buddy_verify(b);
+    while (buddy_alloc(b, 0, &pfn, NULL) == BUDDY_OK) {
+        CU_ASSERT(pfn.v < 2 * BUDDY_GIANT_FRAMES || pfn.v >= 4 * BUDDY_GIANT_FRAMES ||
+                  (pfn.v >= a[1].v && pfn.v < a[1].v + 512));
+        seen++;
+    }
+    CU_ASSERT_EQUAL(seen, nfree + 512);
+    c.ngiants = 4;
+    CU_ASSERT_PTR_NOT_NULL(buddy_config_error(&c));
+    c.ngiants = 3;
+    CU_ASSERT_PTR_NULL(buddy_config_error(&c));
+    free(b);
+}
+
+static void single_frames_join_to_the_block_they_came_from(void)
+{
+    struct buddy *b = fresh(1);
+    pfn_t pfn;
+    CU_ASSERT_EQUAL(buddy_alloc(b, 9, &pfn, NULL), BUDDY_OK);
+    buddy_split_allocated(b, pfn);
+    buddy_join_allocated(b, pfn, 9);
+    CU_ASSERT_EQUAL(buddy_free(b, pfn), 9);
+    CU_ASSERT_EQUAL(buddy_free_blocks(b, 10), 1);
+    free(b);
+}
+
 UNIT_MAIN("mimicos/buddy",
           UNIT(one_frame_of_a_fresh_block_leaves_one_block_of_each_smaller_order),
           UNIT(single_free_frames_are_unusable_for_a_huge_page),
@@ -249,4 +297,6 @@ UNIT_MAIN("mimicos/buddy",
           UNIT(random_use_agrees_with_a_bitmap),
           UNIT(random_use_of_scattered_memory_agrees_with_a_bitmap),
           UNIT(scattered_counts_are_exact_before_and_after_carving),
-          UNIT(scattered_places_follow_the_seed_only), UNIT(bad_sizes_are_named))
+          UNIT(scattered_places_follow_the_seed_only), UNIT(bad_sizes_are_named),
+          UNIT(giants_are_the_highest_aligned_runs_and_count_as_used),
+          UNIT(single_frames_join_to_the_block_they_came_from))

@@ -118,8 +118,49 @@ static void a_loaded_copy_reads_the_same(void)
     ptmem_destroy(m);
 }
 
+/* Two replicas read one base; what one of them is told to write, the other does not see. */
+static void a_base_is_read_in_place_and_copied_at_the_first_write(void)
+{
+    enum { N = 700 };
+    uint64_t *words = calloc(N, 4096);
+    uint32_t pfns[N];
+    for (uint32_t i = 0; i < N; i++) {
+        pfns[i] = i == 5 ? 0 : 3 * i + 1; /* node 5 is no node */
+        for (uint64_t k = 0; k < 512; k++)
+            words[i * 512 + k] = i * 1000 + k;
+    }
+    struct ptmem *a = fresh(), *b = fresh();
+    CU_ASSERT_EQUAL(ptmem_share(a, words, pfns, N), ERR_OK);
+    CU_ASSERT_EQUAL(ptmem_share(b, words, pfns, N), ERR_OK);
+    for (uint64_t i = 0; i < N; i++)
+        CU_ASSERT_EQUAL(ptmem_read(a, (paddr_t){(3 * i + 1) << 12 | 8 * i % 4096}, 0),
+                        i == 5 ? 0 : i * 1000 + i % 512);
+    CU_ASSERT_EQUAL(ptmem_read(a, (paddr_t){2 << 12}, 0), 0);
+    put(a, 50, 7 << 12, 99);
+    CU_ASSERT_EQUAL(ptmem_read(a, (paddr_t){7 << 12}, 49), 2000);
+    CU_ASSERT_EQUAL(ptmem_read(a, (paddr_t){7 << 12}, 50), 99);
+    CU_ASSERT_EQUAL(ptmem_read(a, (paddr_t){7 << 12 | 8}, 50), 2001);
+    CU_ASSERT_EQUAL(ptmem_read(b, (paddr_t){7 << 12}, 50), 2000);
+    CU_ASSERT_EQUAL(words[2 * 512], 2000);
+    size_t n = ptmem_save_bytes(a);
+    CU_ASSERT(n < 2 * 4096 + 512); /* one node: the base is not saved */
+    void *buf = malloc(n);
+    ptmem_save(a, buf);
+    CU_ASSERT_EQUAL(ptmem_load(b, buf, n), ERR_OK);
+    CU_ASSERT_EQUAL(ptmem_read(b, (paddr_t){7 << 12}, 50), 99);
+    CU_ASSERT_EQUAL(ptmem_read(b, (paddr_t){10 << 12}, 50), 3000);
+    struct ptmem *c = fresh();
+    CU_ASSERT_NOT_EQUAL(ptmem_load(c, buf, n), ERR_OK);
+    free(buf);
+    ptmem_destroy(a);
+    ptmem_destroy(b);
+    ptmem_destroy(c);
+    free(words);
+}
+
 UNIT_MAIN("mimicos/ptmem", UNIT(unwritten_words_are_zero),
           UNIT(a_write_is_visible_from_its_time_on),
           UNIT(the_later_of_two_writes_at_one_time_wins),
           UNIT(folding_keeps_values_and_shortens_the_log),
-          UNIT(random_reads_equal_a_search_of_all_writes), UNIT(a_loaded_copy_reads_the_same))
+          UNIT(random_reads_equal_a_search_of_all_writes), UNIT(a_loaded_copy_reads_the_same),
+          UNIT(a_base_is_read_in_place_and_copied_at_the_first_write))
