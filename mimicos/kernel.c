@@ -118,6 +118,14 @@ static struct sched_config sched_config_of(const struct kernel_cfg *cfg)
         .space_of_thread = cfg->space_of_thread};
 }
 
+static bool infers_any(const struct kernel_cfg *cfg)
+{
+    bool any = cfg->infer_vmas;
+    for (uint32_t i = 0; cfg->infer_vmas_of != NULL && i < cfg->nprocesses; i++)
+        any |= cfg->infer_vmas_of[i];
+    return any;
+}
+
 const char *kernel_cfg_error(const struct kernel_cfg *cfg)
 {
     const struct kernel_params *p = cfg->params;
@@ -129,7 +137,7 @@ const char *kernel_cfg_error(const struct kernel_cfg *cfg)
         return "os.scatter_piece_size must be a power of two";
     if (p->page_1g != 0 && p->hugepages_1g == 0)
         return "os.page_1g = always needs pages: set os.hugepages_1g";
-    if (p->premap != PREMAP_NONE && cfg->infer_vmas)
+    if (p->premap != PREMAP_NONE && infers_any(cfg))
         return "os.premap needs to know the memory areas, and this trace has no memory map";
     if (p->premap_image[0] != '\0' && cfg->nareas == 0)
         return "os.premap_image holds what os.premap builds before time 0: it needs os.premap = all and "

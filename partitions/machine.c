@@ -218,7 +218,8 @@ static enum err configure_lps(struct machine *m)
     m->fuzz = (struct fuzz_cfg){.params = &p->fuzz, .ncores = m->ncores, .first_core = m->first_core,
                                 .kernel_lp = m->kernel_id, .memory_bytes = p->kernel.memory_size,
                                 .to_core_fs = 20 * FS_PER_NS, .to_kernel_fs = 20 * FS_PER_NS};
-    enum err e = m->fe->nprograms > 0 ? configure_mix(m) : ERR_OK;
+    if (m->fe->nprograms > 0)
+        e = configure_mix(m);
     if (e != ERR_OK)
         return e;
     const char *why = kernel_cfg_error(&m->kernel);
