@@ -6,6 +6,7 @@
     s.roi().total("cores/ptw/walks")     # one number, region of interest
     s.mpki("cores/stlb/misses")          # Series over time
     s.breakdown()                        # translation cycles by part, over time
+    s.stack("core")                      # all cycles by cause, per core
     cs.sweep(glob.glob("out/*.h5"))      # one row per run: configuration and totals
     cs.load_set("run.h5")                # the run and its repeats (concerto run --repeat)
     cs.mean_interval([1.1, 1.2, 1.0])    # mean and half of its 95 % interval
@@ -14,6 +15,7 @@ Needs h5py, numpy and pandas. A counter that a run does not have raises KeyError
 is 0 for total(..., default=0), mpki and breakdown.
 """
 
+import functools
 import math
 import os
 import warnings
@@ -34,6 +36,9 @@ BREAKDOWN = (
     ("waiting for a walker", ("cores/ptw/queue_cycles",)),
     ("page fault", ("cores/fault/cycles",)),
 )
+
+# Causes of the cycle stack, from the core outwards.
+STACK = ("base", "branch", "fetch", "l1", "l2", "llc", "dram", "tlb", "walk", "fault", "kernel", "sync")
 
 
 def _plain(value):
@@ -205,6 +210,16 @@ class Stats:
             parts["walk"] = self.df(walk).sum(axis=1 if per == "time" else 0)
         return pd.DataFrame(parts)
 
+    def stack(self, per="time"):
+        """
+        Cycles by cause: rows are epochs (per="time") or cores (per="core"), columns the causes of
+        cores/stack in their usual order. Each row sums to cores/cycles. Empty: the run has none.
+        """
+        names = [n for n in self.counters if n.startswith("cores/stack/")]
+        names.sort(key=lambda n: STACK.index(n.split("/")[-1]) if n.split("/")[-1] in STACK else 99)
+        axis = 1 if per == "time" else 0
+        return pd.DataFrame({n.split("/")[-1]: self.df(n).sum(axis=axis) for n in names})
+
     def summary(self, region="roi"):
         """The totals that the run itself wrote: region of interest, or "run" for all of it."""
         with _open(self.path) as f:
@@ -254,6 +269,7 @@ def load_set(path):
     return runs
 
 
+@functools.lru_cache(maxsize=None)
 def student_t95(df):
     """t such that 95 % of Student's distribution lie in +-t, by halving and Simpson's rule."""
     def outside(t):

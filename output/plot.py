@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""Draws what translation costs a run: cycles by part, and misses per thousand instructions.
+"""Draws where a run's cycles went: the CPI stack, translation by part, misses per 1000 instructions.
 
     python3 output/plot.py run.h5 -o run.png [--per core] [--title TEXT] [--roi]
+
+With repeats beside the file (concerto run --repeat N: run.r1.h5, ...), bars carry 95 % intervals and
+lines bands of them; what is drawn over time is of the file itself.
 """
 
 import argparse
@@ -30,6 +33,21 @@ COLOURS = {
     "walk, from DRAM": "#00365A",
     "waiting for a walker": "#E69F00",
     "page fault": "#D55E00",
+}
+# Likewise; what translation costs is blue, the operating system red, the caches grey to black.
+STACK_COLOURS = {
+    "base": "#009E73",
+    "branch": "#F0E442",
+    "fetch": "#CC79A7",
+    "l1": "#D9D9D9",
+    "l2": "#B3B3B3",
+    "llc": "#808080",
+    "dram": "#404040",
+    "tlb": "#C6E3F5",
+    "walk": "#0072B2",
+    "fault": "#D55E00",
+    "kernel": "#E69F00",
+    "sync": "#7A4B94",
 }
 MPKI_LINES = (
     ("L1 DTLB misses", "cores/dtlb/l1_misses", "#E69F00", "-"),
@@ -128,20 +146,95 @@ def draw_breakdown(axes, s, per):
                 bbox_to_anchor=(1.005, 1.0), frameon=False)
 
 
-def draw_mpki(axes, s):
+def draw_stack_bars(axes, runs):
+    """Cycles per instruction by cause, mean over the runs with its interval."""
+    n = [max(1, r.total("cores/instructions", 0)) for r in runs]
+    table = pd.DataFrame([r.stack().sum() / k for r, k in zip(runs, n)])
+    table = table.loc[:, table.sum() > 0]
+    y = np.arange(len(table.columns))
+    spread = [cs.mean_interval(table[c]) for c in table.columns]
+    halves = [h for _, h in spread] if len(runs) > 1 else None
+    axes.barh(y, [m for m, _ in spread], xerr=halves, height=0.75,
+              color=[STACK_COLOURS.get(c, "#56B4E9") for c in table.columns],
+              error_kw={"elinewidth": 1, "capsize": 2, "ecolor": "#000000"})
+    axes.set_yticks(y, table.columns)
+    axes.invert_yaxis()
+    axes.set_xlim(left=0)
+    cpi, half = cs.mean_interval(table.sum(axis=1))
+    text = f" ± {half:.3g}, {len(runs)} runs" if len(runs) > 1 else ""
+    axes.set_xlabel("cycles per instruction")
+    axes.set_title(f"CPI {cpi:.4g}{text}", fontsize=10, loc="left")
+
+
+def draw_stack(axes, s, per):
+    """Shares of the cycles by cause, over time or per core."""
+    parts = s.stack(per)
+    shares = 100 * parts.sum() / max(1, parts.sum().sum())
+    parts = parts.loc[:, shares > 0]
+    if per == "time":
+        parts = thin(parts)
+    values = parts.div(parts.sum(axis=1).where(parts.sum(axis=1) > 0), axis=0).fillna(0) * 100
+    labels = [f"{c} ({shares[c]:.1f} %)" for c in values.columns]
+    colours = [STACK_COLOURS.get(c, "#56B4E9") for c in values.columns]
+    if per == "time":
+        x, unit = time_axis(values.index)
+        edges = np.concatenate(([time_in(unit, s.start_ns[0])], x))
+        steps = values.to_numpy().T
+        steps = np.concatenate((steps[:, :1], steps), axis=1)
+        axes.stackplot(edges, steps, step="pre", labels=labels, colors=colours, linewidth=0)
+        axes.set_xlabel(f"simulated time ({unit})")
+        axes.set_xlim(edges[0], edges[-1])
+        draw_marks(axes, s, unit)
+    else:
+        bottom = np.zeros(len(values))
+        for column, label, colour in zip(values.columns, labels, colours):
+            axes.bar(values.index, values[column], bottom=bottom, label=label, color=colour, width=0.8,
+                     edgecolor="white", linewidth=0.3)
+            bottom += values[column].to_numpy()
+        axes.set_xlabel("core")
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("% of cycles")
+    axes.set_title("Where the cycles went", fontsize=10, loc="left")
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(handles[::-1], labels[::-1], fontsize=8, loc="upper left", bbox_to_anchor=(1.005, 1.0),
+                frameon=False)
+
+
+def rates(s):
+    """Occurrences per thousand instructions over time; an epoch that was all waiting has none."""
     counts = pd.DataFrame({"_instructions": s.over_time("cores/instructions")})
     for label, name, _, _ in MPKI_LINES:
         if name in s:
             counts[label] = s.over_time(name)
     counts = thin(counts)
     n = counts.pop("_instructions")
-    # An epoch that was all waiting has no rate worth showing.
-    values = counts.div(n.where(n > BUSY_SHARE * n.max()), axis=0) * 1000
+    return counts.div(n.where(n > BUSY_SHARE * n.max()), axis=0) * 1000
+
+
+def draw_band(axes, x, column, all_rates, colour):
+    """The 95 % interval of the mean over repeats, epoch by epoch, as far as all runs go."""
+    n = min(len(r) for r in all_rates)
+    table = np.array([r[column].to_numpy()[:n] for r in all_rates if column in r])
+    if len(table) < 2:
+        return
+    known = np.isfinite(table).all(axis=0)
+    low, high = np.full(n, np.nan), np.full(n, np.nan)
+    for i in np.flatnonzero(known):
+        mean, half = cs.mean_interval(table[:, i])
+        low[i], high[i] = max(0.0, mean - half), mean + half
+    axes.fill_between(x[:n], low, high, color=colour, alpha=0.25, linewidth=0)
+
+
+def draw_mpki(axes, s, runs):
+    values = rates(s)
+    all_rates = [values] + [rates(r) for r in runs[1:]]
     x, unit = time_axis(values.index)
     for label, _, colour, style in MPKI_LINES:
         if label in values:
             axes.plot(x, values[label], label=label, color=colour, linestyle=style, linewidth=1.3,
                       marker="o" if len(x) == 1 else None)
+            draw_band(axes, np.asarray(x), label, all_rates, colour)
     top = values.to_numpy()
     top = top[np.isfinite(top) & (top > 0)]
     if len(top) and top.max() / top.min() > 100:
@@ -152,7 +245,8 @@ def draw_mpki(axes, s):
         axes.set_ylim(bottom=0)
     axes.set_xlabel(f"simulated time ({unit})")
     axes.set_ylabel("per 1000 instructions")
-    axes.set_title("Misses and walks", fontsize=10, loc="left")
+    band = f"; bands: 95 % of {len(runs)} runs" if len(runs) > 1 else ""
+    axes.set_title("Misses and walks" + band, fontsize=10, loc="left")
     if x[-1] > time_in(unit, s.start_ns[0]):
         axes.set_xlim(time_in(unit, s.start_ns[0]), x[-1])
     draw_marks(axes, s, unit)
@@ -190,20 +284,27 @@ def main():
                         help="what the cycles are drawn over")
     parser.add_argument("--title")
     parser.add_argument("--roi", action="store_true", help="the region of interest only")
+    parser.add_argument("--alone", action="store_true", help="without the repeats beside the file")
     args = parser.parse_args()
     try:
-        s = cs.load(args.file)
+        runs = [cs.load(args.file)] if args.alone else cs.load_set(args.file)
     except (OSError, ValueError) as e:
         sys.exit(f"plot.py: {e}")
     if args.roi:
-        s = s.roi()
+        runs = [r.roi() for r in runs]
+    s = runs[0]
     if len(s.time_ns) == 0:
         sys.exit(f"plot.py: {args.file} holds no epochs")
     plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "font.size": 9})
-    figure, (upper, lower) = plt.subplots(2, 1, figsize=(9, 6), constrained_layout=True)
+    has_stack = not s.stack().empty and s.stack().to_numpy().sum() > 0
+    figure = plt.figure(figsize=(11, 9) if has_stack else (9, 6), constrained_layout=True)
+    grid = figure.add_gridspec(3 if has_stack else 2, 4)
     figure.suptitle(args.title or title_of(s), fontsize=11)
-    draw_breakdown(upper, s, args.per)
-    draw_mpki(lower, s)
+    if has_stack:
+        draw_stack_bars(figure.add_subplot(grid[0, 0]), runs)
+        draw_stack(figure.add_subplot(grid[0, 1:]), s, args.per)
+    draw_breakdown(figure.add_subplot(grid[-2, :]), s, args.per)
+    draw_mpki(figure.add_subplot(grid[-1, :]), s, runs)
     output = args.output or os.path.splitext(args.file)[0] + ".png"
     figure.savefig(output, dpi=150)
     print(output)
