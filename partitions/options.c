@@ -26,7 +26,7 @@
     X("--nth-miss", nth_miss, 1u << MODE_EXPLAIN, "K", "its K-th STLB miss (default: the first)")
 
 static const char *const plain_options[] = {
-    "--json",
+    "--json", "--brackets",
 #define X(option, field, modes, arg, doc) option,
     LOG_OPTIONS(X)
 #undef X
@@ -79,6 +79,7 @@ void options_help(FILE *f, enum run_mode mode)
           "  --ranks N            start mpirun with N ranks\n"
           "  --repeat N           N runs, all but the first perturbed (sim.perturb): means and 95 % intervals;\n"
           "                       x.h5 is the first, x.r1.h5 ... are the others\n"
+          "  --brackets           runs twice more, with all loads serial and all independent: what overlap can do\n"
           "  --progress           progress lines even without a terminal      -q, --quiet  none\n\n"
           "short for configuration keys:\n", f);
 #define X(option, key, arg, doc) fprintf(f, "  %-14s %-5s %-18s %s\n", option, arg, "(" key ")", doc);
@@ -135,7 +136,9 @@ static enum err take_flag(struct run_options *o, const char *word, bool *taken)
         o->no_alone = 1;
     else if (is(word, "--help", "-h"))
         o->help = 1;
-    else if (is(word, "--json", NULL) && o->mode == MODE_LOG)
+    else if (is(word, "--brackets", NULL))
+        o->brackets = 1;
+    else if (is(word, "--json", NULL))
         o->json = 1;
     else
         *taken = false;
@@ -256,6 +259,12 @@ enum err options_parse(int argc, char **argv, struct run_options *o)
         else
             e = take_valued(o, word, argv[++i]);
     }
+    if (e == ERR_OK && o->mode != MODE_LOG && o->json)
+        e = err_log(ERR_USAGE, "--json is no option of `concerto %s`, but of `concerto log`", mode_names[o->mode]);
+    if (e == ERR_OK && o->mode != MODE_RUN && o->brackets)
+        e = err_log(ERR_USAGE, "--brackets is no option of `concerto %s`, but of `concerto run`", mode_names[o->mode]);
+    if (e == ERR_OK && o->brackets && (o->nrepeats > 1 || o->mix != NULL))
+        e = err_log(ERR_USAGE, "run: --brackets goes with one run of one program; -s core.overlap=serial gives a single bracket");
     if (e == ERR_OK && o->mode != MODE_RUN && o->nrepeats > 1)
         e = err_log(ERR_USAGE, "--repeat is for `concerto run`; the log of repeat I comes with -s sim.perturb=I");
     return e == ERR_OK ? check_mix(o) : e;

@@ -31,6 +31,7 @@ struct run_options {
     enum run_mode mode;
     const char *event, *page, *core, *time, *vaddr, *nth_miss;
     int json;
+    int brackets; /* the run, and twice more with the order of loads replaced */
 };
 
 /* argv[0] is the command: run, log or explain. ERR_USAGE after a message that names the option and its nearest known one. */

@@ -38,6 +38,7 @@ struct run {
     uint64_t nlimited; /* threads stopped by their instruction limit */
     uint64_t nstarted; /* threads that began */
     unsigned repeat;   /* of --repeat */
+    unsigned bracket;  /* of --brackets */
     double *metrics;   /* of this repeat; NULL: only one run */
     bool drained;      /* nothing was pending at the end */
     struct mix_run mix;
@@ -325,7 +326,7 @@ static enum err simulate(struct run *r, int argc, char **argv)
         .repeat = r->repeat,
         .nrepeats = r->options.nrepeats,
         .metrics = r->metrics,
-        .silent = r->options.mode != MODE_RUN,
+        .silent = r->options.mode != MODE_RUN || r->bracket != 0,
         .trace = r->options.ntraces > 0 ? r->options.traces[0] : r->options.mix,
         .mix = r->mix_report,
         .alone = r->alone,
@@ -455,6 +456,58 @@ static enum err run_repeats(struct run *r, int argc, char **argv)
     return e;
 }
 
+/* ---- brackets --------------------------------------------------------------------------------- */
+
+/* In the order of the runs; the first one is the run itself. */
+static const char *const bracket_names[] = {"recorded", "serial", "independent"};
+enum { NBRACKETS = 3 };
+
+/* "out.h5" -> "out.serial.h5" */
+static const char *bracket_path(const char *output, unsigned i, char *buf, size_t size)
+{
+    size_t n = strlen(output);
+    bool h5 = n > 3 && strcmp(output + n - 3, ".h5") == 0;
+    snprintf(buf, size, "%.*s.%s.h5", (int)(h5 ? n - 3 : n), output, bracket_names[i]);
+    return i == 0 ? output : buf;
+}
+
+static void print_brackets(const double *values)
+{
+    printf("\nBrackets: what the order of loads can do          %12s %12s %12s\n", bracket_names[1], bracket_names[0],
+           bracket_names[2]);
+    for (size_t m = 0; m < nmetrics; m++)
+        printf("  %-20s %-26s %12.4f %12.4f %12.4f\n", metrics[m].name, metrics[m].unit, values[m * NBRACKETS + 1],
+               values[m * NBRACKETS], values[m * NBRACKETS + 2]);
+}
+
+/* The run, then with all loads serial, then with all independent: bounds of what overlap can do. */
+static enum err run_brackets(struct run *r, int argc, char **argv)
+{
+    const char *output = r->options.output;
+    char path[4096], key[64];
+    double row[64], values[64 * NBRACKETS];
+    enum err e = ERR_OK;
+    SIM_ASSERT(nmetrics <= 64, "%zu metrics", nmetrics);
+    r->metrics = row;
+    for (unsigned i = 0; i < NBRACKETS && e == ERR_OK; i++) {
+        r->bracket = i;
+        r->stopped = NULL;
+        r->options.output = output != NULL ? bracket_path(output, i, path, sizeof path) : NULL;
+        snprintf(key, sizeof key, "core.overlap=%s", bracket_names[i]);
+        e = config_set(r->config, key);
+        if (e == ERR_OK)
+            e = run_one(r, argc, argv);
+        close_machine(r);
+        for (size_t m = 0; m < nmetrics; m++)
+            values[m * NBRACKETS + i] = row[m];
+    }
+    if (e == ERR_OK && r->tr->rank == 0)
+        print_brackets(values);
+    r->options.output = output;
+    r->metrics = NULL;
+    return e;
+}
+
 static enum err run_all(struct run *r, int argc, char **argv)
 {
     enum err e = configure(r);
@@ -467,6 +520,8 @@ static enum err run_all(struct run *r, int argc, char **argv)
         free(text);
         return ERR_OK;
     }
+    if (r->options.brackets)
+        return run_brackets(r, argc, argv);
     return r->options.nrepeats > 1 ? run_repeats(r, argc, argv) : run_one(r, argc, argv);
 }
 

@@ -92,4 +92,13 @@ refused "a page without a miss says how many there are" "has 0 STLB misses" expl
 refused "explain needs an address" "say which access" explain "${one[@]}"
 refused "a core that is not there is refused" "cores 0 to 0" log "${one[@]}" --core 3
 refused "an option of another command is named" "is no option of .concerto run." run "${one[@]}" --vaddr 0
+refused "brackets are for run" "is no option of .concerto log." log "${one[@]}" --brackets
+
+# Brackets: a chase is serial by nature; with independent loads its misses overlap.
+"$concerto" run configs/baseline.yaml --workload chase --size 16MiB --instructions 30000 -q --brackets -o "$dir/b.h5" >"$dir/brackets"
+check "brackets bound the run" /usr/bin/python3 - "$dir" <<'PY'
+import sys, h5py
+cycles = {n: int(h5py.File(f"{sys.argv[1]}/b{n}.h5")["stats/cores/cycles"][:].sum()) for n in ("", ".serial", ".independent")}
+assert cycles[""] == cycles[".serial"] > 2 * cycles[".independent"], cycles
+PY
 exit $failed
