@@ -239,17 +239,36 @@ static void release_slot(struct mm *m, uint32_t slot)
 
 /*
  * A node that a promotion took off the table still holds its leaves. Linux clears a node when it
- * takes it again, and that is priced then; here its words and those of the replicas are cleared now.
+ * takes it again, and that is priced then; here its words and those of the replicas are cleared before
+ * it is freed. False: it held nothing.
  */
-static void clear_words(struct mm *m, struct krun *r, uint32_t slot)
+static bool clear_words(struct mm *m, struct krun *r, uint32_t slot)
 {
     paddr_t at = paddr_of_pfn((pfn_t){node_at(m, slot)->pfn});
     uint64_t *words = words_of(m, slot);
+    bool any = false;
     for (uint64_t i = 0; i < NODE_WORDS; i++)
         if (words[i] != 0) {
             words[i] = 0;
+            any = true;
             price_mirror(r, (paddr_t){at.v + 8 * i});
         }
+    return any;
+}
+
+/* Clears the nodes of the chain, as many as fit into the run; false: all were clear. */
+static bool clear_nodes(struct mm *m, struct krun *r, const struct mm_op *op)
+{
+    struct buddy *b = mm_buddy(m);
+    bool any = false;
+    for (uint32_t at = op->free_head; at != 0; at = *buddy_owner_link(b, (pfn_t){at - 1})) {
+        uint32_t tag = *buddy_owner_tag(b, (pfn_t){at - 1});
+        if (r->nwrites + NODE_WORDS > KRUN_MAX_WRITES)
+            return any;
+        if (tag != 0)
+            any |= clear_words(m, r, tag - 1);
+    }
+    return any;
 }
 
 bool mm_op_free(struct mm *m, struct krun *r, struct mm_op *op)
@@ -257,24 +276,21 @@ bool mm_op_free(struct mm *m, struct krun *r, struct mm_op *op)
     struct buddy *b = mm_buddy(m);
     struct alloc a = mm_alloc(m, r);
     const struct alloc_ops *policy = mm_policy(m);
-    uint32_t nbefore = op->nfree;
-    while (op->free_head != 0 && r->nwrites + NODE_WORDS <= KRUN_MAX_WRITES) {
+    if (clear_nodes(m, r, op)) /* a node is free only after its words were seen to go */
+        return false;
+    price_op(r, KOP_FREE_FRAME, op->nfree);
+    while (op->free_head != 0) {
         pfn_t pfn = {op->free_head - 1};
         op->free_head = *buddy_owner_link(b, pfn);
-        op->nfree--;
         uint32_t tag = *buddy_owner_tag(b, pfn);
-        if (tag != 0) {
-            clear_words(m, r, tag - 1);
+        if (tag != 0)
             release_slot(m, tag - 1);
-        } else if (policy->keep != NULL && policy->keep(&a, pfn)) {
+        else if (policy->keep != NULL && policy->keep(&a, pfn))
             continue;
-        }
         buddy_free(b, pfn);
     }
-    price_op(r, KOP_FREE_FRAME, nbefore - op->nfree);
-    if (op->free_head == 0)
-        op->free_tail = 0;
-    return op->free_head == 0;
+    op->free_tail = op->nfree = 0;
+    return true;
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

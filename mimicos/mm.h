@@ -158,8 +158,8 @@ enum mm_result mm_call(struct mm *m, struct krun *r, uint32_t asid, unsigned cal
                        const uint64_t a[6], struct mm_op *op);
 bool mm_op_step(struct mm *m, struct krun *r, struct mm_op *op, enum mm_result *result_out);
 /*
- * Frees what the call unmapped: nothing may use its translations any more. False: not all of it, since
- * a run is bounded; to be called again in the next one.
+ * Frees what the call unmapped: nothing may use its translations any more. False: nothing was freed
+ * yet, since words had to be cleared first; to be called again when those writes are visible.
  */
 bool mm_op_free(struct mm *m, struct krun *r, struct mm_op *op);
 /*

@@ -327,8 +327,9 @@ static bool populate_area(struct fault *x, const struct vma *v, uint64_t at, uin
             if (map_new(x) == FAULT_NOMEM)
                 return false;
             ++*npages;
-            if (silent) /* nobody has used the entries that a promotion replaced */
-                mm_op_free(x->run.m, x->run.r, x->run.op);
+            while (silent && !mm_op_free(x->run.m, x->run.r, x->run.op)) {
+                /* Nobody has used the entries that a promotion replaced. */
+            }
             x->f->lookup(x->f, &x->st, x->root, x->va, &x->e);
         }
         at = x->e.va + (UINT64_C(1) << x->e.shift);

@@ -185,6 +185,7 @@ many() {
 }
 many "64 cores on 2 ranks" 2 configs/baseline.yaml --workload gups --cores 64 --size 1MiB --instructions 800
 many "16 cores on 16 ranks" 16 configs/baseline.yaml --workload stream --cores 16 --size 192KiB --instructions 600
+many "promotions on 3 ranks" 3 configs/baseline.yaml configs/os-reserve.yaml --workload stream --size 12MiB --cores 2 --instructions 2400k
 many "5 cores on 16 ranks" 16 configs/baseline.yaml --trace tests/traces/redis.vmt --instructions 3000
 
 exit $failed
