@@ -58,7 +58,8 @@ struct branch_rec {
 /*
  * Events, in program order with the accesses. `a` per type:
  *   FE_IFETCH_PAGE   {virtual page number of the code page now executed}
- *   FE_MMAP          {order, addr, len, prot, flags, vma id}     prot/flags as Linux x86-64; addr as returned
+ *   FE_MMAP          {order, addr, len, prot, flags, vma id}     prot/flags as Linux x86-64; addr as returned;
+ *                    a placed area's id bears from bit 56 on how it got its place (mimicos/layout.h)
  *   FE_MUNMAP        {order, addr, len}
  *   FE_MPROTECT      {order, addr, len, prot}
  *   FE_MREMAP        {order, old addr, old len, new addr, new len, vma id}
@@ -128,6 +129,14 @@ struct frontend_ops {
      * block and offset when damaged.
      */
     enum err (*load)(struct frontend *fe, uint32_t thread, uint64_t block, struct fe_block *out);
+    /*
+     * The map events and marks of a block (others may stand among them), for those who need no more:
+     * out->ev, nev and last are valid until the next call for the thread. NULL: the addresses of this
+     * front end are those that it wants. With it, the arrays that `load` gives out, `pcs` excepted,
+     * may be changed by the caller.
+     */
+    enum err (*map_events)(struct frontend *fe, uint32_t thread, uint64_t block,
+                           struct fe_block *out);
     void (*close)(struct frontend *fe);
 };
 

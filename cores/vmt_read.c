@@ -603,6 +603,16 @@ static const char *decode_events(struct vmt_reader *r, const struct vmt_block_he
     return pos <= h->nacc ? NULL : "an event stands after the last access";
 }
 
+/* Does an event template of the block change the memory map, or mark a change? `r->raw` holds them. */
+static bool has_map_templates(const struct vmt_reader *r, uint32_t n)
+{
+    const uint8_t *low = r->raw[VMT_COL_EV_TMPL] + (size_t)4 * n, *high = low + n; /* after `pos` */
+    for (uint32_t i = 0; i < n; i++)
+        if (high[i] == 0 && low[i] >= FE_MMAP && low[i] <= FE_MAP_MARK)
+            return true;
+    return false;
+}
+
 /* ---- what a truncated trace lost ----------------------------------------------------------- */
 
 static bool wake_known(const struct vmt_reader *r, uint64_t id)
@@ -703,9 +713,9 @@ static enum err grow_decoded(const struct vmt_reader *r, const struct vmt_block_
     return ok ? ERR_OK : no_memory(r);
 }
 
-/* The block's header when it is whole and its checksums match. */
+/* The block's header when it is whole and its checksums match; that of the columns on request. */
 static enum err checked_header(const struct vmt_reader *r, uint32_t thread, uint64_t block,
-                               const struct vmt_block_header **out)
+                               bool columns, const struct vmt_block_header **out)
 {
     uint64_t offset = r->threads[thread].offsets[block];
     const struct vmt_block_header *h = header_at(r, offset);
@@ -714,7 +724,7 @@ static enum err checked_header(const struct vmt_reader *r, uint32_t thread, uint
                              "damaged block header (magic, checksum or size)");
     if (h->thread != thread || h->block != block)
         return block_damaged(r, thread, block, offset, "the header belongs to another block");
-    if (codec_hash(h + 1, (size_t)stored_bytes(h)) != h->payload_hash)
+    if (columns && codec_hash(h + 1, (size_t)stored_bytes(h)) != h->payload_hash)
         return block_damaged(r, thread, block, offset, "the checksum of the block does not match");
     const char *what = check_counts(h);
     if (what != NULL)
@@ -751,7 +761,7 @@ static enum err vmt_load(struct frontend *fe, uint32_t thread, uint64_t block,
         *out = (struct fe_block){.last = 1};
         return ERR_OK;
     }
-    enum err e = checked_header(r, thread, block, &h);
+    enum err e = checked_header(r, thread, block, true, &h);
     if (e != ERR_OK)
         return e;
     struct decoded *d = &r->decoded[thread];
@@ -775,6 +785,40 @@ static enum err vmt_load(struct frontend *fe, uint32_t thread, uint64_t block,
         .ev = d->ev,
         .pcs = d->pcs,
     };
+    if (r->info.truncated)
+        mend_events(r, d->ev, out->nev);
+    return ERR_OK;
+}
+
+/*
+ * Only the event columns are touched, and mostly but one of them: the whole block's checksum is
+ * checked when it is loaded.
+ */
+static enum err vmt_map_events(struct frontend *fe, uint32_t thread, uint64_t block,
+                               struct fe_block *out)
+{
+    struct vmt_reader *r = (struct vmt_reader *)fe;
+    const struct vmt_block_header *h = NULL;
+    const struct thread_index *t = &r->threads[thread];
+    *out = (struct fe_block){.last = block + 1 >= t->nblocks};
+    if (t->nblocks == 0)
+        return ERR_OK;
+    enum err e = checked_header(r, thread, block, false, &h);
+    if (e != ERR_OK || h->nev == 0)
+        return e;
+    if (!unpack_column(r, h, VMT_COL_EV_TMPL))
+        return block_damaged(r, thread, block, t->offsets[block],
+                             "an event column does not decompress to its size");
+    if (!has_map_templates(r, h->nev_tmpl))
+        return ERR_OK;
+    struct decoded *d = &r->decoded[thread];
+    if (!grow(&d->ev, &d->ev_cap, ((size_t)h->nev + h->nev_tmpl) * sizeof(struct fe_event)))
+        return no_memory(r);
+    const char *what = decode_events(r, h, d);
+    if (what != NULL)
+        return block_damaged(r, thread, block, t->offsets[block], what);
+    out->ev = d->ev;
+    out->nev = h->nev;
     if (r->info.truncated)
         mend_events(r, d->ev, out->nev);
     return ERR_OK;
@@ -811,6 +855,7 @@ static const struct frontend_ops vmt_ops = {
     .name = "vmt",
     .doc = "trace recorded by `concerto record`",
     .load = vmt_load,
+    .map_events = vmt_map_events,
     .close = vmt_reader_close,
 };
 

@@ -53,6 +53,21 @@ const struct param_desc kernel_param_rows[] = {
              "window of file pages that one read fault maps (Linux: 64 KiB)"),
     SIZE_ROW("stack_limit_size", "8MiB", 4 << 10, UINT64_C(1) << 40, stack_limit_size,
              "how far a stack may grow down"),
+    {"layout", PARAM_ENUM, "", "linux", 0, 1, layout_mode_words, AT(layout.mode),
+     "where the areas of a recorded trace lie: recorded: where they were (traces of `concerto record`: densely "
+     "from 0x4000000000 up); linux: placed by the rules of Linux x86-64, and all addresses move along"},
+    COUNT_ROW("layout_seed", "", "1", 0, UINT64_MAX, layout.seed,
+              "random parts of the layout; 0: no randomisation, as under setarch -R"),
+    COUNT_ROW("layout_mmap_bits", "bit", "28", 0, 32, layout.mmap_bits,
+              "random bits of the mmap base and of a position-independent program's page number "
+              "(Linux: vm.mmap_rnd_bits, 28 to 32)"),
+    COUNT_ROW("layout_stack_bits", "bit", "22", 0, 24, layout.stack_bits,
+              "random bits of the page number of the stack's end (Linux: 22)"),
+    SIZE_ROW("layout_brk_size", "1GiB", 0, UINT64_C(1) << 40, layout.brk_size,
+             "range of the random distance between program and heap (Linux: 1 GiB, before 6.9 32 MiB)"),
+    {"layout_thp_align", PARAM_ENUM, "", "multiples", 0, 2, layout_align_words, AT(layout.thp_align),
+     "anonymous areas at multiples of 2 MiB: never; if their size is one (Linux 6.13); if they are as large "
+     "(6.7). Files of 2 MiB and more are aligned unless never"},
     COUNT_ROW("flush_ceiling", "page", "33", 0, 1 << 20, flush_ceiling_pages,
               "more pages than this flush the whole address space (Linux: 33)"),
     TIME_ROW("kernel_to_core", "30ns", kernel_to_core_fs, "least latency of an answer to a core"),
@@ -148,17 +163,17 @@ const char *kernel_cfg_error(const struct kernel_cfg *cfg)
     return mm_config_error(&mc);
 }
 
-struct layout {
+struct kernel_parts {
     uint64_t sched, cores, seen, programs, mm, end;
 };
 
 static uint64_t round_up(uint64_t x) { return (x + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES; }
 
-static struct layout layout_of(const struct kernel_cfg *cfg)
+static struct kernel_parts parts_of(const struct kernel_cfg *cfg)
 {
     struct mm_config mc = mm_config_of(cfg);
     struct sched_config sc = sched_config_of(cfg);
-    struct layout l;
+    struct kernel_parts l;
     l.sched = round_up(sizeof(struct kernel));
     l.cores = round_up(l.sched + sched_bytes(&sc));
     l.seen = round_up(l.cores + cfg->ncores * sizeof(struct kcore));
@@ -168,7 +183,7 @@ static struct layout layout_of(const struct kernel_cfg *cfg)
     return l;
 }
 
-size_t kernel_state_bytes(const struct kernel_cfg *cfg) { return layout_of(cfg).end; }
+size_t kernel_state_bytes(const struct kernel_cfg *cfg) { return parts_of(cfg).end; }
 
 static void *at_offset(const struct kernel *k, uint64_t offset)
 {
@@ -199,7 +214,7 @@ void kernel_init(struct kernel *k, const struct kernel_cfg *cfg)
 {
     const char *bad = kernel_cfg_error(cfg);
     SIM_ASSERT(bad == NULL, "kernel: %s", bad);
-    struct layout l = layout_of(cfg);
+    struct kernel_parts l = parts_of(cfg);
     struct mm_config mc = mm_config_of(cfg);
     struct sched_config sc = sched_config_of(cfg);
     k->sched_at = l.sched;

@@ -6,6 +6,7 @@
 #define MIMICOS_KERNEL_H
 
 #include "mimicos/kernel_call.h"
+#include "mimicos/layout.h"
 #include "mimicos/mm.h"
 #include "mimicos/program.h"
 #include "mimicos/sched.h"
@@ -26,6 +27,7 @@ struct kernel_params {
     uint64_t fault_around_size, stack_limit_size, flush_ceiling_pages;
     uint64_t kernel_to_core_fs, ipi_fs;
     uint64_t max_vmas, max_table_nodes, max_wakes;
+    struct layout_params layout; /* used by the front end that relocates */
     struct kcosts cost;
 };
 
@@ -65,6 +67,11 @@ extern const uint32_t kernel_param_nrows;
     X(map_madvise, "1", DELTA, COMPLETION, 1, "map/madvise", "madvise calls executed")              \
     X(map_refused, "1", DELTA, COMPLETION, 1, "map/refused", "map calls whose arguments Linux would refuse") \
     X(map_pages, "1", DELTA, COMPLETION, 1, "map/pages", "leaves unmapped, moved or changed by map calls") \
+    X(layout_exec, "1", DELTA, COMPLETION, 1, "layout/exec", "areas of program, loader and first stack, placed as execve does") \
+    X(layout_searched, "1", DELTA, COMPLETION, 1, "layout/searched", "areas placed in the highest gap below the mmap base") \
+    X(layout_aligned, "1", DELTA, COMPLETION, 1, "layout/aligned", "areas placed so at a multiple of 2 MiB") \
+    X(layout_fixed, "1", DELTA, COMPLETION, 1, "layout/fixed", "areas at a fixed place in or beside another one, with which they moved") \
+    X(layout_kept, "1", DELTA, COMPLETION, 1, "layout/kept", "areas that keep their recorded address under os.layout=linux") \
     X(order_waits, "1", DELTA, ARRIVAL, 1, "map/order_waits", "calls that waited for their turn in the recorded order") \
     X(mark_waits, "1", DELTA, ARRIVAL, 1, "map/mark_waits", "marks that waited for a map event")    \
     X(shootdowns, "1", DELTA, COMPLETION, 1, "shootdown/count", "flushes of one or more cores")     \

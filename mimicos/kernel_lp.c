@@ -40,8 +40,16 @@ static void count_map(struct kernel_stats *st, const struct kcore *c)
         [KCALL_MMAP] = st->map_mmap,     [KCALL_MUNMAP] = st->map_munmap,
         [KCALL_MPROTECT] = st->map_mprotect, [KCALL_MREMAP] = st->map_mremap,
         [KCALL_BRK] = st->map_brk,       [KCALL_MADVISE] = st->map_madvise};
+    uint64_t *const by_outcome[LAYOUT_NOUTCOMES] = {
+        [LAYOUT_EXEC] = st->layout_exec, [LAYOUT_SEARCHED] = st->layout_searched,
+        [LAYOUT_ALIGNED] = st->layout_aligned, [LAYOUT_FIXED] = st->layout_fixed,
+        [LAYOUT_KEPT] = st->layout_kept};
     by_call[c->call][0]++;
     st->map_pages[0] += c->op.npages;
+    bool maps = c->call == KCALL_MMAP || c->call == KCALL_MREMAP;
+    uint64_t outcome = maps ? c->a[5] >> LAYOUT_OUTCOME_SHIFT : LAYOUT_AS_RECORDED;
+    if (outcome < LAYOUT_NOUTCOMES && by_outcome[outcome] != NULL)
+        by_outcome[outcome][0]++;
 }
 
 static void end_map(const struct kernel_ctx *x, uint32_t core)

@@ -118,7 +118,10 @@ static enum err run_one(struct mix_run *m, uint32_t word, uint32_t number, struc
     if (m->output != NULL && path == NULL)
         return err_log(ERR_MEMORY, "no host memory for a file name");
     struct frontend *fe = NULL;
-    enum err e = mix_word_open(&m->words[word], m->passes, &fe);
+    struct relocate_params relocate = m->relocate; /* as its first copy in the mix */
+    for (uint32_t i = 0; i < word; i++)
+        relocate.instance += m->words[i].ncopies;
+    enum err e = mix_word_open(&m->words[word], m->passes, &relocate, &fe);
     if (e == ERR_OK) {
         report = (struct mix_report){.fe = fe};
         e = m->simulate(m->ctx, fe, path, &report, true);

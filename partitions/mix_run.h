@@ -15,6 +15,7 @@
 struct mix_run {
     struct mix_word words[MAX_PROGRAMS];
     uint32_t nwords;
+    struct relocate_params relocate; /* of the first program */
     uint64_t passes; /* of built-in workloads */
     const char *output; /* of the mix; NULL: no files */
     const char *alone_files; /* --alone, separated by commas; NULL: none */

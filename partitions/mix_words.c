@@ -116,24 +116,38 @@ enum err mix_words_parse(const char *text, struct mix_word *words, uint32_t max_
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static enum err open_part(const struct mix_word *w, uint64_t passes, struct frontend **out)
+static enum err open_trace(const char *path, const struct relocate_params *relocate, struct frontend **out)
 {
-    const char *path = w->name;
+    enum err e = frontend_open_trace(&path, 1, out);
+    if (e != ERR_OK)
+        return e;
+    e = relocate_wrap(out, relocate);
+    if (e != ERR_OK)
+        (*out)->ops->close(*out);
+    return e;
+}
+
+static enum err open_part(const struct mix_word *w, uint64_t passes, const struct relocate_params *relocate,
+                          struct frontend **out)
+{
     if (w->kind == WORKLOAD_none)
-        return frontend_open_trace(&path, 1, out);
+        return open_trace(w->name, relocate, out);
     struct workload_params p = {.kind = w->kind, .size_bytes = w->size_bytes, .passes = passes};
     return builtin_open(&p, w->nthreads, out);
 }
 
-enum err mix_words_open(const struct mix_word *words, uint32_t n, uint64_t passes, struct frontend **out)
+enum err mix_words_open(const struct mix_word *words, uint32_t n, uint64_t passes,
+                        const struct relocate_params *relocate, struct frontend **out)
 {
+    struct relocate_params process = *relocate;
     static struct mix_part parts[MAX_PROGRAMS];
     uint32_t nparts = 0;
     enum err e = ERR_OK;
     for (uint32_t i = 0; i < n && e == ERR_OK; i++)
         for (uint32_t k = 0; k < words[i].ncopies && e == ERR_OK; k++) {
             parts[nparts].name = words[i].name;
-            e = open_part(&words[i], passes, &parts[nparts].fe);
+            e = open_part(&words[i], passes, &process, &parts[nparts].fe);
+            process.instance++;
             nparts += e == ERR_OK;
         }
     if (e == ERR_OK)
@@ -143,9 +157,10 @@ enum err mix_words_open(const struct mix_word *words, uint32_t n, uint64_t passe
     return e;
 }
 
-enum err mix_word_open(const struct mix_word *w, uint64_t passes, struct frontend **out)
+enum err mix_word_open(const struct mix_word *w, uint64_t passes, const struct relocate_params *relocate,
+                       struct frontend **out)
 {
     struct mix_word one = *w;
     one.ncopies = 1;
-    return mix_words_open(&one, 1, passes, out);
+    return mix_words_open(&one, 1, passes, relocate, out);
 }

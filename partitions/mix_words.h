@@ -10,6 +10,7 @@
 #define PARTITIONS_MIX_WORDS_H
 
 #include "cores/builtin.h"
+#include "cores/relocate.h"
 
 #define MIX_NAME_BYTES 256
 
@@ -26,9 +27,14 @@ struct mix_word {
  */
 enum err mix_words_parse(const char *text, struct mix_word *words, uint32_t max_words, uint32_t *n_out);
 
-/* The program of a word, as a front end of its own; `passes` of built-in workloads. */
-enum err mix_word_open(const struct mix_word *w, uint64_t passes, struct frontend **out);
-/* All programs of the words as one front end. */
-enum err mix_words_open(const struct mix_word *words, uint32_t n, uint64_t passes, struct frontend **out);
+/*
+ * The program of a word, as a front end of its own; `passes` of built-in workloads. A trace is laid
+ * out as process `relocate->instance`.
+ */
+enum err mix_word_open(const struct mix_word *w, uint64_t passes, const struct relocate_params *relocate,
+                       struct frontend **out);
+/* All programs of the words as one front end; they are processes relocate->instance and up. */
+enum err mix_words_open(const struct mix_word *words, uint32_t n, uint64_t passes,
+                        const struct relocate_params *relocate, struct frontend **out);
 
 #endif

@@ -5,7 +5,7 @@
 
 #define RNG_KIND_PERTURB UINT64_C(0x7065727475)
 
-enum what { WHAT_SEED, WHAT_BLOCKS, WHAT_FRAMES, WHAT_STARTS, WHAT_JITTER };
+enum what { WHAT_SEED, WHAT_BLOCKS, WHAT_FRAMES, WHAT_STARTS, WHAT_JITTER, WHAT_LAYOUT };
 
 static uint64_t draw(const struct machine_params *p, enum what what)
 {
@@ -31,6 +31,15 @@ void perturb_kernel(const struct machine_params *p, struct kernel_cfg *k)
         k->boot_frames = rng_below(draw(p, WHAT_FRAMES), BUDDY_BLOCK_FRAMES);
     k->start_skew_fs = p->sim.start_skew_fs;
     k->start_seed = draw(p, WHAT_STARTS);
+}
+
+struct relocate_params perturb_layout(const struct machine_params *p)
+{
+    struct relocate_params r = {.layout = p->kernel.layout,
+                                .stack_limit_bytes = p->kernel.stack_limit_size};
+    if (p->sim.perturb != 0 && r.layout.seed != 0)
+        r.layout.seed = u64_max(draw(p, WHAT_LAYOUT), 1);
+    return r;
 }
 
 void perturb_dram(const struct machine_params *p, simtime_t core_period_fs, struct dram_lp_cfg *d)

@@ -11,6 +11,7 @@
 #ifndef PARTITIONS_PERTURB_H
 #define PARTITIONS_PERTURB_H
 
+#include "cores/relocate.h"
 #include "partitions/machine.h"
 
 /*
@@ -20,6 +21,8 @@
 void perturb_params(struct machine_params *p);
 /* Single frames taken at boot, and when each thread of the start begins. */
 void perturb_kernel(const struct machine_params *p, struct kernel_cfg *k);
+/* Where the areas of traces lie (instance 0): another layout, unless it is not random. */
+struct relocate_params perturb_layout(const struct machine_params *p);
 /* What each DRAM read takes longer. */
 void perturb_dram(const struct machine_params *p, simtime_t core_period_fs, struct dram_lp_cfg *d);
 

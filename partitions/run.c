@@ -20,6 +20,7 @@
 #include "partitions/machine.h"
 #include "partitions/mix_run.h"
 #include "partitions/options.h"
+#include "partitions/perturb.h"
 #include "partitions/premap_share.h"
 #include "partitions/report.h"
 
@@ -122,8 +123,9 @@ static enum err open_mix(struct run *r, bool builtin)
         return err_log(ERR_USAGE, "both --mix and the built-in workload '%s' are given",
                        workload_names[r->params.workload.kind]);
     m->passes = r->params.workload.passes;
+    m->relocate = perturb_layout(&r->params);
     enum err e = mix_words_parse(r->options.mix, m->words, MAX_PROGRAMS, &m->nwords);
-    return e == ERR_OK ? mix_words_open(m->words, m->nwords, m->passes, &r->fe) : e;
+    return e == ERR_OK ? mix_words_open(m->words, m->nwords, m->passes, &m->relocate, &r->fe) : e;
 }
 
 static enum err open_here(struct run *r)
@@ -137,8 +139,11 @@ static enum err open_here(struct run *r)
                        workload_names[r->params.workload.kind]);
     if (o->ntraces == 0 && !builtin)
         return err_log(ERR_USAGE, "nothing to run: give --trace FILE, --workload gups, stream or chase, or --mix LIST");
-    if (!builtin)
-        return frontend_open_trace(o->traces, (size_t)o->ntraces, &r->fe);
+    if (!builtin) {
+        struct relocate_params p = perturb_layout(&r->params);
+        enum err e = frontend_open_trace(o->traces, (size_t)o->ntraces, &r->fe);
+        return e == ERR_OK ? relocate_wrap(&r->fe, &p) : e;
+    }
     uint64_t n = r->params.core.core.count;
     return builtin_open(&r->params.workload, n ? (uint32_t)n : 1, &r->fe);
 }

@@ -70,7 +70,7 @@ static struct frontend *open_words(const char *text)
     struct frontend *fe = NULL;
     uint32_t n = parse(text);
     CU_ASSERT_FATAL(n > 0);
-    CU_ASSERT_EQUAL_FATAL(mix_words_open(words, n, 1, &fe), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(mix_words_open(words, n, 1, &(struct relocate_params){.instance = 0}, &fe), ERR_OK);
     return fe;
 }
 
