@@ -176,7 +176,7 @@ static enum err configure_lps(struct machine *m)
     if (m->cores == NULL || m->hosts == NULL)
         return err_log(ERR_MEMORY, "no host memory for %u cores", m->ncores);
     for (uint32_t i = 0; i < m->ncores; i++) {
-        m->hosts[i].fe = m->fe;
+        m->hosts[i].fe = &m->timed.base;
         m->cores[i] = (struct core_cfg){
             .params = &p->core,
             .mmu = mmu_table[p->core.core.mmu],
@@ -228,8 +228,6 @@ static enum err configure_lps(struct machine *m)
 
 /* ---- wiring ----------------------------------------------------------------------------------- */
 
-enum { CLS_CONTROL, CLS_KERNEL, CLS_CORE, CLS_SLICE, CLS_CHANNEL, CLS_FUZZ };
-
 static void add_classes(struct machine *m)
 {
     struct engine *e = m->engine;
@@ -240,17 +238,17 @@ static void add_classes(struct machine *m)
     engine_add_class(e, "channel", 0);
     engine_add_class(e, "fuzz", 0);
     simtime_t period = m->cores[0].period_fs;
-    engine_add_edge(e, CLS_CORE, CLS_SLICE, core_request_min(m, period));
-    engine_add_edge(e, CLS_SLICE, CLS_CORE, llc_lp_min_to_core_fs(&m->llc));
-    engine_add_edge(e, CLS_SLICE, CLS_CHANNEL, llc_lp_min_to_dram_fs(&m->llc));
-    engine_add_edge(e, CLS_CHANNEL, CLS_SLICE, dram_lp_min_to_slice_fs(&m->dram));
-    engine_add_edge(e, CLS_CORE, CLS_KERNEL, m->cores[0].kernel_entry_fs);
-    engine_add_edge(e, CLS_KERNEL, CLS_CORE, m->params->kernel.kernel_to_core_fs);
-    engine_add_edge(e, CLS_CORE, CLS_CONTROL, m->params->sim.control_latency_fs);
+    engine_add_edge(e, MACHINE_CORES, MACHINE_SLICES, core_request_min(m, period));
+    engine_add_edge(e, MACHINE_SLICES, MACHINE_CORES, llc_lp_min_to_core_fs(&m->llc));
+    engine_add_edge(e, MACHINE_SLICES, MACHINE_CHANNELS, llc_lp_min_to_dram_fs(&m->llc));
+    engine_add_edge(e, MACHINE_CHANNELS, MACHINE_SLICES, dram_lp_min_to_slice_fs(&m->dram));
+    engine_add_edge(e, MACHINE_CORES, MACHINE_KERNEL, m->cores[0].kernel_entry_fs);
+    engine_add_edge(e, MACHINE_KERNEL, MACHINE_CORES, m->params->kernel.kernel_to_core_fs);
+    engine_add_edge(e, MACHINE_CORES, MACHINE_CONTROL, m->params->sim.control_latency_fs);
     if (m->kernel.mix)
-        engine_add_edge(e, CLS_KERNEL, CLS_CONTROL, m->params->sim.control_latency_fs);
-    engine_add_edge(e, CLS_FUZZ, CLS_CORE, m->fuzz.to_core_fs);
-    engine_add_edge(e, CLS_FUZZ, CLS_KERNEL, m->fuzz.to_kernel_fs);
+        engine_add_edge(e, MACHINE_KERNEL, MACHINE_CONTROL, m->params->sim.control_latency_fs);
+    engine_add_edge(e, MACHINE_FUZZ, MACHINE_CORES, m->fuzz.to_core_fs);
+    engine_add_edge(e, MACHINE_FUZZ, MACHINE_KERNEL, m->fuzz.to_kernel_fs);
 }
 
 static enum err add_lps(struct machine *m)
@@ -258,22 +256,22 @@ static enum err add_lps(struct machine *m)
     struct engine *e = m->engine;
     const struct placement *pl = &m->placement;
     lpid_t id;
-    enum err err = engine_add_lp(e, &control_lp_ops, CLS_CONTROL, 0, &m->control,
+    enum err err = engine_add_lp(e, &control_lp_ops, MACHINE_CONTROL, 0, &m->control,
                                  control_state_bytes(&m->control), pl->control, &id);
     if (err == ERR_OK)
-        err = engine_add_lp(e, &kernel_lp_ops, CLS_KERNEL, 0, &m->kernel, kernel_state_bytes(&m->kernel),
+        err = engine_add_lp(e, &kernel_lp_ops, MACHINE_KERNEL, 0, &m->kernel, kernel_state_bytes(&m->kernel),
                             pl->kernel, &id);
     size_t core_bytes = core_state_bytes(&m->params->core);
     for (uint32_t i = 0; err == ERR_OK && i < m->ncores; i++)
-        err = engine_add_lp(e, &core_lp_ops, CLS_CORE, i, &m->cores[i], core_bytes, pl->core[i], &id);
+        err = engine_add_lp(e, &core_lp_ops, MACHINE_CORES, i, &m->cores[i], core_bytes, pl->core[i], &id);
     for (uint32_t i = 0; err == ERR_OK && i < m->nslices; i++)
-        err = engine_add_lp(e, &llc_lp_ops, CLS_SLICE, i, &m->llc, llc_state_bytes(&m->llc.llc),
+        err = engine_add_lp(e, &llc_lp_ops, MACHINE_SLICES, i, &m->llc, llc_state_bytes(&m->llc.llc),
                             pl->slice[i], &id);
     for (uint32_t i = 0; err == ERR_OK && i < m->nchannels; i++)
-        err = engine_add_lp(e, &dram_lp_ops, CLS_CHANNEL, i, &m->dram, dram_state_bytes(&m->dram.dram),
+        err = engine_add_lp(e, &dram_lp_ops, MACHINE_CHANNELS, i, &m->dram, dram_state_bytes(&m->dram.dram),
                             pl->channel[i], &id);
     if (err == ERR_OK && m->params->fuzz.seed != 0)
-        err = engine_add_lp(e, &fuzz_lp_ops, CLS_FUZZ, 0, &m->fuzz, sizeof(struct fuzz_state), pl->fuzz, &id);
+        err = engine_add_lp(e, &fuzz_lp_ops, MACHINE_FUZZ, 0, &m->fuzz, sizeof(struct fuzz_state), pl->fuzz, &id);
     return err;
 }
 
@@ -285,6 +283,7 @@ enum err machine_create(const struct machine_params *p, struct frontend *fe, con
 {
     *m = (struct machine){.own_params = *p, .params = &m->own_params, .fe = fe,
                           .tr = tr, .tables = PTIMAGE_NONE};
+    timed_frontend_init(&m->timed, fe);
     perturb_params(&m->own_params);
     p = m->params;
     enum err e = resolve(m);
@@ -300,8 +299,8 @@ enum err machine_create(const struct machine_params *p, struct frontend *fe, con
     struct engine_config ec = {
         .epoch_fs = p->sim.epoch_fs,
         .mirror_latency_fs = m->kernel.mirror_latency_fs,
-        .mirror_writer_class = CLS_KERNEL,
-        .mirror_reader_class = CLS_CORE,
+        .mirror_writer_class = MACHINE_KERNEL,
+        .mirror_reader_class = MACHINE_CORES,
         .cut_seed = p->sim.cut_seed,
     };
     if (ec.mirror_latency_fs < p->kernel.kernel_to_core_fs)

@@ -11,6 +11,7 @@
 #include "mimicos/kernel.h"
 #include "mimicos/ptimage.h"
 #include "partitions/fuzz_lp.h"
+#include "partitions/host_time.h"
 #include "partitions/placement.h"
 #include "pdes/control.h"
 #include "pdes/engine.h"
@@ -40,6 +41,9 @@ enum machine_component { COMPONENT_CORES, COMPONENT_LLC, COMPONENT_DRAM, COMPONE
 
 #define MACHINE_MAX_AREAS 8
 
+/* Classes of LPs in the engine. */
+enum machine_class { MACHINE_CONTROL, MACHINE_KERNEL, MACHINE_CORES, MACHINE_SLICES, MACHINE_CHANNELS, MACHINE_FUZZ };
+
 /* Life: machine_create resolves parameters and adds every LP; machine_destroy after the run. */
 struct machine {
     struct machine_params own_params; /* as configured, and then perturbed */
@@ -51,6 +55,7 @@ struct machine {
     struct ptimage tables; /* what os.premap built before time 0 */
     struct kernel_area areas[MACHINE_MAX_AREAS];
     struct frontend *fe;
+    struct timed_frontend timed; /* what the cores read `fe` through */
     struct noc noc;
     struct llc_lp_cfg llc;
     struct dram_lp_cfg dram;

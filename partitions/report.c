@@ -5,48 +5,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "output/metrics.h"
+#include "partitions/host_time.h"
 #include "partitions/not_modelled.h"
 #include "partitions/syscalls.h"
 #include "partitions/version.h"
 
-/* ---- host columns ----------------------------------------------------------------------------- */
-
-static const struct recorder_host_column host_columns[] = {
-    {"wall_time", "s", "wall time since the start of the run, at the end of the epoch"},
-    {"run_time", "s", "of this, advancing the logical processes of this rank"},
-    {"wait_time", "s", "of this, exchanging with other ranks, waiting for them included"},
-    {"messages", "1", "messages sent to other ranks so far"},
-    {"bytes", "byte", "bytes sent to other ranks so far"},
-    {"windows", "1", "windows so far"},
-    {"memory_peak", "byte", "largest resident size so far"},
-};
-#define NHOST (sizeof host_columns / sizeof host_columns[0])
-
-static double peak_bytes(void)
-{
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return (double)u.ru_maxrss * 1024.0;
-}
-
 static void host_row(const struct report *r, double *row)
 {
-    const struct engine_host *h = engine_host(r->m->engine);
-    double values[NHOST] = {
-        progress_seconds(&r->progress),
-        r->m->tr->nranks > 1 ? (double)(h->run_ns[0] + h->run_ns[1]) * 1e-9 : progress_seconds(&r->progress),
-        (double)h->exchange_ns * 1e-9,
-        (double)h->nmessages_remote,
-        (double)h->nbytes_remote,
-        (double)h->nwindows,
-        peak_bytes(),
+    const struct machine *m = r->m;
+    struct host_time_source source = {
+        .engine = engine_host(m->engine),
+        .nranks = m->tr->nranks,
+        .wall_s = progress_seconds(&r->progress),
+        .output_s = r->output_s,
+        .load_ns = m->timed.load_ns,
+        .core_classes = 1u << MACHINE_CORES,
+        .memory_classes = 1u << MACHINE_SLICES | 1u << MACHINE_CHANNELS,
+        .kernel_classes = 1u << MACHINE_KERNEL | 1u << MACHINE_CONTROL,
     };
-    memcpy(row, values, sizeof values);
+    host_time_row(&source, row);
 }
 
 /* ---- rows of all ranks ------------------------------------------------------------------------ */
@@ -278,7 +259,9 @@ void report_epoch(struct report *r, simtime_t end)
     const uint64_t *values[NCOMPONENTS];
     for (int c = 0; c < NCOMPONENTS; c++)
         values[c] = r->values[c];
+    double start = progress_seconds(&r->progress);
     enum err e = recorder_epoch(r->recorder, end, values, r->host);
+    r->output_s += progress_seconds(&r->progress) - start;
     if (e != ERR_OK) {
         progress_clear(&r->progress);
         recorder_close(r->recorder, NULL);
@@ -435,26 +418,6 @@ static size_t list_calls(const uint64_t calls[NCALLS], struct summary_item *item
     return n;
 }
 
-static void print_host(const struct report *r)
-{
-    int nranks = r->m->tr->nranks;
-    double run_min = 1e30, run_max = 0, run_sum = 0, wait_sum = 0, memory = 0, wall = r->host[0];
-    for (int i = 0; i < nranks; i++) {
-        const double *row = r->host + (size_t)i * NHOST;
-        run_min = row[1] < run_min ? row[1] : run_min;
-        run_max = row[1] > run_max ? row[1] : run_max;
-        run_sum += row[1];
-        wait_sum += row[2];
-        memory += row[6];
-    }
-    double instructions = (double)total(r, COMPONENT_CORES, "instructions");
-    printf("host        %.2f s wall, %.1f M instructions/s; by rank: %.2f s advancing (min %.2f, max %.2f), %.2f s exchanging and waiting (%.0f %%)\n",
-           wall, wall > 0 ? instructions / wall * 1e-6 : 0.0, run_sum / nranks, run_min, run_max,
-           wait_sum / nranks, wall > 0 ? wait_sum / nranks / wall * 100 : 0.0);
-    printf("            %.0f windows, %.0f messages between ranks, %.0f MiB peak memory in all ranks\n",
-           r->host[5], r->host[3], memory / (1 << 20));
-}
-
 static void take_metrics(const struct summary_source *s, double *out)
 {
     for (size_t i = 0; i < nmetrics; i++)
@@ -537,7 +500,7 @@ static enum err close_rank0(struct report *r, const struct report_ending *ending
         summary_print(stdout, &source);
         if (r->options.mix != NULL)
             mix_print(stdout, r->options.mix, r->m->cores[0].period_fs);
-        print_host(r);
+        host_time_print(stdout, r->host, r->m->tr->nranks, total(r, COMPONENT_CORES, "instructions"));
     } else {
         print_repeat(r, &source);
     }

@@ -35,6 +35,7 @@ struct report {
     uint64_t *receive;             /* rank 0: all rows, by rank */
     size_t send_bytes, *rank_bytes;
     double *host; /* rank 0: [rank][column] */
+    double output_s; /* rank 0: spent in the recorder */
     struct warmth warm_begin, warm_end; /* rank 0: where the region of interest begins and ends */
     bool roi_begun, region_ended;
     uint64_t nepochs;

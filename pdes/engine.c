@@ -64,6 +64,9 @@ struct engine {
     struct elog_rec *log;
     size_t nlog, log_cap;
     struct engine_host host;
+    struct engine_probe probe;
+    bool probed;  /* the phase under way is watched */
+    bool sampled; /* classes of the window under way are timed */
 };
 
 static uint64_t now_ns(void)
@@ -205,6 +208,12 @@ struct lp *engine_lp(struct engine *e, lpid_t id) { return id < e->nlps ? e->lps
 uint32_t engine_nlps(const struct engine *e) { return e->nlps; }
 simtime_t engine_epoch_end(const struct engine *e) { return e->closing_end; }
 const struct engine_host *engine_host(const struct engine *e) { return &e->host; }
+void engine_set_probe(struct engine *e, const struct engine_probe *probe) { e->probe = *probe; }
+
+simtime_t engine_distance(const struct engine *e, uint32_t src, uint32_t dst)
+{
+    return e->distance[src][dst];
+}
 
 /* ---- the event log ---------------------------------------------------------------------------- */
 
@@ -278,6 +287,8 @@ void lp_send(struct lp *lp, lpid_t dst_id, simtime_t time, uint16_t type, uint32
     struct msg m = {.time = time, .seq = lp->seq++, .src = lp->id, .dst = dst_id,
                     .type = (uint16_t)(type & 0xffu), .flags = (uint16_t)(type >> 8), .arg = arg,
                     .a = {a0, a1, a2, a3}};
+    if (__builtin_expect(e->probed, 0))
+        e->probe.sent(e->probe.ctx, lp->id, dst_id);
     if (dst->state != NULL) {
         deliver(e, &m);
         return;
@@ -308,6 +319,8 @@ void lp_mirror(struct lp *lp, simtime_t time, paddr_t addr, uint64_t value, lpid
     e->last_mirror = time;
     struct mirror_write w = {.time = time, .addr = addr, .value = value, .writer = writer};
     take_mirror(e, &w);
+    if (e->probed)
+        e->probe.sent(e->probe.ctx, lp->id, LPID_NONE);
     if (e->tr->nranks == 1)
         return;
     if (e->nwrites == e->writes_cap) {
@@ -409,8 +422,41 @@ static simtime_t cut(struct engine *e, simtime_t next, simtime_t until)
     return next + 1 + rng_below(r, until - next);
 }
 
+static void run_class(struct engine *e, struct lp_class *c, simtime_t until)
+{
+    for (uint32_t i = 0; i < c->nlocal; i++) {
+        simtime_t next = run_lp(e, c->local[i], until);
+        c->pending = u64_min(c->pending, next);
+    }
+}
+
+/* The same, watched. Returns the time of LPs that had nothing to do. */
+static uint64_t run_class_probed(struct engine *e, struct lp_class *c, simtime_t until)
+{
+    uint64_t idle_ns = 0, start = now_ns();
+    for (uint32_t i = 0; i < c->nlocal; i++) {
+        struct lp *lp = c->local[i];
+        uint64_t delivered = lp->ndelivered;
+        bool busy = inbox_next_time(&lp->inbox) < until || (lp->ops->advance != NULL && must_advance(e, lp, until));
+        simtime_t next = run_lp(e, lp, until);
+        c->pending = u64_min(c->pending, next);
+        uint64_t end = now_ns();
+        if (busy)
+            e->probe.ran(e->probe.ctx, lp, end - start, lp->ndelivered - delivered);
+        else
+            idle_ns += end - start;
+        start = end;
+    }
+    return idle_ns;
+}
+
+/* One window of 32, spread evenly, but not in step with anything that the workload repeats. */
+static bool sample_window(uint64_t window) { return (uint32_t)window * UINT32_C(0x9e3779b1) >> 27 == 0; }
+
 static void run_phase(struct engine *e, unsigned phase)
 {
+    uint64_t idle_ns = 0;
+    e->probed = e->probe.begin != NULL && e->probe.begin(e->probe.ctx, e->host.nwindows, phase);
     bool timed = e->tr->nranks > 1; /* alone, the whole run is running */
     uint64_t start = timed ? now_ns() : 0;
     for (uint32_t x = 0; x < e->nclasses; x++) {
@@ -421,15 +467,21 @@ static void run_phase(struct engine *e, unsigned phase)
         until = u64_max(cut(e, c->next, until), c->until);
         c->until = until;
         c->pending = SIM_NEVER; /* what is delivered meanwhile lowers it again */
-        for (uint32_t i = 0; i < c->nlocal; i++) {
-            simtime_t next = run_lp(e, c->local[i], until);
-            c->pending = u64_min(c->pending, next);
-        }
+        uint64_t class_start = e->sampled ? now_ns() : 0;
+        if (__builtin_expect(e->probed, 0))
+            idle_ns += run_class_probed(e, c, until);
+        else
+            run_class(e, c, until);
+        if (e->sampled)
+            e->host.class_ns[x] += now_ns() - class_start;
         if (x == e->cfg.mirror_reader_class && e->hooks.mirror_floor && until > 0)
             e->hooks.mirror_floor(e->hooks.mirror_ctx, until - 1);
     }
     if (timed)
         e->host.run_ns[phase] += now_ns() - start;
+    if (e->probed)
+        e->probe.end(e->probe.ctx, phase, idle_ns);
+    e->probed = false;
 }
 
 static void fill_batch(struct engine *e, int r, const simtime_t *next)
@@ -553,6 +605,7 @@ enum err engine_run(struct engine *e)
         e->classes[x].pending = local_next(&e->classes[x]);
     exchange(e);
     while (!close_epochs(e)) {
+        e->sampled = sample_window(e->host.nwindows);
         for (unsigned phase = 0; phase < ENGINE_NPHASES; phase++) {
             run_phase(e, phase);
             exchange(e);

@@ -51,10 +51,30 @@ struct engine_config {
     uint64_t cut_seed; /* 0: full windows; else cut at random */
 };
 
-/* Host-side figures of one rank; wall-clock, never part of /stats. */
+/*
+ * Host-side figures of one rank; wall-clock, never part of /stats. Classes are timed in one window
+ * of some thirty: class_ns are shares of run_ns, not sums. A rank alone does not time its phases.
+ */
 struct engine_host {
     uint64_t nwindows, nmessages_remote, nbytes_remote, ndelivered;
     uint64_t wait_ns, run_ns[ENGINE_NPHASES], exchange_ns, epoch_ns;
+    uint64_t class_ns[ENGINE_MAX_CLASSES];
+};
+
+/*
+ * Whoever wants to know what each LP costs the host. `begin` chooses the phases that are watched (the
+ * same on all ranks if it has to be); in these each LP that did something is timed, and each message
+ * told. In all other phases, and without a probe, none of this costs anything.
+ */
+struct engine_probe {
+    void *ctx;
+    bool (*begin)(void *ctx, uint64_t window, unsigned phase);
+    /* `lp` was busy for `ns`, and handled `nmsgs` messages. */
+    void (*ran)(void *ctx, const struct lp *lp, uint64_t ns, uint64_t nmsgs);
+    /* A message; dst LPID_NONE: a mirrored write, which goes to every rank. */
+    void (*sent)(void *ctx, lpid_t src, lpid_t dst);
+    /* The phase is over, its exchange is not; `idle_ns` went to LPs with nothing to do. */
+    void (*end)(void *ctx, unsigned phase, uint64_t idle_ns);
 };
 
 enum err engine_create(const struct engine_config *cfg, const struct engine_hooks *hooks,
@@ -66,6 +86,8 @@ uint32_t engine_add_class(struct engine *e, const char *name, unsigned phase);
 /* Least latency of any message from class `src` to class `dst`; undeclared edges may not be used. */
 void engine_add_edge(struct engine *e, uint32_t src, uint32_t dst, simtime_t min_latency_fs);
 simtime_t engine_edge(const struct engine *e, uint32_t src, uint32_t dst);
+/* Least latency of any chain of messages; src == dst: the shortest round trip. After engine_run began. */
+simtime_t engine_distance(const struct engine *e, uint32_t src, uint32_t dst);
 
 /*
  * Adds the next LP (ids count up from 0, in the same order on all ranks). State of `state_bytes`,
@@ -85,6 +107,8 @@ simtime_t engine_epoch_end(const struct engine *e);
 /* Order-independent digest of all delivered messages of this rank's LPs (sum over ranks = machine's). */
 uint64_t engine_digest(const struct engine *e);
 const struct engine_host *engine_host(const struct engine *e);
+/* Before engine_run; the probe is copied. */
+void engine_set_probe(struct engine *e, const struct engine_probe *probe);
 
 /*
  * The event log: what to keep (LPs log what their log_mask asks for), and the records of this rank

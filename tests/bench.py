@@ -54,7 +54,7 @@ def run(ranks, arguments):
         return {"speed": float(phold[1]), "wait": None, "memory": None}
     return {
         "speed": float(re.search(r"([\d.]+) M instructions/s", text)[1]),
-        "wait": float(re.search(r"waiting \((\d+) %\)", text)[1]),
+        "wait": sum(float(x) for x in re.findall(r"^ +(?:wait|exchange) .* ([\d.]+) %$", text, re.M)),
         "memory": float(re.search(r"([\d.]+) MiB peak memory", text)[1]),
     }
 
