@@ -11,6 +11,22 @@
  *           arrays and take a part each.
  *   chase   one dependent load after another over all lines of a region, in the order of a
  *           full-period linear congruential generator. 3 instructions a step: load, count, branch.
+ *   graph   one pull sweep of PageRank over an implicit graph in CSR form. Vertex v has its number of
+ *           in-edges and their ends by hash: in each group of 64 vertices 32 have 4 edges, 16 have 8, ...,
+ *           one has 128 and one 256 (1024 together), in an order of the group's own; a far end is drawn
+ *           so that a vertex's popularity falls as one over its rank (Zipf), ranks being scattered over
+ *           the vertices. Per vertex: its offset (8 bytes); per edge: the edge (8 bytes, sequential)
+ *           and, addressed by it, 8 bytes of the far end's record of 64 bytes; then the new value is
+ *           stored (8 bytes, sequential). 9 instructions a vertex and 6 an edge; an iteration is a
+ *           group. Threads take a part of the vertices each. V is a power of two; 208 V bytes.
+ *   xsbench a macroscopic cross section as in XSBench (Tramm et al., PHYSOR 2014), unionised grid: binary
+ *           search of a random energy in U grid points (log2 U loads, each waiting for the one before,
+ *           as branch-free code does it: 8 instructions a step), then for each of 8 nuclides of one of
+ *           12 materials its number, its entry in the index table, two neighbouring points of its own
+ *           grid (6 doubles each) and its concentration: 15 loads and 51 instructions; 5 results are
+ *           stored. 32 more instructions draw energy and material and loop. 355 nuclides; U is a power
+ *           of two; 1476 U bytes. XSBench's materials have 4 to 321 nuclides, 56 on average: here the
+ *           search weighs more.
  */
 #ifndef CORES_BUILTIN_H
 #define CORES_BUILTIN_H
@@ -18,20 +34,25 @@
 #include "cores/frontend.h"
 #include "pdes/desc.h"
 
-/* X(name, instructions an iteration, accesses an iteration) */
-#define WORKLOAD_LIST(X) \
-    X(gups, 8, 2)        \
-    X(stream, 9, 3)      \
-    X(chase, 3, 1)
+/* X(name, instructions and accesses of an iteration, and of each of its search steps, doc) */
+/* clang-format off */
+#define WORKLOAD_LIST(X)                                                                             \
+    X(gups, 8, 2, 0, 0, "HPCC RandomAccess: 8 instructions and 2 accesses an update")                \
+    X(stream, 9, 3, 0, 0, "triad a = b + s c: 9 instructions and 3 accesses an element")             \
+    X(chase, 3, 1, 0, 0, "one dependent load after another over all lines: 3 instructions a step")   \
+    X(graph, 6720, 2176, 0, 0, "PageRank sweep over a hashed graph: 9 instructions a vertex, 6 an edge") \
+    X(xsbench, 440, 125, 8, 1, "XSBench-like lookups: binary search, then gathers for 8 nuclides")
+/* clang-format on */
 
 enum workload_kind {
     WORKLOAD_none,
-#define X(name, ninstr, nacc) WORKLOAD_##name,
+#define X(name, ninstr, nacc, step_ninstr, step_nacc, doc) WORKLOAD_##name,
     WORKLOAD_LIST(X)
 #undef X
         WORKLOAD_COUNT
 };
 extern const char *const workload_names[]; /* "none", ...; NULL-terminated */
+extern const char *const workload_docs[];  /* in the same order */
 
 struct workload_params {
     uint64_t kind;       /* enum workload_kind */

@@ -23,10 +23,12 @@ static void list_replacements(void)
 
 static void list_workloads(void)
 {
-    puts("built-in workloads (workload.kind):\n"
-         "  gups         HPCC RandomAccess: 8 instructions and 2 accesses an update\n"
-         "  stream       triad a = b + s c: 9 instructions and 3 accesses an element\n"
-         "  chase        one dependent load after another over all lines: 3 instructions a step");
+    puts("built-in workloads (workload.kind):");
+    for (int i = 1; workload_names[i] != NULL; i++)
+        printf("  %-12s %s\n", workload_names[i], workload_docs[i]);
+    puts("allocation policies of the kernel (os.alloc):");
+    for (uint64_t i = 0; alloc_names[i] != NULL; i++)
+        printf("  %-12s %s\n", alloc_names[i], alloc_at(i)->doc);
 }
 
 static void list_limits(void)

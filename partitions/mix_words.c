@@ -65,7 +65,7 @@ static enum err look_for_file(const char *word, const char *path)
         return err_log(ERR_USAGE, "--mix: '%s' is neither a file nor a built-in workload (did you mean '%s:SIZE'?)",
                        word, near);
     return err_log(ERR_TRACE, "--mix: '%s': there is no such file, and it is none of gups:SIZE, stream:SIZE, "
-                   "chase:SIZE", word);
+                   "chase:SIZE, graph:SIZE, xsbench:SIZE", word);
 }
 
 static enum err parse_word(const char *word, struct mix_word *out)

@@ -2,7 +2,7 @@
  * The value of --mix: programs separated by commas.
  *
  *   FILE              a trace (.vmt, or a ChampSim trace of one thread)
- *   NAME:SIZE         a built-in workload (gups, stream, chase) over SIZE bytes
+ *   NAME:SIZE         a built-in workload (gups, stream, chase, graph, xsbench) over SIZE bytes
  *   NAME:SIZE:N       with N threads
  *   ...*N             N copies of the program, each in an address space of its own
  */

@@ -6,7 +6,7 @@
 
 /* clang-format off */
 #define KEY_OPTIONS(X)                                                                      \
-    X("--workload",     "workload.kind",    "NAME", "gups, stream or chase, instead of a trace") \
+    X("--workload",     "workload.kind",    "NAME", "gups, stream, chase, graph or xsbench, not a trace") \
     X("--size",         "workload.size",    "SIZE", "footprint of the built-in workload")   \
     X("--instructions", "sim.instructions", "N",    "stop each thread after N instructions") \
     X("--warmup",       "sim.warmup",       "N",    "instructions per thread before the statistics count") \

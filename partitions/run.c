@@ -138,7 +138,7 @@ static enum err open_here(struct run *r)
         return err_log(ERR_USAGE, "both a trace and the built-in workload '%s' are given",
                        workload_names[r->params.workload.kind]);
     if (o->ntraces == 0 && !builtin)
-        return err_log(ERR_USAGE, "nothing to run: give --trace FILE, --workload gups, stream or chase, or --mix LIST");
+        return err_log(ERR_USAGE, "nothing to run: give --trace FILE, --workload NAME (gups, stream, chase, graph, xsbench), or --mix LIST");
     if (!builtin) {
         struct relocate_params p = perturb_layout(&r->params);
         enum err e = frontend_open_trace(o->traces, (size_t)o->ntraces, &r->fe);

@@ -41,6 +41,8 @@ workloads=(
     "champsim       1 --trace tests/traces/sqlite3.champsim.xz --instructions 100000 -s l1i.enabled=true"
     "gups           4 --workload gups --size 4MiB --cores 4 --instructions 15000"
     "stream         4 --workload stream --size 3MiB --cores 4 --instructions 20000"
+    "graph          2 --workload graph --size 4MiB --cores 2 --instructions 15000"
+    "xsbench        2 --workload xsbench --size 4MiB --cores 2 --instructions 15000"
     "chase-built-in 2 --workload chase --size 1MiB --cores 2 --instructions 2000"
 )
 # Ranks, name, arguments. `dedicated` and maps that fix the shape need a machine that fits.
