@@ -3,6 +3,9 @@
 
 #include "pdes/rng.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #define RNG_KIND_PERTURB UINT64_C(0x7065727475)
 
 enum what { WHAT_SEED, WHAT_BLOCKS, WHAT_FRAMES, WHAT_STARTS, WHAT_JITTER, WHAT_LAYOUT };
@@ -12,12 +15,21 @@ static uint64_t draw(const struct machine_params *p, enum what what)
     return rng_draw(p->sim.seed, RNG_KIND_PERTURB, what, 0, p->sim.perturb);
 }
 
+/* Tables that lie in other frames are another image: each repeat has its own, x.1, x.2 ... */
+static void name_image(struct kernel_params *k, uint64_t perturb)
+{
+    size_t n = strlen(k->premap_image);
+    if (n > 0)
+        snprintf(k->premap_image + n, sizeof k->premap_image - n, ".%llu", (unsigned long long)perturb);
+}
+
 void perturb_params(struct machine_params *p)
 {
     struct kernel_params *k = &p->kernel;
     if (p->sim.perturb == 0)
         return;
     k->seed ^= draw(p, WHAT_SEED);
+    name_image(k, p->sim.perturb);
     uint64_t rest = k->memory_size > k->reserved_size ? k->memory_size - k->reserved_size : 0;
     uint64_t most = u64_min(p->sim.perturb_memory_bytes, rest / 16) / BUDDY_BLOCK_BYTES;
     k->reserved_size += rng_below(draw(p, WHAT_BLOCKS), most + 1) * BUDDY_BLOCK_BYTES;

@@ -16,7 +16,8 @@
 
 /*
  * Kernel parameters: where occupied pieces lie (os.seed), the first frames taken in whole blocks
- * of 4 MiB, up to sim.perturb_memory and to 1/16 of the memory.
+ * of 4 MiB, up to sim.perturb_memory and to 1/16 of the memory. A premap image gets the repeat's
+ * number as its ending, since its tables lie elsewhere.
  */
 void perturb_params(struct machine_params *p);
 /* Single frames taken at boot, and when each thread of the start begins. */

@@ -57,6 +57,17 @@ for only in perturb_memory=64MiB start_skew=500ns jitter_cycles=3; do
     fi
 done
 
+# Each repeat has its own image of premapped page tables, and starts from it the second time.
+premap=("${common[@]}" --workload gups --size 16MiB --instructions 5000 -s os.premap=all)
+if "$concerto" run "${premap[@]}" --repeat 2 -o "$dir/none.h5" >/dev/null 2>"$dir/err" &&
+    "$concerto" run "${premap[@]}" --repeat 2 -s os.premap_image="$dir/image" -o "$dir/first.h5" >/dev/null 2>>"$dir/err" &&
+    "$concerto" run "${premap[@]}" --repeat 2 -s os.premap_image="$dir/image" -o "$dir/second.h5" >/dev/null 2>>"$dir/err" &&
+    [ -s "$dir/image" ] && [ -s "$dir/image.1" ] && same "premap" "$dir/none.r1.h5" "$dir/second.r1.h5"; then
+    ok "each repeat has its own premap image"
+else
+    fail "premap images of repeats: $(tail -n 1 "$dir/err")"
+fi
+
 # The summary's mean and interval of IPC, by numpy; 3 degrees of freedom: t = 3.182446.
 /usr/bin/python3 - "$dir" <<'PY' && ok "mean and interval are those of the files" || fail "mean and interval"
 import sys
