@@ -97,9 +97,9 @@ static uint64_t find(struct moving *x, uint16_t *hint, uint64_t addr)
 static inline uint64_t moved_by_hint(struct moving *x, uint16_t *hint, uint64_t addr)
 {
     const struct reloc_view *v = &x->t->view;
-    const struct reloc_piece *p = v->p + *hint;
-    if (*hint < v->n && addr - p->start < p->end - p->start)
-        return addr + p->delta;
+    const uint32_t i = *hint;
+    if (i < v->n && addr - v->p[i].start < v->p[i].end - v->p[i].start)
+        return addr + v->p[i].delta;
     return find(x, hint, addr);
 }
 
@@ -114,11 +114,13 @@ static void move_accesses(struct moving *x, uint32_t end)
     uint16_t *const hints = x->t->by_pc;
     const struct reloc_piece *const pieces = x->t->view.p;
     const uint32_t n = x->t->view.n;
+    if (x->iacc >= end)
+        return;
     for (struct access_rec *a = x->acc + x->iacc, *stop = x->acc + end; a < stop; a++) {
         uint16_t *hint = &hints[a->pc_id % NHINTS];
-        const struct reloc_piece *p = pieces + *hint;
-        if (__builtin_expect(*hint < n && a->vaddr - p->start < p->end - p->start, 1))
-            a->vaddr += p->delta;
+        const uint32_t h = *hint;
+        if (h < n && a->vaddr - pieces[h].start < pieces[h].end - pieces[h].start)
+            a->vaddr += pieces[h].delta;
         else
             a->vaddr = find(x, hint, a->vaddr);
     }
@@ -228,6 +230,8 @@ static uint32_t move_call(struct moving *x, const struct fe_event *e, uint32_t o
     struct fe_event ev = *e; /* `out` may be its place */
     pass_changes(x, &ev, own);
     uint32_t n = reloc_map_rewrite(&x->r->map, &x->t->view, own, out);
+    SIM_ASSERT(n == x->r->map.c[own].npieces, "map event %llu became %u events, not %u",
+               (unsigned long long)ev.a[0], n, x->r->map.c[own].npieces);
     for (uint32_t i = 0; i < n; i++) {
         out[i].pos = ev.pos;
         out[i].instr_off = ev.instr_off;
@@ -373,12 +377,12 @@ static struct block_start *add_block(struct moved_thread *t)
 }
 
 /* Takes the map events of one block. `known` is where the thread stands, before and after. */
-static bool survey_block(struct relocate *r, uint32_t thread, const struct fe_block *b,
-                         uint64_t *known)
+static enum err survey_block(struct relocate *r, uint32_t thread, const struct fe_block *b,
+                             uint64_t *known)
 {
     struct block_start *at = add_block(&r->threads[thread]);
     if (at == NULL)
-        return false;
+        return no_memory();
     *at = (struct block_start){.known = *known};
     for (uint32_t i = 0; i < b->nev; i++) {
         const struct fe_event *e = &b->ev[i];
@@ -386,13 +390,17 @@ static bool survey_block(struct relocate *r, uint32_t thread, const struct fe_bl
             continue;
         if (e->a[0] == UINT64_MAX)
             continue; /* no order */
+        if (is_map_event(e) && e->a[0] < *known)
+            return err_log(ERR_TRACE, "%s: thread %u has map event %llu after it was told of %llu",
+                           r->fe.description, thread, (unsigned long long)e->a[0],
+                           (unsigned long long)*known - 1);
         if (e->a[0] + 1 > *known && at->next == 0)
             at->next = e->a[0] + 1;
         *known = u64_max(*known, e->a[0] + 1);
         if (is_map_event(e) && !reloc_map_add(&r->map, thread, e))
-            return false;
+            return no_memory();
     }
-    return true;
+    return ERR_OK;
 }
 
 static enum err survey_thread(struct relocate *r, uint32_t thread)
@@ -401,10 +409,10 @@ static enum err survey_thread(struct relocate *r, uint32_t thread)
     uint64_t known = 0;
     for (uint64_t block = 0; !b.last; block++) {
         enum err e = r->inner->ops->map_events(r->inner, thread, block, &b);
+        if (e == ERR_OK)
+            e = survey_block(r, thread, &b, &known);
         if (e != ERR_OK)
             return e;
-        if (!survey_block(r, thread, &b, &known))
-            return no_memory();
     }
     return ERR_OK;
 }

@@ -1,12 +1,13 @@
 /*
  * Fuzz target: a VMT file made of any bytes. Checksums would keep the fuzzer out, so that after the
  * bytes have been placed, every checksum that can be found is made right; damage then reaches the
- * decoder. Must neither crash nor read out of bounds.
+ * decoder. Must neither crash nor read out of bounds; the same with its areas laid out anew.
  *
- *     clang -fsanitize=fuzzer,address,undefined -I. tests/fuzz/fuzz_vmt.c cores/vmt_*.c pdes/err.c
- *         -llz4 -lxxhash
+ *     clang -fsanitize=fuzzer,address,undefined -I. tests/fuzz/fuzz_vmt.c cores/vmt_*.c cores/reloc*.c
+ *         mimicos/layout.c pdes/err.c -llz4 -lxxhash
  *     ./a.out -close_fd_mask=2 corpus     (the messages about damage are not of interest)
  */
+#include "cores/relocate.h"
 #include "cores/vmt.h"
 #include "cores/vmt_codec.h"
 
@@ -94,9 +95,9 @@ static void mend_checksums(uint8_t *p, size_t n)
 static uint64_t read_everything(struct frontend *fe)
 {
     uint64_t sum = 0;
-    for (uint32_t t = 0; t < fe->nthreads && t < 4; t++)
-        for (uint64_t i = 0; i < vmt_nblocks(fe, t) && i < 8; i++) {
-            struct fe_block b;
+    for (uint32_t t = 0; t < fe->nthreads && t < 4; t++) {
+        struct fe_block b = {.last = 0};
+        for (uint64_t i = 0; i < 8 && !b.last; i++) {
             if (fe->ops->load(fe, t, i, &b) != ERR_OK)
                 continue;
             for (uint32_t k = 0; k < b.nacc; k++)
@@ -106,6 +107,7 @@ static uint64_t read_everything(struct frontend *fe)
             for (uint32_t k = 0; k < b.nev; k++)
                 sum += b.ev[k].a[5] + (b.ev[k].pos > b.nacc);
         }
+    }
     return sum;
 }
 
@@ -122,6 +124,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         char value[64];
         vmt_meta_get(vmt_info(fe), "command", value, sizeof value);
         fuzz_sink = read_everything(fe);
+        struct relocate_params p = {.layout = {.mode = LAYOUT_LINUX, .seed = size % 3, .mmap_bits = 28}};
+        if (relocate_wrap(&fe, &p) == ERR_OK)
+            fuzz_sink += read_everything(fe);
         fe->ops->close(fe);
     }
     free(copy);
