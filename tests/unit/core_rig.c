@@ -461,6 +461,7 @@ static void check_end(const struct rig *r)
         IS(c->stats.answers, c->requests_sent);
         IS(c->stats.wb_acks, c->writebacks_sent);
         IS(c->nmisses, 0);
+        IS(c->nsent + c->nsent_data, 0);
         IS(c->wbs_out, 0);
         IS(c->wb_queue_n, 0);
         IS(c->run, RUN_IDLE);

@@ -203,7 +203,7 @@ static void an_access_to_the_line_of_the_one_before_it_teaches_nothing_nor_do_st
     }
 }
 
-/* Seven loads 40 cycles apart, each line takes 100: from the 16th line on, deltas of 3 are in use. */
+/* Loads come 40 cycles apart and each line takes 100: deltas of three lines are timely. */
 static void berti_learns_in_a_core_what_is_timely_there(void)
 {
     struct rig *r = ideal(PREFETCHER_berti, PREFETCHER_none);
@@ -213,7 +213,7 @@ static void berti_learns_in_a_core_what_is_timely_there(void)
     const struct core_stats *s = rig_stats(r);
     IS(s->l1_prefetch_useless, 0);
     IS(s->l1_prefetch_late, 0);
-    /* The last loads take 5 cycles. */
+    /* The last loads are hits. */
     for (uint64_t i = 30; i < 40; i++)
         IS(rig_done(r, i), 40 * (i + 1) - 1 + 5);
     CU_ASSERT(s->l1_prefetch_useful >= 20);
@@ -412,16 +412,22 @@ static void a_load_joins_the_walk_of_a_prefetch(void)
 
 static void a_prefetch_never_faults(void)
 {
-    struct rig *r = paged(PREFETCHER_ip_stride, 1);
-    r->p.prefetch.common.cross_page = r->p.prefetch.common.walk = 1;
-    three_steps(r);
-    rig_run(r);
-    IS(rig_stats(r)->walks_prefetch, 1);
-    IS(rig_stats(r)->walks_fault, 1);
-    IS(rig_stats(r)->faults, 0);
-    IS(rig_stats(r)->l1_prefetch_untranslated, 1);
-    IS(rig_slice(r)->reads, 3);
-    rig_close(r);
+    for (unsigned waits = 0; waits < 2; waits++) {
+        struct rig *r = paged(PREFETCHER_ip_stride, 8);
+        r->p.prefetch.common.cross_page = r->p.prefetch.common.walk = 1;
+        r->p.ptw.ref_cycles = waits ? 0 : 100;
+        for (uint64_t i = 1; i < 4; i++)
+            rig_load(r, PAGE(7) + i * 1024, 2000);
+        rig_run(r);
+        IS(rig_stats(r)->walks_prefetch, 1);
+        IS(rig_stats(r)->walks_fault, 1);
+        IS(rig_stats(r)->faults, 0);
+        IS(rig_stats(r)->l1_prefetched, 0);
+        IS(rig_stats(r)->l1_prefetch_untranslated, 1);
+        /* A line on each of four levels, and that of page 8's entry. */
+        IS(rig_slice(r)->reads, 3 + (waits ? 5 : 0));
+        rig_close(r);
+    }
 }
 
 static void an_l2_prefetch_crosses_4_kib_only_within_a_page_known_to_have_2_mib(void)
