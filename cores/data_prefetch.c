@@ -27,7 +27,7 @@ static void show_l2(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, ui
 {
     struct core *c = x->c;
     const struct prefetch_ops *o = prefetch_table[x->p->l2.prefetcher];
-    if (o->access == NULL)
+    if (o == &prefetch_none)
         return;
     unsigned shift = x->p->prefetch.common.cross_page && core_in_big_page(x, vaddr) ? PAGE_SHIFT_2M : PAGE_SHIFT;
     struct prefetch_access a = {.addr = paddr, .cycle = start, .first = start_of(paddr, shift),
