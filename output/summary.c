@@ -19,6 +19,7 @@ enum form {
     FORM_RATIO,   /* a / b */
     FORM_MPKI,    /* a per thousand b */
     FORM_PERCENT, /* a of b */
+    FORM_SOME_PERCENT, /* the same, left out when a is 0 */
     FORM_PART,    /* a / b, left out when a is 0, with a as a share of all cycles */
     FORM_SHARES,  /* each of a, as a part of their sum */
     FORM_SPREAD   /* a / b per instance: least, all, most */
@@ -108,7 +109,7 @@ static const struct line lines[] = {
         {"cores/l1d/prefetch/useful", "cores/l1d/prefetch/late", "cores/l1d/prefetch/useless"}, "", {0}},
     {"Data prefetchers", "used in time", FORM_PERCENT, {"cores/l1d/prefetch/useful"},
         {"cores/l1d/prefetch/useful", "cores/l1d/prefetch/late"}, "of those used", {0}},
-    {"Data prefetchers", "coverage", FORM_PERCENT, {"cores/l1d/prefetch/useful"},
+    {"Data prefetchers", "coverage", FORM_SOME_PERCENT, {"cores/l1d/prefetch/useful"},
         {"cores/l1d/prefetch/useful", "cores/l1d/prefetch/late", "cores/l2/data_hits", "cores/l2/data_misses",
          "cores/l2/prefetch/late"}, "of L1D misses", {0}},
     {"Data prefetchers", "into L2", FORM_SOME, {"cores/l2/prefetch/issued"}, {0}, "lines", {0}},
@@ -116,7 +117,7 @@ static const struct line lines[] = {
         {"cores/l2/prefetch/useful", "cores/l2/prefetch/late", "cores/l2/prefetch/useless"}, "", {0}},
     {"Data prefetchers", "used in time", FORM_PERCENT, {"cores/l2/prefetch/useful"},
         {"cores/l2/prefetch/useful", "cores/l2/prefetch/late"}, "of those used", {0}},
-    {"Data prefetchers", "coverage", FORM_PERCENT, {"cores/l2/prefetch/useful"},
+    {"Data prefetchers", "coverage", FORM_SOME_PERCENT, {"cores/l2/prefetch/useful"},
         {"cores/l2/prefetch/useful", "cores/l2/prefetch/late", "cores/l2/data_misses"}, "of L2 misses", {0}},
 
     {"Memory", "L1D misses", FORM_MPKI, {"cores/l1d/data_misses"}, INSTRUCTIONS, "MPKI", {0}},
@@ -285,7 +286,8 @@ static void print_line(struct printer *p, const struct line *l)
         return;
     }
     bool is_count = l->form == FORM_COUNT || l->form == FORM_SOME;
-    if ((!is_count && b <= 0) || ((l->form == FORM_SOME || l->form == FORM_PART) && a <= 0))
+    bool left_out = l->form == FORM_SOME || l->form == FORM_SOME_PERCENT || l->form == FORM_PART;
+    if ((!is_count && b <= 0) || (left_out && a <= 0))
         return;
     print_label(p, l->section, l->label);
     switch (l->form) {
@@ -300,6 +302,7 @@ static void print_line(struct printer *p, const struct line *l)
         print_part(p, a, b);
         break;
     case FORM_PERCENT:
+    case FORM_SOME_PERCENT:
         fprintf(p->f, "%.2f %%", 100 * a / b);
         break;
     default:
