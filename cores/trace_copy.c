@@ -187,7 +187,7 @@ struct building {
     unsigned nsrc, nloads, nstores;
     uint64_t instr; /* number of the one in `r`, 0: none */
     uint64_t loads; /* of the thread */
-    uint64_t last_ip;
+    uint64_t target; /* of `r`, when it is a taken branch; else 0 */
 };
 
 static void add_source(struct building *b, unsigned reg)
@@ -208,9 +208,26 @@ static void add_producer(struct building *b, uint16_t dep)
 static bool put_record(struct building *b)
 {
     bool ok = b->instr == 0 || fwrite(&b->r, sizeof b->r, 1, b->f) == 1;
-    b->last_ip = b->r.ip;
     memset(&b->r, 0, sizeof b->r);
     b->nsrc = b->nloads = b->nstores = 0;
+    return ok;
+}
+
+/*
+ * The addresses of plain instructions are not in the trace. Those after a taken branch begin at its
+ * target, and all are spread evenly up to the next known address, when it can be that near.
+ */
+static bool put_fillers(struct building *b, uint64_t n, uint64_t ip, uint64_t pc)
+{
+    const uint64_t longest = 15;
+    uint64_t first = b->target != 0 ? 0 : 1; /* is `ip` the first one's, or that of the one before? */
+    uint64_t steps = n + first, bytes = pc - ip;
+    bool near = pc > ip && bytes <= longest * steps && bytes >= steps;
+    bool ok = true;
+    for (uint64_t i = first; i < n + first && ok; i++) {
+        struct champsim_record filler = {.ip = ip + (near ? bytes * i / steps : 4 * i)};
+        ok = fwrite(&filler, sizeof filler, 1, b->f) == 1;
+    }
     return ok;
 }
 
@@ -219,13 +236,10 @@ static bool advance_to(struct building *b, uint64_t instr, uint64_t pc)
 {
     if (instr == b->instr && instr != 0)
         return true;
-    bool ok = put_record(b);
-    for (uint64_t i = b->instr + 1; i < instr && ok; i++) {
-        struct champsim_record filler = {.ip = b->last_ip + 4};
-        b->last_ip += 4;
-        ok = fwrite(&filler, sizeof filler, 1, b->f) == 1;
-    }
+    uint64_t ip = b->target != 0 ? b->target : b->r.ip;
+    bool ok = put_record(b) && put_fillers(b, instr - b->instr - 1, ip, pc);
     b->instr = instr;
+    b->target = 0;
     b->r.ip = pc;
     return ok;
 }
@@ -248,10 +262,11 @@ static void add_access(struct building *b, const struct access_rec *a)
     b->loads++;
 }
 
-static void add_branch(struct building *b, const struct branch_rec *br)
+static void add_branch(struct building *b, const struct branch_rec *br, uint64_t target)
 {
     b->r.is_branch = 1;
     b->r.taken = br->taken;
+    b->target = br->taken ? target : 0;
     b->r.dst[1] = CHAMPSIM_IP;
     bool call = br->kind == BR_CALL || br->kind == BR_CALL_INDIRECT;
     if (call || br->kind == BR_RET) {
@@ -287,7 +302,7 @@ static enum err export_thread(struct frontend *fe, uint32_t thread, struct build
         if (it.acc != NULL)
             add_access(b, it.acc);
         else
-            add_branch(b, it.br);
+            add_branch(b, it.br, w.b.pcs[it.br->target_id]);
     }
     ok = ok && advance_to(b, trace_walk_end(&w) + 1, 0);
     return ok ? ERR_OK : ERR_OUTPUT;
