@@ -3,6 +3,7 @@
  *
  *   core_lp.c     messages in, ops table, layout
  *   dispatch.c    the front end: trace records and events in, dispatch times out
+ *   fetch.c       its instruction side: branches, code pages, lines of code
  *   window.c      accesses in flight: producers, parking, completion, precise faults
  *   translate.c   TLBs -> walk caches -> walker -> walk -> (fault) -> fill, for every MMU design
  *   tlb.c pwc.c   the translation arrays
@@ -17,11 +18,12 @@
  * address waits for an unanswered miss, at that answer's time in (time, program order). Issue and
  * completion times decide latencies and what is sent, never which state is seen.
  *
- * Not modelled here: wrong-path execution, functional-unit contention, partial store forwarding.
+ * Not modelled here: wrong paths, functional-unit contention, partial store forwarding.
  */
 #ifndef CORES_CORE_H
 #define CORES_CORE_H
 
+#include "cores/bpred.h"
 #include "cores/core_events.h"
 #include "cores/core_params.h"
 #include "cores/core_stats.h"
@@ -138,7 +140,8 @@ struct miss {
     waiter_t waiters, last_waiter; /* in the order they came */
     uint32_t hash_next; /* 1 + index of the next miss in the same bucket */
     uint8_t state, kind, for_write, store_waits;
-    uint8_t prefetch; /* enum miss_prefetch */
+    uint8_t prefetch; /* enum miss_prefetch; of data */
+    uint8_t code_prefetch; /* a line of code that dispatch has not come to */
     uint8_t seen;     /* the L1D prefetcher has seen the access that missed first: */
     uint32_t ip;
     uint64_t vaddr, asked; /* its address, and the cycle at which it began */
@@ -171,6 +174,34 @@ struct walk_request {
     uint8_t write, exec, prefetch;
 };
 
+/* A line of code that was asked for and that dispatch has not reached. */
+struct fetch_entry {
+    uint64_t line;  /* its virtual address, in lines */
+    uint64_t paddr;
+    uint64_t ready; /* cycle it is there; CYCLE_UNKNOWN: unanswered */
+    uint32_t ahead; /* 1: it was prefetched; 2: but dispatch had to wait for it */
+};
+
+#define NO_LINE UINT64_MAX
+#define FETCH_QUEUE_MAX 64u
+
+/* The instruction side between branch prediction and dispatch; see fetch.c. */
+struct fetch {
+    uint64_t line;     /* of the latest instruction, in lines of the virtual address space */
+    uint64_t due;      /* line that a taken branch went to, before its first instruction; else NO_LINE */
+    uint64_t due_off;  /* instructions after the last access up to that branch */
+    uint64_t page, frame; /* of the latest instruction: virtual page number, physical address */
+    /* Prediction runs ahead: it is in `ahead_line` and next meets branch `ahead_br` of the block. */
+    uint32_t ahead_br, ahead_ev;
+    uint32_t ahead_due; /* the line is still to be asked for */
+    uint32_t wrong;     /* enum bpred_miss of branch `ahead_br`: stands there until dispatch is behind it */
+    uint32_t on;        /* it does */
+    uint32_t go;        /* and something has changed since it last could not go on */
+    uint32_t head, n;
+    uint64_t ahead_line, ahead_cycle;
+    struct fetch_entry queue[FETCH_QUEUE_MAX];
+};
+
 enum run_state {
     RUN_IDLE,     /* no thread */
     RUN_USER,     /* dispatching */
@@ -189,6 +220,7 @@ struct core_share {
 #define WALKS_AHEAD_PREFETCH 128u
 #define MISS_BUCKETS 64u
 #define RECENT_PAGES 16u
+#define RECENT_CODE_PAGES 64u
 #define MAX_WALKERS 64u
 #define NPWC 4u
 
@@ -197,7 +229,7 @@ struct core {
 
     /* layout: byte offsets from the start of this struct */
     struct {
-        uint64_t l1i4k, l1i2m, l1d4k, l1d2m, l1d1g, stlb, stlb1g, mmu, pwc[NPWC], l1i, l1d, l2;
+        uint64_t l1i4k, l1i2m, l1d4k, l1d2m, l1d1g, stlb, stlb1g, mmu, pwc[NPWC], l1i, l1d, l2, bpred;
         uint64_t prefetch_l1d, prefetch_l2; /* the designs' state */
         uint64_t cpi_ahead, window, wake, sq, misses, miss_free, miss_queue, walk_queue, wb_queue;
     } at;
@@ -211,14 +243,15 @@ struct core {
     uint32_t limit_hit;
 
     /* front end */
+    struct fetch fetch;
     uint64_t slot_cycle; /* next dispatch slot */
     uint64_t last_cycle; /* slot of the latest instruction */
     uint64_t ordinal;    /* instructions dispatched, kernel-mode ones included */
     uint32_t slot_k;
     waiter_t ifetch_next_waiter;
     uint32_t ifetch_wait; /* 1: dispatch waits for an instruction translation; 2: for a code line */
+    uint32_t branch_wait; /* dispatch waits for the load that feeds a branch that was predicted wrong */
     uint64_t touch;
-    uint64_t code_page, code_line;
     uint64_t loads_dispatched;
     struct {
         uint64_t vaddr, pc, ninstr; /* of the latest access; instructions up to which it is counted */
@@ -238,7 +271,6 @@ struct core {
     } inject; /* user buffers that a system call copies */
     uint64_t later_at; /* cycle of the step that was not yet allowed */
     uint32_t resume_run, ifetch_fault;
-    uint64_t code_frame; /* physical address of the code page */
 
     /* window */
     uint64_t head, tail; /* entries [head, tail), modulo window_size */
@@ -269,8 +301,8 @@ struct core {
      */
     struct recent_page {
         uint64_t page, payload;
-    } recent_4k[RECENT_PAGES], recent_2m[RECENT_PAGES];
-    uint32_t recent_4k_mask, recent_2m_mask;
+    } recent_4k[RECENT_PAGES], recent_2m[RECENT_PAGES], recent_code[RECENT_CODE_PAGES]; /* code: 4 KiB pages */
+    uint32_t recent_4k_mask, recent_2m_mask, recent_code_mask;
     struct {
         uint64_t page, ready;
         uint32_t shift, asid;
@@ -284,7 +316,7 @@ struct core {
     uint64_t last_line;
     uint64_t last_line_word; /* byte offset of its payload */
     uint32_t miss_bucket[MISS_BUCKETS]; /* 1 + index of the first miss */
-    uint32_t nmisses, miss_size, nsent, nsent_data, nmiss_free, miss_queue_head, miss_queue_n;
+    uint32_t nmisses, miss_size, nsent, nsent_data, ncode, nmiss_free, miss_queue_head, miss_queue_n;
     uint32_t wbs_out, wb_queue_head, wb_queue_n, wb_queue_size;
     uint64_t mirror_cursor;
     uint64_t requests_sent, writebacks_sent;
@@ -364,6 +396,8 @@ static inline bool xlate_faults(struct xlate r) { return r.paddr == XLATE_NONE; 
 
 struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
                             waiter_t who);
+/* Where a code page is, if the instruction TLB or the STLB has it now; counts as no use. */
+bool core_probe_code(const struct core_ctx *x, uint64_t vaddr, uint64_t *frame_out);
 /* A walk's reference came back at cycle `at`. */
 void core_walk_data(const struct core_ctx *x, uint32_t walk_idx, uint64_t at, enum served_by served);
 /* Drops the translations of one address from the TLBs, as a page fault does. */
@@ -389,6 +423,15 @@ bool core_in_big_page(const struct core_ctx *x, uint64_t vaddr);
  */
 uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_kind kind, bool write,
                            uint64_t start, waiter_t who, enum served_by *served_out);
+/*
+ * A line of code at cycle `start` (>= touch), looked up in L1I. Returns the cycle it is there, or
+ * CYCLE_UNKNOWN (core_code_arrived tells), or, `ahead` of dispatch, CODE_REFUSED: no MSHR is free.
+ */
+#define CODE_REFUSED (UINT64_MAX - 1)
+enum { CODE_MISSED = 1, CODE_PREFETCHED = 2 }; /* nobody had asked for it; core_code_prefetch had */
+uint64_t core_code_access(const struct core_ctx *x, uint64_t paddr, uint64_t start, bool ahead, unsigned *how_out);
+/* Fills L1I with the line, if it is not there or on its way and an MSHR is free; nobody waits. */
+void core_code_prefetch(const struct core_ctx *x, uint64_t paddr, uint64_t start);
 void core_line_arrived(const struct core_ctx *x, const struct msg *m);
 void core_line_invalidate(const struct core_ctx *x, uint64_t line, bool write_back);
 void core_wb_acked(const struct core_ctx *x);
@@ -433,7 +476,14 @@ void core_retry_faulted(const struct core_ctx *x);
 /* ---- dispatch.c */
 /* Dispatches everything before cycle `until`; returns the next cycle it acts at, or CYCLE_UNKNOWN. */
 uint64_t core_dispatch(const struct core_ctx *x, uint64_t until);
+
+/* ---- fetch.c: see dispatch.h, and */
+/* The walk for the next instruction's page has ended. */
 void core_ifetch_released(const struct core_ctx *x, struct xlate r);
+/* A line of code has come. */
+void core_code_arrived(const struct core_ctx *x, uint64_t paddr);
+/* Another thread: nothing of its code is known. */
+void core_fetch_reset(const struct core_ctx *x);
 
 /* ---- kernel_side.c */
 void core_raise_fault(const struct core_ctx *x, uint64_t vaddr, unsigned flags, uint64_t at);

@@ -89,14 +89,15 @@ static uint64_t lay_out(struct core *c, const struct core_params *p, const struc
     c->at.l2 = take_array(&n, &a->l2);
     c->at.prefetch_l1d = take(&n, prefetch_table[p->l1d.prefetcher]->state_bytes(&p->prefetch));
     c->at.prefetch_l2 = take(&n, prefetch_table[p->l2.prefetcher]->state_bytes(&p->prefetch));
+    c->at.bpred = take(&n, bpred_bytes(&p->bpred));
 
     uint64_t window = p->core.load_queue + p->core.store_queue;
     c->window_size = (uint32_t)pow2_at_least(window);
     c->nwake_words = c->window_size / 64;
     c->sq_size = (uint32_t)pow2_at_least(p->core.store_queue);
-    /* Misses: every access in flight, every store written late, every walk, two of the front end,
-     * kernel stores (a handler's page-table writes, accessed bits of every access), and prefetches. */
-    c->miss_size = (uint32_t)(window + p->core.store_queue + MAX_WALKERS + window + 64 + p->l2.mshrs);
+    /* Misses: every access in flight, every store written late, every walk, lines of code, kernel stores
+     * (a handler's page-table writes, accessed bits of every access), and prefetches. */
+    c->miss_size = (uint32_t)(window + p->core.store_queue + MAX_WALKERS + window + 64 + p->l1i.mshrs + p->l2.mshrs);
     c->walk_queue_size = (uint32_t)window + 2;
     c->wb_queue_size = (uint32_t)(p->l2.wb_buffers + 4 * (uint64_t)c->miss_size);
     c->cpi.ahead_size = cpi_ahead_size(window + p->core.store_queue);
@@ -128,10 +129,10 @@ static void init_array(struct core *c, uint64_t offset, const struct sarray_cfg 
 }
 
 /* The largest power of two that divides the number of sets, up to the pages kept, less one. */
-static uint32_t recent_mask(uint32_t nsets)
+static uint32_t recent_mask(uint32_t nsets, uint32_t most)
 {
     uint32_t divisor = nsets & -nsets;
-    return (divisor == 0 ? 1 : divisor < RECENT_PAGES ? divisor : RECENT_PAGES) - 1;
+    return (divisor == 0 ? 1 : divisor < most ? divisor : most) - 1;
 }
 
 static void core_start(struct lp *lp)
@@ -155,6 +156,7 @@ static void core_start(struct lp *lp)
     init_array(c, c->at.l1i, &a.l1i);
     init_array(c, c->at.l1d, &a.l1d);
     init_array(c, c->at.l2, &a.l2);
+    bpred_init(core_at(c, c->at.bpred), &x->p->bpred, ((uint64_t)lp->instance << 8) + 15);
     for (uint32_t i = c->miss_size; i-- > 0;)
         ((uint32_t *)core_at(c, c->at.miss_free))[c->nmiss_free++] = i;
     c->run = RUN_IDLE;
@@ -162,9 +164,11 @@ static void core_start(struct lp *lp)
     c->fault_at = CYCLE_UNKNOWN;
     c->rob_limit = UINT64_MAX;
     core_forget_recent(c);
-    c->recent_4k_mask = recent_mask(a.l1d4k.nsets);
-    c->recent_2m_mask = recent_mask(a.l1d2m.nsets);
-    c->last_line = c->code_page = c->code_line = c->pf.latest = UINT64_MAX;
+    c->recent_4k_mask = recent_mask(a.l1d4k.nsets, RECENT_PAGES);
+    c->recent_2m_mask = recent_mask(a.l1d2m.nsets, RECENT_PAGES);
+    c->recent_code_mask = recent_mask(a.l1i4k.nsets, RECENT_CODE_PAGES);
+    core_fetch_reset(x);
+    c->last_line = c->pf.latest = UINT64_MAX;
     c->pf.on = x->p->l1d.prefetcher != PREFETCHER_none || x->p->l2.prefetcher != PREFETCHER_none;
     for (uint32_t i = 0; i < FORWARD_SLOTS; i++)
         c->forward[i].key = UINT64_MAX;

@@ -7,6 +7,8 @@
 #include "cores/mmu.h"
 #include "memsys/repl.h"
 
+#define FETCH_LINES_MAX 64
+static const char *const l1i_prefetchers[] = {"none", "next_line", "fetch_ahead", NULL};
 static const char *const overlap_names[] = {"recorded", "serial", "independent", NULL};
 
 #define K UINT64_C(1024)
@@ -28,7 +30,7 @@ static const struct param_desc pipeline_rows[] = {
     COUNT(pipeline_params, rob, "instruction", "512", 8, 4096, "reorder buffer"),
     COUNT(pipeline_params, load_queue, "load", "192", 1, 1024, "loads between dispatch and retirement"),
     COUNT(pipeline_params, store_queue, "store", "114", 1, 1024, "stores between dispatch and their write to L1D"),
-    COUNT(pipeline_params, refill_cycles, "cycle", "17", 0, 200, "front-end refill after a fault, an interrupt or a system call"),
+    COUNT(pipeline_params, refill_cycles, "cycle", "17", 0, 200, "front-end refill after a branch predicted wrong, a fault, an interrupt or a system call"),
     COUNT(pipeline_params, lock_cycles, "cycle", "18", 0, 200, "extra latency of a lock-prefixed instruction, which also waits for all older accesses"),
     COUNT(pipeline_params, forward_cycles, "cycle", "5", 0, 50, "latency of a load that takes its data from an older store"),
     COUNT(pipeline_params, syscall_cycles, "cycle", "400", 0, 100000, "entry, dispatch and exit of a system call that the kernel model does not handle itself"),
@@ -83,7 +85,13 @@ static const struct param_desc ptw_rows[] = {
 #define CACHE_LATENCY(lat)                                                                                   \
         COUNT(cache_params, latency_cycles, "cycle", lat, 0, 500, "load-to-use of a hit, counted from the start of the access")
 /* A hit in L1I costs nothing: the pipeline fetches ahead of it. */
-static const struct param_desc l1i_rows[] = {CACHE_ROWS("false", "32KiB", "8")};
+static const struct param_desc l1i_rows[] = {
+    CACHE_ROWS("true", "32KiB", "8"),
+    COUNT(cache_params, mshrs, "line", "16", 1, 64, "outstanding misses; the line that dispatch waits for may be one more"),
+    NAMED(cache_params, "prefetcher", prefetcher, PARAM_ENUM, "", "fetch_ahead", 0, 0, l1i_prefetchers, "none: a line is asked for when dispatch comes to it; next_line: and, when it misses, those behind it; fetch_ahead: branch prediction runs ahead and asks for the lines of its path, and those behind each that misses"),
+    COUNT(cache_params, degree, "line", "1", 0, 16, "lines of the same page prefetched behind one that misses L1I"),
+    COUNT(cache_params, fetch_queue, "line", "24", 1, FETCH_LINES_MAX, "fetch_ahead: lines between prediction and dispatch"),
+};
 static const struct param_desc l1d_rows[] = {
     CACHE_ROWS("true", "48KiB", "12"),
     CACHE_LATENCY("5"),
@@ -107,7 +115,7 @@ static const char *const prefetch_prefixes[] = {
 
 void core_param_groups(struct core_params *p, struct param_group g[CORE_NPARAM_GROUPS])
 {
-    const struct param_group groups[12] = {
+    const struct param_group groups[13] = {
         {"core", "pipeline window and dispatch", pipeline_rows, NROWS(pipeline_rows), &p->core},
         {"tlb.l1i4k", "L1 instruction TLB, 4 KiB pages", l1i4k_rows, NROWS(l1i4k_rows), &p->l1i4k},
         {"tlb.l1i2m", "L1 instruction TLB, 2 MiB pages", l1i2m_rows, NROWS(l1i2m_rows), &p->l1i2m},
@@ -120,9 +128,10 @@ void core_param_groups(struct core_params *p, struct param_group g[CORE_NPARAM_G
         {"l1i", "private L1 instruction cache", l1i_rows, NROWS(l1i_rows), &p->l1i},
         {"l1d", "private L1 data cache", l1d_rows, NROWS(l1d_rows), &p->l1d},
         {"l2", "private L2 cache", l2_rows, NROWS(l2_rows), &p->l2},
+        {"bpred", "branch prediction", bpred_rows, bpred_nrows, &p->bpred},
     };
     size_t n = 0;
-    for (; n < 12; n++)
+    for (; n < sizeof groups / sizeof groups[0]; n++)
         g[n] = groups[n];
     g[n++] = (struct param_group){"prefetch", "data prefetchers of both levels", prefetch_common_rows,
                                   prefetch_common_nrows, &p->prefetch.common};
@@ -202,6 +211,7 @@ enum err core_params_check(const struct core_params *p)
     CHECK(check_cache("l1i.size", &p->l1i));
     CHECK(check_cache("l1d.size", &p->l1d));
     CHECK(check_cache("l2.size", &p->l2));
+    CHECK(bpred_params_check(&p->bpred));
     if (p->l2.mshrs < p->l1d.mshrs)
         CHECK(err_log(ERR_USAGE, "l2.mshrs (%llu) must be at least l1d.mshrs (%llu)",
                       (unsigned long long)p->l2.mshrs, (unsigned long long)p->l1d.mshrs));

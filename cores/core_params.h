@@ -1,10 +1,12 @@
 /*
- * Parameters of a core: pipeline window, TLBs, page-walk caches, walkers, private caches.
+ * Parameters of a core: pipeline window, TLBs, page-walk caches, walkers, private caches,
+ * branch prediction.
  * All values are uint64_t; units are in the rows (core_params.c).
  */
 #ifndef CORES_CORE_PARAMS_H
 #define CORES_CORE_PARAMS_H
 
+#include "cores/bpred.h"
 #include "cores/prefetch.h"
 #include "cores/mmu.h"
 #include "pdes/desc.h"
@@ -37,7 +39,10 @@ struct ptw_params {
 
 struct cache_params {
     uint64_t enabled, size_bytes, ways, latency_cycles, repl, mshrs, wb_buffers, prefetcher;
+    uint64_t degree, fetch_queue; /* of instructions */
 };
+
+enum l1i_prefetcher { L1I_NONE, L1I_NEXT_LINE, L1I_FETCH_AHEAD };
 
 struct core_params {
     struct pipeline_params core;
@@ -46,12 +51,13 @@ struct core_params {
     struct pwc_params pwc;
     struct ptw_params ptw;
     struct cache_params l1i, l1d, l2;
+    struct bpred_params bpred;
     struct prefetch_params prefetch;
     uint64_t mmu[MMU_COUNT][MMU_NPARAMS]; /* of the designs */
 };
 
 /* Of the prefetchers one of all, one of each but none; one of each MMU design. */
-#define CORE_NPARAM_GROUPS (12 + PREFETCHER_COUNT + MMU_COUNT)
+#define CORE_NPARAM_GROUPS (13 + PREFETCHER_COUNT + MMU_COUNT)
 /* Fills `groups` with the core's groups, bound to `p`. */
 void core_param_groups(struct core_params *p, struct param_group groups[CORE_NPARAM_GROUPS]);
 

@@ -6,6 +6,11 @@ const struct stat_desc core_stat_rows[] = {
     {path, unit, STAT_##kind, STAMP_##stamp, 1, offsetof(struct core_stats, field), doc},
     CORE_STATS(X)
 #undef X
+#define X(kind, path, doc)                                                               \
+    {path, "1", STAT_DELTA, STAMP_TOUCH, 1,                                              \
+     offsetof(struct core_stats, branches) + BR_##kind * sizeof(uint64_t), doc},
+    CORE_BRANCHES(X)
+#undef X
 #define X(cause, name, doc)                                                              \
     {"stack/" #name, "cycle", STAT_DELTA, STAMP_TOUCH, 1,                                \
      offsetof(struct core_stats, stack) + CPI_##cause * sizeof(uint64_t), doc},

@@ -7,6 +7,7 @@
 #define CORES_CORE_STATS_H
 
 #include "cores/cpi.h"
+#include "cores/frontend.h"
 #include "pdes/desc.h"
 
 /* clang-format off */
@@ -30,6 +31,12 @@
     X(stall_sq, "stall/store_queue", "cycle", DELTA, TOUCH, "dispatch waited for a store queue entry") \
     X(stall_drain, "stall/drain", "cycle", DELTA, TOUCH, "dispatch waited for all older accesses (lock, fence, system call)") \
     X(stall_ifetch, "stall/ifetch", "cycle", DELTA, TOUCH, "dispatch waited for an instruction translation or line") \
+    X(stall_branch, "stall/branch", "cycle", DELTA, TOUCH, "dispatch waited for a branch to be resolved or decoded, and for the refill after it") \
+    X(br_wrong_direction, "branch/wrong_direction", "1", DELTA, TOUCH, "conditional branches predicted wrong") \
+    X(br_wrong_target, "branch/wrong_target", "1", DELTA, TOUCH, "indirect jumps and calls predicted wrong") \
+    X(br_wrong_return, "branch/wrong_return", "1", DELTA, TOUCH, "returns predicted wrong") \
+    X(br_btb_misses, "branch/btb_misses", "1", DELTA, TOUCH, "taken branches that the BTB did not know, otherwise predicted right: found at decode") \
+    X(br_resolve_cycles, "branch/resolve_cycles", "cycle", DELTA, TOUCH, "cycles from the dispatch of a branch predicted wrong to its execution, summed") \
     X(itlb_l1_hits, "itlb/l1_hits", "1", DELTA, TOUCH, "L1 instruction TLB hits (one lookup per change of code page)") \
     X(itlb_l1_misses, "itlb/l1_misses", "1", DELTA, TOUCH, "L1 instruction TLB misses") \
     X(dtlb_l1_hits, "dtlb/l1_hits", "1", DELTA, TOUCH, "L1 data TLB hits") \
@@ -69,8 +76,13 @@
     X(ad_updates, "ptw/ad_updates", "1", DELTA, TOUCH, "accessed or dirty bits reported to the kernel") \
     X(faults, "fault/raised", "1", DELTA, TOUCH, "page faults sent to the kernel") \
     X(fault_cycles, "fault/cycles", "cycle", DELTA, TOUCH, "cycles from raising a page fault to resumption") \
-    X(l1i_hits, "l1i/hits", "1", DELTA, TOUCH, "L1I hits (one lookup per change of code line)") \
-    X(l1i_misses, "l1i/misses", "1", DELTA, TOUCH, "L1I misses") \
+    X(l1i_hits, "l1i/hits", "1", DELTA, TOUCH, "L1I hits (one lookup per change of code line, ahead of dispatch or there)") \
+    X(l1i_misses, "l1i/misses", "1", DELTA, TOUCH, "L1I misses, merged ones included") \
+    X(l1i_merged, "l1i/merged", "1", DELTA, TOUCH, "misses that joined an outstanding one") \
+    X(l1i_prefetches, "l1i/prefetches", "1", DELTA, TOUCH, "lines that L1I did not have, asked for ahead of dispatch") \
+    X(l1i_behind, "l1i/prefetches_behind", "1", DELTA, TOUCH, "of these, lines behind another that missed; the others are on the predicted path") \
+    X(l1i_useful, "l1i/prefetches_useful", "1", DELTA, TOUCH, "prefetched lines that dispatch came to") \
+    X(l1i_late, "l1i/prefetches_late", "1", DELTA, TOUCH, "of these, lines that it had to wait for") \
     X(l1d_hits, "l1d/data_hits", "1", DELTA, TOUCH, "L1D hits of data accesses") \
     X(l1d_misses, "l1d/data_misses", "1", DELTA, TOUCH, "L1D misses of data accesses, merged ones included") \
     X(l1d_pt_hits, "l1d/pt_hits", "1", DELTA, TOUCH, "L1D hits of walk references") \
@@ -116,6 +128,15 @@
     X(stlb_used, "stlb/entries_used", "1", GAUGE, TOUCH, "STLB entries filled at least once; below capacity: a cold run") \
     X(unknown_events, "trace/unknown_events", "1", DELTA, TOUCH, "events of the trace that this version does not know")
 
+/* One counter for each enum branch_kind: X(kind, path, doc). */
+#define CORE_BRANCHES(X) \
+    X(COND, "branch/conditional", "conditional branches dispatched") \
+    X(JUMP, "branch/jump", "direct jumps dispatched") \
+    X(INDIRECT, "branch/indirect_jump", "indirect jumps dispatched") \
+    X(CALL, "branch/call", "direct calls dispatched") \
+    X(CALL_INDIRECT, "branch/indirect_call", "indirect calls dispatched") \
+    X(RET, "branch/return", "returns dispatched")
+
 #define CORE_HISTS(X) \
     X(walk_latency, "ptw/latency", "cycle", 24, TOUCH, "walk latency, walker queue included; log2 bins") \
     X(fault_latency, "fault/latency", "cycle", 32, TOUCH, "page-fault latency as the thread sees it; log2 bins")
@@ -124,6 +145,9 @@
 struct core_stats {
 #define X(field, path, unit, kind, stamp, doc) uint64_t field;
     CORE_STATS(X)
+#undef X
+#define X(kind, path, doc) +1
+    uint64_t branches[0 CORE_BRANCHES(X)];
 #undef X
     uint64_t stack[CPI_NCAUSES];
 #define X(field, path, unit, nbins, stamp, doc) uint64_t field[nbins];

@@ -102,6 +102,10 @@ void cpi_wait_unknown(const struct core_ctx *x, uint64_t to)
         cpi_charge(c, c->ifetch_wait == 1 ? CPI_WALK : CPI_FETCH, to);
         return;
     }
+    if (c->branch_wait) {
+        cpi_charge(c, CPI_BRANCH, to);
+        return;
+    }
     for (uint64_t no = c->head; no < c->tail && c->cpi.upto < to; no++) {
         const struct inflight *e = core_window(c, no);
         if (e->done == CYCLE_UNKNOWN) {

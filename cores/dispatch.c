@@ -7,80 +7,10 @@
  * between accesses touch no state, so a gap is dispatched at once as far as the window allows.
  * Retirement is as wide as dispatch, so it is never the limit by itself.
  */
-#include "cores/core.h"
+#include "cores/dispatch.h"
+
 #include "cores/spin.h"
 #include "pdes/control.h"
-
-/* Moves the touch clock to cycle `at` if that is below `until`; false: later, and when is noted. */
-static bool act_at(const struct core_ctx *x, uint64_t at, uint64_t until)
-{
-    if (at >= until) {
-        x->c->later_at = at;
-        return false;
-    }
-    x->c->touch = at;
-    x->lp->now = time_of(x->cfg, at);
-    return true;
-}
-
-/* ---- slots ------------------------------------------------------------------------------------ */
-
-/*
- * Nothing dispatches before cycle `at`; the time lost goes to `*stall`, and to `cause` as far as the
- * retirement of what dispatch waited for has not given it others.
- */
-static void stall_until(struct core *c, uint64_t at, uint64_t *stall, enum cpi_cause cause)
-{
-    c->last_cycle = u64_max(c->last_cycle, at);
-    if (at <= c->slot_cycle)
-        return;
-    cpi_charge(c, CPI_BASE, c->slot_cycle);
-    cpi_charge(c, cause, at);
-    if (stall != NULL)
-        *stall += at - c->slot_cycle;
-    c->slot_cycle = at;
-    c->slot_k = 0;
-}
-
-static inline void take_slots(const struct core_ctx *x, uint64_t n)
-{
-    struct core *c = x->c;
-    uint64_t width = x->p->core.width, cycle = c->slot_cycle;
-    uint64_t k = c->slot_k + n - 1; /* the last of the n instructions */
-    c->ordinal += n;
-    if (k >= 8 * width) {
-        cycle += k / width;
-        k %= width;
-    }
-    for (; k >= width; k -= width) /* cheaper than a division for the few that are usual */
-        cycle++;
-    c->last_cycle = cycle;
-    bool full = ++k == width;
-    c->slot_cycle = cycle + full;
-    c->slot_k = full ? 0 : (uint32_t)k;
-}
-
-/*
- * Dispatches up to `n` instructions as far as the reorder buffer allows; returns how many are left
- * (0: all are dispatched), because the oldest access is unanswered.
- */
-static inline uint64_t dispatch_instructions(const struct core_ctx *x, uint64_t n)
-{
-    struct core *c = x->c;
-    while (c->ordinal + n > c->rob_limit) {
-        if (c->rob_limit > c->ordinal) {
-            uint64_t now = c->rob_limit - c->ordinal;
-            take_slots(x, now);
-            n -= now;
-        }
-        if (!core_retire_oldest(x))
-            return n;
-        stall_until(c, c->retire_cycle, &c->stats.stall_rob, CPI_BASE);
-    }
-    if (n > 0)
-        take_slots(x, n);
-    return 0;
-}
 
 /* ---- conditions of single items --------------------------------------------------------------- */
 
@@ -133,65 +63,6 @@ static inline void keep_slot(const struct core_ctx *x, uint64_t at)
     c->slot_k = x->p->core.width != 1;
 }
 
-/* ---- instruction side ------------------------------------------------------------------------- */
-
-void core_ifetch_released(const struct core_ctx *x, struct xlate r)
-{
-    struct core *c = x->c;
-    if (c->ifetch_wait == 0)
-        return;
-    bool page = c->ifetch_wait == 1;
-    c->ifetch_wait = 0;
-    if (xlate_faults(r)) {
-        c->ifetch_fault = 1;
-        stall_until(c, r.time, &c->stats.stall_ifetch, CPI_WALK);
-        return;
-    }
-    if (page)
-        c->code_frame = r.paddr & ~(PAGE_BYTES - 1);
-    stall_until(c, u64_max(r.time, c->touch), &c->stats.stall_ifetch, page ? CPI_WALK : CPI_FETCH);
-}
-
-/* The thread's next instructions are on another page; false: dispatch waits for a walk. */
-static bool fetch_page(const struct core_ctx *x, uint64_t vaddr)
-{
-    struct core *c = x->c;
-    uint64_t start = u64_max(c->slot_cycle, c->touch);
-    struct xlate r = core_translate(x, vaddr, false, true, start, waiter_make(WAIT_IFETCH, 0));
-    c->code_page = vaddr >> PAGE_SHIFT;
-    if (xlate_waits(r)) {
-        c->ifetch_wait = 1;
-        return false;
-    }
-    if (xlate_faults(r))
-        c->ifetch_fault = 1;
-    else
-        c->code_frame = r.paddr & ~(PAGE_BYTES - 1);
-    cpi_charge(c, CPI_BASE, c->slot_cycle);
-    cpi_charge(c, CPI_TLB, start + c->tlb_cycles);
-    stall_until(c, r.time, &c->stats.stall_ifetch, CPI_WALK);
-    return true;
-}
-
-/* The line of an access's instruction, when it is another one; false: dispatch waits for it. */
-static bool fetch_line(const struct core_ctx *x, uint64_t pc)
-{
-    struct core *c = x->c;
-    if (!x->p->l1i.enabled || pc >> LINE_SHIFT == c->code_line || pc >> PAGE_SHIFT != c->code_page)
-        return true;
-    c->code_line = pc >> LINE_SHIFT;
-    enum served_by served;
-    uint64_t start = c->touch;
-    uint64_t cycles = core_cache_access(x, c->code_frame + (pc & (PAGE_BYTES - 1)), LINE_CODE, false,
-                                        start, waiter_make(WAIT_IFETCH, 0), &served);
-    if (cycles == LATENCY_WAIT) {
-        c->ifetch_wait = 2;
-        return false;
-    }
-    stall_until(c, start + cycles, &c->stats.stall_ifetch, CPI_FETCH);
-    return true;
-}
-
 /* ---- kernel-mode streams ---------------------------------------------------------------------- */
 
 /* The copies of user buffers that a system call makes: one access per line, two instructions each. */
@@ -225,8 +96,6 @@ static void inject(struct core *c, uint64_t vaddr, uint64_t bytes, bool store)
 }
 
 /* ---- events ----------------------------------------------------------------------------------- */
-
-enum item { ITEM_PASSED, ITEM_BLOCKED, ITEM_LATER };
 
 /* A call that MimicOS does not model: a fixed cost here, and the copies of its buffers. */
 static void local_syscall(const struct core_ctx *x, const struct fe_event *ev)
@@ -278,13 +147,14 @@ static enum item take_event(const struct core_ctx *x, const struct fe_event *ev,
     }
     c->pos.ev++;
     c->pos.gap_done = ev->instr_off;
+    c->fetch.go = c->fetch.on;
     if (is_kernel_call(c, ev)) {
         core_call_kernel(x, ev, at);
         return ITEM_BLOCKED;
     }
     switch (ev->type) {
     case FE_IFETCH_PAGE:
-        return fetch_page(x, ev->a[0] << PAGE_SHIFT) ? ITEM_PASSED : ITEM_BLOCKED;
+        return core_fetch_page(x, ev->a[0] << PAGE_SHIFT) ? ITEM_PASSED : ITEM_BLOCKED;
     case FE_SYSCALL:
         local_syscall(x, ev);
         break;
@@ -328,6 +198,8 @@ static enum item take_access(const struct core_ctx *x, const struct access_rec *
         return ITEM_LATER;
     keep_slot(x, at);
     core_access_dispatch(x, r, kernel, at, ip);
+    if (c->fetch.go && !kernel)
+        core_run_ahead(x, &x->cfg->host->block);
     if (c->nwakes > 0 || c->nfaulted > 0)
         core_run_wakes(x);
     return ITEM_PASSED;
@@ -350,25 +222,6 @@ static const struct fe_block *block_of(const struct core_ctx *x)
     return &h->block;
 }
 
-/* Dispatches user instructions up to `offset` after the last access; true: all. */
-static bool reach(const struct core_ctx *x, uint64_t offset)
-{
-    struct core *c = x->c;
-    if (offset <= c->pos.gap_done)
-        return true;
-    uint64_t n = offset - c->pos.gap_done;
-    if (x->cfg->instruction_limit != 0) {
-        uint64_t left = x->cfg->instruction_limit - c->pos.ninstr;
-        if (n > left)
-            n = left;
-    }
-    uint64_t left = dispatch_instructions(x, n);
-    c->stats.instructions += n - left;
-    c->pos.ninstr += n - left;
-    c->pos.gap_done += (uint32_t)(n - left);
-    return left == 0;
-}
-
 static void tell_warm(const struct core_ctx *x)
 {
     struct core *c = x->c;
@@ -376,14 +229,45 @@ static void tell_warm(const struct core_ctx *x)
     core_tell_control(x, CTRL_WARM, c->pos.ninstr, u64_max(c->slot_cycle, c->touch));
 }
 
+/* Position of the next branch in the block. */
+static inline uint32_t branch_pos(const struct core *c, const struct fe_block *b)
+{
+    return c->pos.br < b->nbr ? b->br[c->pos.br].pos : UINT32_MAX;
+}
+
+/* The branches before an access, and the lines of code up to its instruction. */
+static inline enum item pass_code(const struct core_ctx *x, const struct fe_block *b, const struct access_rec *r,
+                                  uint64_t until)
+{
+    struct core *c = x->c;
+    struct fetch *f = &c->fetch;
+    enum item i;
+    for (;;) {
+        if (f->due != NO_LINE && (i = enter_due(x, b, until)) != ITEM_PASSED)
+            return i;
+        if (branch_pos(c, b) > c->pos.acc)
+            break;
+        if ((i = pass_branch(x, b, until)) != ITEM_PASSED)
+            return i;
+    }
+    if (r->gap == 0 || !x->p->l1i.enabled)
+        return ITEM_PASSED;
+    uint64_t line = b->pcs[r->pc_id] >> LINE_SHIFT;
+    return line == f->line ? ITEM_PASSED : enter_line(x, b, line, r->gap - 1u, until);
+}
+
 /*
  * The common case, without the questions of a whole step: accesses up to the next event, far from
- * the instruction limit and the end of the warm-up, without an instruction cache. Stops (ITEM_PASSED) where the whole step must
+ * the instruction limit and the end of the warm-up. Stops (ITEM_PASSED) where the whole step must
  * look.
  */
 static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b, uint64_t until)
 {
     struct core *c = x->c;
+    bool code = x->p->l1i.enabled;
+    if (code) /* the lines tell of their pages */
+        while (c->pos.ev < b->nev && b->ev[c->pos.ev].type == FE_IFETCH_PAGE)
+            c->pos.ev++;
     uint32_t end = c->pos.ev < b->nev ? b->ev[c->pos.ev].pos : b->nacc;
     uint64_t stop = x->cfg->instruction_limit != 0 ? x->cfg->instruction_limit : UINT64_MAX;
     if (x->cfg->warmup != 0 && !c->warm_told)
@@ -393,9 +277,15 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
         if (r->flags & (ACC_LOCK | ACC_FENCE))
             return ITEM_PASSED;
         uint64_t n = r->gap - c->pos.gap_done;
+        if (c->pos.ninstr + n >= stop)
+            return ITEM_PASSED;
+        if (code || branch_pos(c, b) <= c->pos.acc) {
+            enum item i = pass_code(x, b, r, until);
+            if (i != ITEM_PASSED)
+                return i;
+            n = r->gap - c->pos.gap_done;
+        }
         if (n > 0) {
-            if (c->pos.ninstr + n >= stop)
-                return ITEM_PASSED;
             uint64_t left = dispatch_instructions(x, n);
             n -= left;
             c->stats.instructions += n;
@@ -413,10 +303,19 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
         keep_slot(x, c->touch);
         core_access_dispatch(x, r, false, c->touch, ip_of(c, b, r));
         spin_watch(c, b, r);
+        if (c->fetch.go)
+            core_run_ahead(x, b);
         if ((c->nwakes | c->nfaulted) != 0)
             core_run_wakes(x);
     }
     return ITEM_PASSED;
+}
+
+/* A page event at the same instruction is about the next one, which the branch leads to. */
+static bool branch_first(const struct branch_rec *br, const struct fe_event *ev)
+{
+    return br->pos < ev->pos || br->instr_off < ev->instr_off ||
+           (br->instr_off == ev->instr_off && ev->type == FE_IFETCH_PAGE);
 }
 
 /* One step of the thread. */
@@ -440,14 +339,23 @@ static enum item step(const struct core_ctx *x, uint64_t until)
         return i;
     }
     const struct fe_block *b = block_of(x);
-    if (!x->p->l1i.enabled) {
-        enum item i = run_accesses(x, b, until);
-        if (i != ITEM_PASSED)
-            return i;
-    }
-    bool event = c->pos.ev < b->nev && b->ev[c->pos.ev].pos <= c->pos.acc;
-    bool access = !event && c->pos.acc < b->nacc;
-    uint64_t goal = event ? b->ev[c->pos.ev].instr_off : access ? b->acc[c->pos.acc].gap : b->tail_gap;
+    enum item i = run_accesses(x, b, until);
+    if (i != ITEM_PASSED)
+        return i;
+    if (c->fetch.due != NO_LINE && (i = enter_due(x, b, until)) != ITEM_PASSED)
+        return i;
+    const struct fe_event *ev = c->pos.ev < b->nev && b->ev[c->pos.ev].pos <= c->pos.acc ? &b->ev[c->pos.ev] : NULL;
+    const struct branch_rec *br = branch_pos(c, b) <= c->pos.acc ? &b->br[c->pos.br] : NULL;
+    const struct access_rec *r = c->pos.acc < b->nacc ? &b->acc[c->pos.acc] : NULL;
+    if (br != NULL && ev != NULL && !branch_first(br, ev))
+        br = NULL;
+    uint64_t goal = br != NULL ? br->instr_off : ev != NULL ? ev->instr_off : r != NULL ? r->gap : b->tail_gap;
+    bool within = x->cfg->instruction_limit == 0 ||
+                  c->pos.ninstr + goal <= x->cfg->instruction_limit + c->pos.gap_done;
+    if (br != NULL && within)
+        return pass_branch(x, b, until);
+    if (br == NULL && ev == NULL && r != NULL && within && (i = pass_code(x, b, r, until)) != ITEM_PASSED)
+        return i;
     if (!reach(x, goal))
         return ITEM_BLOCKED;
     if (c->pos.gap_done < goal) { /* the instruction limit is in between */
@@ -460,17 +368,10 @@ static enum item step(const struct core_ctx *x, uint64_t until)
             return ITEM_LATER;
         tell_warm(x);
     }
-    if (event)
-        return take_event(x, &b->ev[c->pos.ev], until);
-    if (access) {
-        const struct access_rec *r = &b->acc[c->pos.acc];
-        if (r->gap != 0 && x->p->l1i.enabled) {
-            if (!act_at(x, u64_max(c->last_cycle, c->touch), u64_min(until, c->fault_at)))
-                return ITEM_LATER;
-            if (!fetch_line(x, b->pcs[r->pc_id]))
-                return ITEM_BLOCKED;
-        }
-        enum item i = take_access(x, r, false, until, ip_of(c, b, r));
+    if (ev != NULL)
+        return take_event(x, ev, until);
+    if (r != NULL) {
+        i = take_access(x, r, false, until, ip_of(c, b, r));
         if (i == ITEM_PASSED) {
             spin_watch(c, b, r);
             c->pos.acc++;
@@ -485,6 +386,8 @@ static enum item step(const struct core_ctx *x, uint64_t until)
     c->pos.block++;
     c->pos.acc = c->pos.ev = c->pos.br = 0;
     c->pos.gap_done = 0;
+    c->fetch.ahead_br = c->fetch.ahead_ev = 0;
+    c->fetch.go = c->fetch.on;
     return ITEM_PASSED;
 }
 
@@ -510,9 +413,11 @@ static enum item raise_ifetch_fault(const struct core_ctx *x, uint64_t until)
     uint64_t at = u64_max(c->slot_cycle, c->touch);
     if (!act_at(x, at, until))
         return ITEM_LATER;
+    uint64_t page = c->fetch.page;
     c->ifetch_fault = 0;
-    c->pos.ev--; /* after the handler the page is looked up again */
-    core_raise_fault(x, c->code_page << PAGE_SHIFT, KF_EXEC, at);
+    c->fetch.page = NO_LINE; /* after the handler it is looked up again */
+    c->pos.ev -= !x->p->l1i.enabled;
+    core_raise_fault(x, page << PAGE_SHIFT, KF_EXEC, at);
     return ITEM_BLOCKED;
 }
 
@@ -533,7 +438,7 @@ uint64_t core_dispatch(const struct core_ctx *x, uint64_t until)
                       : c->ifetch_wait != 0 ? ITEM_BLOCKED
                       : c->run == RUN_USER  ? step(x, until)
                                             : end_thread(x, until);
-        if (i == ITEM_PASSED)
+        if (i == ITEM_PASSED || i == ITEM_AGAIN)
             continue;
         if (c->run != RUN_USER && c->run != RUN_ENDING)
             break;

@@ -172,7 +172,8 @@ static void switch_thread(const struct core_ctx *x, const struct msg *m)
     c->root = m->a[1];
     c->levels = (uint32_t)m->a[2];
     c->map_order = m->a[3];
-    c->code_page = c->code_line = UINT64_MAX;
+    core_fetch_reset(x);
+    bpred_switch(core_at(c, c->at.bpred));
     c->limit_hit = 0;
     c->warm_told = x->cfg->warmup != 0 && c->pos.ninstr >= x->cfg->warmup;
     x->cfg->host->loaded = false;

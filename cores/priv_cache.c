@@ -28,7 +28,7 @@
 #define LINE_PREFETCHED UINT64_C(8) /* and nobody has asked for it yet */
 #define LINE_LATENCY_SHIFT 4        /* 12 bits: cycles that this prefetch took */
 #define LINE_LATENCY_MAX UINT64_C(0xfff)
-#define LINE_READY_SHIFT 16 /* above: cycle at which the line's data is in L1D */
+#define LINE_READY_SHIFT 16 /* above: cycle at which the line's data is in the L1 cache */
 
 static struct sarray *l1d(struct core *c) { return core_at(c, c->at.l1d); }
 static struct sarray *l1i(struct core *c) { return core_at(c, c->at.l1i); }
@@ -188,14 +188,15 @@ static void fill_l1d(const struct core_ctx *x, uint64_t line, uint64_t data)
     c->stats.l1_prefetch_unused += (data & LINE_PREFETCHED) != 0;
 }
 
-static void fill_l1i(const struct core_ctx *x, uint64_t line)
+static void fill_l1i(const struct core_ctx *x, uint64_t line, uint64_t ready, bool prefetched)
 {
     struct sarray *a = l1i(x->c);
     if (a->nways == 0)
         return;
     uint32_t set = set_of(a, line);
     if (sarray_find(a, set, line) < 0)
-        sarray_fill(a, set, sarray_victim(a, set), line, LINE_CODE);
+        sarray_fill(a, set, sarray_victim(a, set), line,
+                    LINE_CODE | (prefetched ? LINE_PREFETCHED : 0) | ready << LINE_READY_SHIFT);
 }
 
 /* ---- misses ----------------------------------------------------------------------------------- */
@@ -301,6 +302,12 @@ static uint32_t new_miss(const struct core_ctx *x, uint64_t line, enum line_kind
     return idx;
 }
 
+static void queue_miss(struct core *c, uint32_t idx)
+{
+    c->stats.l1d_mshr_waits++;
+    *miss_queue_slot(c, c->miss_queue_n++) = idx;
+}
+
 /* The access in progress is the first to want the line of `m`. */
 static void note_seen(const struct core *c, struct miss *m, uint64_t start)
 {
@@ -320,13 +327,10 @@ static void start_miss(const struct core_ctx *x, uint64_t line, enum line_kind k
     if (c->pf.seen)
         note_seen(c, m, start);
     push_waiter(x, m, who);
-    /* One instruction line at most is asked for at a time; it does not wait behind data. */
-    if ((c->miss_queue_n == 0 || kind == LINE_CODE) && may_send(x, kind)) {
+    if (c->miss_queue_n == 0 && may_send(x, kind))
         send_miss(x, idx, start);
-        return;
-    }
-    c->stats.l1d_mshr_waits++;
-    *miss_queue_slot(c, c->miss_queue_n++) = idx;
+    else
+        queue_miss(c, idx);
 }
 
 static void send_queued(const struct core_ctx *x)
@@ -379,8 +383,6 @@ static uint64_t access_l2(const struct core_ctx *x, uint64_t line, enum line_kin
     if (held == NULL) {
         if (kind == LINE_PT)
             c->stats.l2_pt_misses++;
-        else if (kind == LINE_CODE)
-            c->stats.l2_code_misses++;
         else
             c->stats.l2_misses++;
         c->pf.asked_l2 = 1 + PREFETCH_MISS;
@@ -390,16 +392,10 @@ static uint64_t access_l2(const struct core_ctx *x, uint64_t line, enum line_kin
     use_in_l2(c, held);
     if (kind == LINE_PT)
         c->stats.l2_pt_hits++;
-    else if (kind == LINE_CODE)
-        c->stats.l2_code_hits++;
     else
         c->stats.l2_hits++;
-    if (kind == LINE_CODE) {
-        fill_l1i(x, line);
-    } else {
-        uint64_t data = (*held & LINE_KIND_MASK) | (write ? LINE_DIRTY : 0);
-        fill_l1d(x, line, data | (start + x->p->l2.latency_cycles) << LINE_READY_SHIFT);
-    }
+    uint64_t data = (*held & LINE_KIND_MASK) | (write ? LINE_DIRTY : 0);
+    fill_l1d(x, line, data | (start + x->p->l2.latency_cycles) << LINE_READY_SHIFT);
     *served_out = SERVED_L2;
     return x->p->l2.latency_cycles;
 }
@@ -409,18 +405,6 @@ uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_k
 {
     struct core *c = x->c;
     uint64_t line = paddr & ~(LINE_BYTES - 1);
-    if (kind == LINE_CODE) {
-        if (lookup(l1i(c), line) != NULL) {
-            c->stats.l1i_hits++;
-            *served_out = SERVED_L1;
-            return 0; /* the pipeline fetches ahead of a hit */
-        }
-        c->stats.l1i_misses++;
-        struct miss *pending = c->nmisses ? find_miss(c, line, true) : NULL;
-        if (pending != NULL)
-            return join_miss(x, pending, false, start, who);
-        return access_l2(x, line, kind, write, start, who, served_out);
-    }
     uint64_t *held = NULL;
     struct miss *m = NULL;
     if (line == c->last_line) { /* still the most recent of its set: nothing to update */
@@ -553,6 +537,75 @@ static void prefetch_arrived(const struct core_ctx *x, const struct miss *m)
     }
 }
 
+/* ---- lines of code ---------------------------------------------------------------------------- */
+
+/*
+ * L1I misses: the line from L2, or an MSHR for it. CODE_REFUSED, and nothing has happened, when it needs
+ * an MSHR, is not wanted at once, and there is none.
+ */
+static uint64_t code_from_l2(const struct core_ctx *x, uint64_t line, uint64_t start, bool at_once, bool prefetch)
+{
+    struct core *c = x->c;
+    uint64_t *held = lookup(l2(c), line);
+    if (held != NULL) {
+        uint64_t ready = start + x->p->l2.latency_cycles;
+        use_in_l2(c, held);
+        c->stats.l2_code_hits++;
+        fill_l1i(x, line, ready, prefetch);
+        return ready;
+    }
+    bool send = may_send(x, LINE_CODE);
+    if (!at_once && (c->ncode >= x->p->l1i.mshrs || !send))
+        return CODE_REFUSED;
+    c->stats.l2_code_misses++;
+    uint32_t idx = new_miss(x, line, LINE_CODE, start);
+    core_miss(c, idx)->code_prefetch = prefetch;
+    c->ncode++;
+    if (send) /* lines of code do not wait behind data */
+        send_miss(x, idx, start);
+    else
+        queue_miss(c, idx);
+    return CYCLE_UNKNOWN;
+}
+
+uint64_t core_code_access(const struct core_ctx *x, uint64_t paddr, uint64_t start, bool ahead, unsigned *how_out)
+{
+    struct core *c = x->c;
+    uint64_t line = paddr & ~(LINE_BYTES - 1);
+    uint64_t *held = lookup(l1i(c), line);
+    if (held != NULL) {
+        c->stats.l1i_hits++;
+        *how_out = *held & LINE_PREFETCHED ? CODE_PREFETCHED : 0;
+        *held &= ~LINE_PREFETCHED;
+        return u64_max(start, *held >> LINE_READY_SHIFT);
+    }
+    struct miss *m = c->ncode != 0 ? find_miss(c, line, true) : NULL;
+    if (m != NULL) {
+        c->stats.l1i_misses++;
+        c->stats.l1i_merged++;
+        *how_out = m->code_prefetch ? CODE_PREFETCHED : 0;
+        m->code_prefetch = 0;
+        return CYCLE_UNKNOWN;
+    }
+    uint64_t ready = code_from_l2(x, line, start, !ahead, false);
+    *how_out = CODE_MISSED;
+    c->stats.l1i_misses += ready != CODE_REFUSED;
+    return ready;
+}
+
+void core_code_prefetch(const struct core_ctx *x, uint64_t paddr, uint64_t start)
+{
+    struct core *c = x->c;
+    uint64_t line = paddr & ~(LINE_BYTES - 1);
+    if (present(l1i(c), line) || (c->ncode != 0 && find_miss(c, line, true) != NULL) ||
+        code_from_l2(x, line, start, false, true) == CODE_REFUSED)
+        return;
+    c->stats.l1i_prefetches++;
+    c->stats.l1i_behind++;
+}
+
+/* ---- answers ---------------------------------------------------------------------------------- */
+
 void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
 {
     struct core *c = x->c;
@@ -571,6 +624,7 @@ void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
     c->nmisses--;
     c->nsent--;
     c->nsent_data -= holds_data_mshr(&done);
+    c->ncode -= done.kind == LINE_CODE;
     if (done.prefetch != MISS_DEMAND) {
         prefetch_arrived(x, &done);
         send_queued(x);
@@ -579,9 +633,10 @@ void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
 
     uint64_t data = done.kind | (done.store_waits ? LINE_DIRTY : 0);
     fill_l2(x, done.line, done.kind);
-    if (done.kind == LINE_CODE)
-        fill_l1i(x, done.line);
-    else
+    if (done.kind == LINE_CODE) {
+        fill_l1i(x, done.line, 0, done.code_prefetch);
+        core_code_arrived(x, done.line);
+    } else
         fill_l1d(x, done.line, data);
     if (done.seen)
         core_seen_fill(x, &done);
@@ -601,7 +656,6 @@ void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
             core_walk_data(x, i, c->touch, (enum served_by)msg->a[1]);
             break;
         default:
-            core_ifetch_released(x, (struct xlate){c->touch, 0});
             break;
         }
         who = next;

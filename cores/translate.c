@@ -19,6 +19,8 @@
 #include "cores/pwc.h"
 #include "cores/tlb.h"
 
+static const unsigned page_shifts[] = {PAGE_SHIFT, PAGE_SHIFT_2M, PAGE_SHIFT_1G};
+
 static struct sarray *array_at(struct core *c, uint64_t offset) { return core_at(c, offset); }
 
 /* What a TLB holds for an address; payload NULL: nothing. */
@@ -33,6 +35,8 @@ void core_forget_recent(struct core *c)
 {
     for (uint32_t i = 0; i < RECENT_PAGES; i++)
         c->recent_4k[i].page = c->recent_2m[i].page = UINT64_MAX;
+    for (uint32_t i = 0; i < RECENT_CODE_PAGES; i++)
+        c->recent_code[i].page = UINT64_MAX;
 }
 
 static inline struct recent_page *recent_4k(struct core *c, uint64_t vaddr)
@@ -43,6 +47,17 @@ static inline struct recent_page *recent_4k(struct core *c, uint64_t vaddr)
 static inline struct recent_page *recent_2m(struct core *c, uint64_t vaddr)
 {
     return &c->recent_2m[(vaddr >> PAGE_SHIFT_2M) & c->recent_2m_mask];
+}
+
+static inline struct recent_page *recent_code(struct core *c, uint64_t vaddr)
+{
+    return &c->recent_code[(vaddr >> PAGE_SHIFT) & c->recent_code_mask];
+}
+
+static inline void note_recent_code(struct core *c, uint64_t vaddr, unsigned shift, uint64_t payload)
+{
+    if (shift == PAGE_SHIFT)
+        *recent_code(c, vaddr) = (struct recent_page){vaddr >> PAGE_SHIFT, payload};
 }
 
 static inline void note_recent(struct core *c, uint64_t vaddr, unsigned shift, uint64_t payload)
@@ -78,7 +93,11 @@ static void fill_l1(const struct core_ctx *x, bool exec, uint32_t asid, uint64_t
 {
     struct sarray *l1 = l1_of(x->c, exec, shift);
     tlb_fill(l1, asid, vaddr, shift, payload);
-    if (!exec && l1->nways != 0)
+    if (l1->nways == 0)
+        return;
+    if (exec)
+        note_recent_code(x->c, vaddr, shift, payload);
+    else
         note_recent(x->c, vaddr, shift, payload);
 }
 
@@ -575,6 +594,13 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
                      CORE_FOUND_UNPROBED, issue, c->tlb_cycles, t);
             return (struct xlate){t, (r->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << shift) - 1))};
         }
+    } else if (recent_code(c, vaddr)->page == vaddr >> PAGE_SHIFT) {
+        c->stats.itlb_l1_hits++;
+        c->stats.tlb_l1_cycles += l1_cycles;
+        c->tlb_cycles = l1_cycles;
+        uint64_t usable = usable_at(x, vaddr, issue + l1_cycles);
+        CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_4K, CORE_FOUND_UNPROBED, issue, l1_cycles, usable);
+        return (struct xlate){usable, (recent_code(c, vaddr)->payload & ~TLB_FLAGS) + (vaddr & (PAGE_BYTES - 1))};
     }
     struct hit h = probe_l1(c, vaddr, exec);
     uint64_t t = issue;
@@ -618,7 +644,9 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
     uint64_t payload = *h.payload, in_page = vaddr & ((UINT64_C(1) << h.shift) - 1);
     if (from_stlb)
         fill_l1(x, exec, c->asid, vaddr, h.shift, payload);
-    else if (!exec)
+    else if (exec)
+        note_recent_code(c, vaddr, h.shift, payload);
+    else
         note_recent(c, vaddr, h.shift, payload);
     return (struct xlate){t, (payload & ~TLB_FLAGS) + in_page};
 }
@@ -691,9 +719,32 @@ struct xlate core_translate_prefetch(const struct core_ctx *x, uint64_t vaddr, u
     return (struct xlate){usable_at(x, vaddr, at), (*h.payload & ~TLB_FLAGS) + in_page};
 }
 
-/* ---- flushes ---------------------------------------------------------------------------------- */
+bool core_probe_code(const struct core_ctx *x, uint64_t vaddr, uint64_t *frame_out)
+{
+    struct core *c = x->c;
+    vaddr &= radix_va_mask(c->levels) & ~(PAGE_BYTES - 1);
+    if (x->cfg->mmu->free_translation) {
+        *frame_out = translate_free(x, vaddr, false, true, c->touch).paddr;
+        return *frame_out != XLATE_NONE;
+    }
+    if (usable_at(x, vaddr, c->touch) > c->touch)
+        return false; /* its walk has not ended */
+    if (recent_code(c, vaddr)->page == vaddr >> PAGE_SHIFT) {
+        *frame_out = recent_code(c, vaddr)->payload & ~TLB_FLAGS;
+        return true;
+    }
+    struct hit h = {NULL, 0};
+    for (unsigned i = 0; i < 2 && h.payload == NULL; i++)
+        h = (struct hit){tlb_peek(l1_of(c, true, page_shifts[i]), c->asid, vaddr, page_shifts[i]), page_shifts[i]};
+    if (h.payload == NULL)
+        h = peek(x, vaddr, true);
+    if (h.payload == NULL || !permits(*h.payload, false, true))
+        return false;
+    *frame_out = (*h.payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << h.shift) - 1));
+    return true;
+}
 
-static const unsigned page_shifts[] = {PAGE_SHIFT, PAGE_SHIFT_2M, PAGE_SHIFT_1G};
+/* ---- flushes ---------------------------------------------------------------------------------- */
 
 static void drop_page(struct core *c, uint32_t asid, uint64_t vaddr, unsigned shift)
 {

@@ -44,6 +44,14 @@ static const struct line lines[] = {
     {"Core", "kernel mode", FORM_PERCENT, {"cores/kernel/cycles"}, {"cores/cycles"}, "of cycles", {0}},
     {"Core", "waiting for the ROB", FORM_PERCENT, {"cores/stall/rob"}, {"cores/cycles"}, "of cycles", {0}},
     {"Core", "waiting to drain", FORM_PERCENT, {"cores/stall/drain"}, {"cores/cycles"}, "of cycles", {0}},
+    {"Core", "branches", FORM_SHARES, {"cores/branch/conditional", "cores/branch/jump", "cores/branch/indirect_jump",
+        "cores/branch/call", "cores/branch/indirect_call", "cores/branch/return"}, {0}, "",
+        {"conditional", "jumps", "indirect", "calls", "indirect calls", "returns"}},
+    {"Core", "mispredicted branches", FORM_MPKI,
+        {"cores/branch/wrong_direction", "cores/branch/wrong_target", "cores/branch/wrong_return"}, INSTRUCTIONS, "per 1000 instr.", {0}},
+    {"Core", "mean time to resolve one", FORM_RATIO, {"cores/branch/resolve_cycles"},
+        {"cores/branch/wrong_direction", "cores/branch/wrong_target", "cores/branch/wrong_return"}, "cycles", {0}},
+    {"Core", "waiting for branches", FORM_PERCENT, {"cores/stall/branch"}, {"cores/cycles"}, "of cycles", {0}},
     {"Core", "waiting for code", FORM_PERCENT, {"cores/stall/ifetch"}, {"cores/cycles"}, "of cycles", {0}},
 
     {"Cycles per instruction", "dispatch and arithmetic", FORM_PART, {"cores/stack/base"}, INSTRUCTIONS, "", {0}},
@@ -120,6 +128,7 @@ static const struct line lines[] = {
     {"Data prefetchers", "coverage", FORM_SOME_PERCENT, {"cores/l2/prefetch/useful"},
         {"cores/l2/prefetch/useful", "cores/l2/prefetch/late", "cores/l2/data_misses"}, "of L2 misses", {0}},
 
+    {"Memory", "L1I misses", FORM_MPKI, {"cores/l1i/misses"}, INSTRUCTIONS, "MPKI", {0}},
     {"Memory", "L1D misses", FORM_MPKI, {"cores/l1d/data_misses"}, INSTRUCTIONS, "MPKI", {0}},
     {"Memory", "L2 misses, data", FORM_MPKI, {"cores/l2/data_misses"}, INSTRUCTIONS, "MPKI", {0}},
     {"Memory", "L2 misses, page tables", FORM_MPKI, {"cores/l2/pt_misses"}, INSTRUCTIONS, "MPKI", {0}},

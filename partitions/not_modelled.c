@@ -4,7 +4,7 @@
 /* clang-format off */
 const char *const not_modelled[] = {
     "coherence between private caches: a line may sit in several, and stores to it cost nothing elsewhere; llc/write_shared counts such accesses",
-    "branch prediction, software prefetch instructions, functional units, wrong-path execution",
+    "wrong paths (what they would fetch and pollute), functional units, software prefetch instructions",
     "kernel code: handlers are priced by a table of costs per operation (os.cost.*); the memory traffic of zeroing and copying pages",
     "contention on the mesh; devices, swap and page-cache misses (a file page is always in memory)",
     "system calls other than memory maps, futexes and threads: fixed cost and copies of user buffers",

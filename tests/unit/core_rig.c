@@ -150,6 +150,20 @@ struct fe_event *rig_event(struct rig *r, uint32_t thread, unsigned type, uint32
     return e;
 }
 
+struct branch_rec *rig_branch(struct rig *r, uint32_t thread, unsigned kind, uint32_t instr_off, uint32_t pc,
+                              uint32_t target, bool taken)
+{
+    struct rig_block *b = last_block(r, thread);
+    if (b->nbr == b->br_cap) {
+        b->br_cap = b->br_cap ? 2 * b->br_cap : 16;
+        b->br = realloc(b->br, b->br_cap * sizeof *b->br);
+    }
+    struct branch_rec *br = &b->br[b->nbr++];
+    *br = (struct branch_rec){.pos = b->nacc, .pc_id = pc, .target_id = target, .instr_off = (uint16_t)instr_off,
+                              .kind = (uint8_t)kind, .taken = taken};
+    return br;
+}
+
 static enum err fe_load(struct frontend *fe, uint32_t thread, uint64_t block, struct fe_block *out)
 {
     struct rig *r = (struct rig *)((char *)fe - offsetof(struct rig, fe));
@@ -157,7 +171,7 @@ static enum err fe_load(struct frontend *fe, uint32_t thread, uint64_t block, st
     if (block >= t->nblocks && block != 0)
         return err_log(ERR_TRACE, "thread %u has no block %llu", thread, (unsigned long long)block);
     const struct rig_block *b = &t->blocks[block];
-    *out = (struct fe_block){.nacc = b->nacc, .nev = b->nev, .npcs = 64, .tail_gap = b->tail_gap,
+    *out = (struct fe_block){.nacc = b->nacc, .nev = b->nev, .nbr = b->nbr, .br = b->br, .npcs = 64, .tail_gap = b->tail_gap,
                              .last = block + 1 >= t->nblocks, .acc = b->acc, .ev = b->ev, .pcs = r->pcs};
     return ERR_OK;
 }
@@ -284,7 +298,10 @@ static void kernel_handle(struct lp *lp, const struct msg *m)
         memcpy(k->position[m->arg], m->a, sizeof m->a);
         break;
     case K_CALL:
-        if (m->flags == FE_FUTEX_WAIT)
+        if (m->flags == FE_FUTEX_WAIT && r->moves) {
+            run_thread(lp, r, (core + 1) % r->ncores, m->arg, answer);
+            lp_send(lp, m->src, answer, K_IDLE, 0, 0, 0, 0, 0);
+        } else if (m->flags == FE_FUTEX_WAIT)
             next_thread(lp, r, core, m->arg, answer);
         else
             lp_send(lp, m->src, answer, K_RESUME, m->arg, KR_OK, m->a[0], 0, 0);
@@ -502,6 +519,7 @@ void rig_close(struct rig *r)
         for (uint32_t b = 0; b < RIG_BLOCKS; b++) {
             free(r->threads[t].blocks[b].acc);
             free(r->threads[t].blocks[b].ev);
+            free(r->threads[t].blocks[b].br);
         }
     free(r->threads);
     free(r->saved);

@@ -32,7 +32,8 @@ enum { RIG_THREADS = 4, RIG_CORES = 3, RIG_SPACES = 2, RIG_BLOCKS = 64, RIG_LOG 
 struct rig_block {
     struct access_rec *acc;
     struct fe_event *ev;
-    uint32_t nacc, nev, acc_cap, ev_cap, tail_gap;
+    struct branch_rec *br;
+    uint32_t nacc, nev, nbr, acc_cap, ev_cap, br_cap, tail_gap;
 };
 
 struct rig_thread {
@@ -81,6 +82,7 @@ struct rig {
     enum served_by served;
     uint64_t handler_cycles; /* from a fault's arrival at the kernel to its answer's at the core */
     uint64_t call_cycles;
+    bool moves;    /* a thread that waits for a futex goes on, on the next core, which must sleep */
     bool keeps_ad; /* the kernel writes accessed and dirty bits that it hears of */
     uint64_t instruction_limit, warmup;
     uint64_t cut_seed, epoch_cycles;
@@ -128,6 +130,9 @@ uint64_t rig_entry(const struct rig *r, uint32_t space, uint64_t va);
 struct access_rec *rig_access(struct rig *r, uint32_t thread, uint64_t va, uint32_t gap, unsigned flags);
 #define rig_load(r, va, gap) rig_access(r, 0, va, gap, 0)
 #define rig_store(r, va, gap) rig_access(r, 0, va, gap, ACC_STORE)
+/* A branch after `instr_off` instructions; its addresses are those of pcs[pc] and pcs[target]. */
+struct branch_rec *rig_branch(struct rig *r, uint32_t thread, unsigned kind, uint32_t instr_off, uint32_t pc,
+                              uint32_t target, bool taken);
 struct fe_event *rig_event(struct rig *r, uint32_t thread, unsigned type, uint32_t instr_off);
 void rig_new_block(struct rig *r, uint32_t thread);
 

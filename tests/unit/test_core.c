@@ -97,6 +97,13 @@ static void random_program(struct rig *r, uint32_t thread, uint64_t seed)
             rig_new_block(r, thread);
         if (z >> 57 < 4)
             random_event(r, thread, rng_draw(seed, thread, 0, 3, i), gap, &order);
+        if (gap > 0 && (z >> 52 & 3) != 0) { /* at most one before each access */
+            struct branch_rec *br = rig_branch(r, thread, (unsigned)(z >> 43 & 7) % 6, 1 + (uint32_t)(x >> 40) % gap,
+                                               (uint32_t)(y >> 50) & 63, (uint32_t)(x >> 50) & 63, true);
+            br->taken = br->kind != BR_COND || (z >> 54 & 1);
+            br->dep = (uint16_t)(x >> 33 & 7);
+            br->ops = (uint8_t)(x >> 36 & 3);
+        }
         flags |= z >> 40 & 63 ? 0 : ACC_LOCK;
         flags |= z >> 46 & 63 ? 0 : ACC_FENCE;
         bool streams = (z >> 12 & 3) == 0; /* one line of a stream, for the prefetchers */
@@ -134,9 +141,14 @@ static struct rig *random_machine(uint64_t seed, uint64_t cut_seed)
     p->pwc = (struct pwc_params){2, 2, 2, 4, 0, 2};
     p->ptw.walkers = 2;
     p->ptw.ref_cycles = seed % 3 == 2 ? 30 : 0;
-    p->l1d = (struct cache_params){1, 16 * LINE_BYTES, 4, 5, REPL_LRU, 4, 16, seed % PREFETCHER_COUNT};
-    p->l2 = (struct cache_params){1, 64 * LINE_BYTES, 4, 15, REPL_LRU, 48, 2, seed / 2 % PREFETCHER_berti};
-    p->l1i = (struct cache_params){seed % 2, 8 * LINE_BYTES, 2, 5, REPL_LRU, 8, 1, PREFETCHER_none};
+    p->l1d = (struct cache_params){1, 16 * LINE_BYTES, 4, 5, REPL_LRU, 4, 16, seed % PREFETCHER_COUNT, 0, 0};
+    p->l2 = (struct cache_params){1, 64 * LINE_BYTES, 4, 15, REPL_LRU, 48, 2, seed / 2 % PREFETCHER_berti, 0, 0};
+    p->l1i = (struct cache_params){seed % 4 != 0, 8 * LINE_BYTES, 2, 5, REPL_LRU, 3, 1, seed % 3, 1, 5};
+    p->bpred = (struct bpred_params){.design = seed / 2 % BPRED_COUNT, .gshare_entries = 64, .gshare_history = 6,
+                                     .base_entries = 16, .tables = 3, .table_entries = 16, .tag_bits = 5,
+                                     .min_history = 2, .max_history = 70, .btb_entries = 16, .btb_ways = 2,
+                                     .btb_miss_cycles = 6, .ras_entries = 4, .indirect_entries = 16,
+                                     .indirect_history = 4};
     p->prefetch = (struct prefetch_params){
         .common = {.cross_page = seed % 8 != 0, .walk = seed % 4 != 0, .mshrs_left = 1, .stores = seed & 1},
         .next_line = {.degree = 2},
@@ -248,7 +260,10 @@ static void windows_cut_at_random_never_show(void)
         all.l1_prefetch_llc, all.l1_prefetch_useful, all.l1_prefetch_late, all.l1_prefetch_useless,
         all.l1_prefetch_redundant, all.l1_prefetch_page_end, all.l1_prefetch_no_mshr, all.l1_prefetch_untranslated,
         all.l2_prefetch_useful, all.l2_prefetch_late, all.l2_prefetch_useless, all.l2_prefetch_redundant,
-        all.l2_prefetch_page_end, all.l2_prefetch_no_mshr};
+        all.l2_prefetch_page_end, all.l2_prefetch_no_mshr, all.stall_branch, all.br_wrong_direction,
+        all.br_wrong_target, all.br_wrong_return, all.br_btb_misses, all.br_resolve_cycles, all.l1i_prefetches,
+        all.l1i_useful, all.l1i_late, all.branches[BR_COND], all.branches[BR_JUMP], all.branches[BR_INDIRECT],
+        all.branches[BR_CALL], all.branches[BR_CALL_INDIRECT], all.branches[BR_RET]};
     for (size_t i = 0; i < sizeof reached / sizeof reached[0]; i++) {
         if (reached[i] < 10)
             printf("\n    figure %zu is reached %llu times", i, (unsigned long long)reached[i]);
@@ -331,8 +346,8 @@ static void each_access_is_counted_once_at_each_level_that_it_reaches(void)
             IS(s->l1d_hits + s->l1d_misses + s->l1d_forwards, accesses);
             IS(s->l1d_pt_hits + s->l1d_pt_misses, refs + table_stores);
             IS(s->l2_hits + s->l2_misses + s->l2_pt_hits + s->l2_pt_misses + s->l2_code_hits + s->l2_code_misses +
-                   s->l1d_merged,
-               s->l1d_misses + s->l1d_pt_misses + s->l1i_misses);
+                   s->l1d_merged + s->l1i_merged,
+               s->l1d_misses + s->l1d_pt_misses + s->l1i_misses + s->l1i_behind);
             IS(c->requests_sent, s->l2_misses + s->l2_pt_misses + s->l2_code_misses + s->l1_prefetch_llc + s->l2_prefetched);
             IS(c->pf.nunderway[0] + c->pf.nunderway[1], 0);
             IS(s->dtlb_l1_misses + s->itlb_l1_misses, s->stlb_hits + s->stlb_misses);

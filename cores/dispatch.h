@@ -1,0 +1,176 @@
+/*
+ * What the two halves of the front end share: dispatch.c, which puts instructions into slots, and
+ * fetch.c, which says when they are there to be put.
+ */
+#ifndef CORES_DISPATCH_H
+#define CORES_DISPATCH_H
+
+#include "cores/core.h"
+
+/*
+ * What became of the next item of a thread's stream: it is behind us; it waits for an answer;
+ * it belongs to a later window; or something else comes first, and the whole step must look again.
+ */
+enum item { ITEM_PASSED, ITEM_BLOCKED, ITEM_LATER, ITEM_AGAIN };
+
+/* Moves the touch clock to cycle `at` if that is below `until`; false: later, and when is noted. */
+static inline bool act_at(const struct core_ctx *x, uint64_t at, uint64_t until)
+{
+    if (at >= until) {
+        x->c->later_at = at;
+        return false;
+    }
+    x->c->touch = at;
+    x->lp->now = time_of(x->cfg, at);
+    return true;
+}
+
+/*
+ * Nothing dispatches before cycle `at`; the time lost goes to `*stall`, and to `cause` as far as the
+ * retirement of what dispatch waited for has not given it others.
+ */
+static inline void stall_until(struct core *c, uint64_t at, uint64_t *stall, enum cpi_cause cause)
+{
+    c->last_cycle = u64_max(c->last_cycle, at);
+    if (at <= c->slot_cycle)
+        return;
+    cpi_charge(c, CPI_BASE, c->slot_cycle);
+    cpi_charge(c, cause, at);
+    if (stall != NULL)
+        *stall += at - c->slot_cycle;
+    c->slot_cycle = at;
+    c->slot_k = 0;
+}
+
+static inline void take_slots(const struct core_ctx *x, uint64_t n)
+{
+    struct core *c = x->c;
+    uint64_t width = x->p->core.width, cycle = c->slot_cycle;
+    uint64_t k = c->slot_k + n - 1; /* the last of the n instructions */
+    c->ordinal += n;
+    if (k >= 8 * width) {
+        cycle += k / width;
+        k %= width;
+    }
+    for (; k >= width; k -= width) /* cheaper than a division for the few that are usual */
+        cycle++;
+    c->last_cycle = cycle;
+    bool full = ++k == width;
+    c->slot_cycle = cycle + full;
+    c->slot_k = full ? 0 : (uint32_t)k;
+}
+
+/*
+ * Dispatches up to `n` instructions as far as the reorder buffer allows; returns how many are left
+ * (0: all are dispatched), because the oldest access is unanswered.
+ */
+static inline uint64_t dispatch_instructions(const struct core_ctx *x, uint64_t n)
+{
+    struct core *c = x->c;
+    while (c->ordinal + n > c->rob_limit) {
+        if (c->rob_limit > c->ordinal) {
+            uint64_t now = c->rob_limit - c->ordinal;
+            take_slots(x, now);
+            n -= now;
+        }
+        if (!core_retire_oldest(x))
+            return n;
+        stall_until(c, c->retire_cycle, &c->stats.stall_rob, CPI_BASE);
+    }
+    if (n > 0)
+        take_slots(x, n);
+    return 0;
+}
+
+/* Dispatches user instructions up to `offset` after the last access; true: all. */
+static inline bool reach(const struct core_ctx *x, uint64_t offset)
+{
+    struct core *c = x->c;
+    if (offset <= c->pos.gap_done)
+        return true;
+    uint64_t n = offset - c->pos.gap_done;
+    if (x->cfg->instruction_limit != 0) {
+        uint64_t left = x->cfg->instruction_limit - c->pos.ninstr;
+        if (n > left)
+            n = left;
+    }
+    uint64_t left = dispatch_instructions(x, n);
+    c->stats.instructions += n - left;
+    c->pos.ninstr += n - left;
+    c->pos.gap_done += (uint32_t)(n - left);
+    return left == 0;
+}
+
+/* ---- fetch.c */
+
+/* The branch at the thread's position, everything before it passed but for instructions. */
+enum item core_pass_branch(const struct core_ctx *x, const struct fe_block *b, uint64_t until);
+/* The instruction behind `before` ones after the last access is on `line`, another than the one before. */
+enum item core_wait_line(const struct core_ctx *x, const struct fe_block *b, uint64_t line, uint64_t before,
+                         uint64_t until);
+/* Translates the page of the next instruction; false: dispatch waits for a walk. */
+bool core_fetch_page(const struct core_ctx *x, uint64_t vaddr);
+/* Asks for lines ahead, at the touch clock. */
+void core_run_ahead(const struct core_ctx *x, const struct fe_block *b);
+
+static inline uint64_t page_of_line(uint64_t line) { return line >> (PAGE_SHIFT - LINE_SHIFT); }
+
+/* The head of the queue is dispatched. */
+static inline void pop_line(struct core *c)
+{
+    struct fetch *f = &c->fetch;
+    const struct fetch_entry *e = &f->queue[f->head];
+    f->line = e->line;
+    c->stats.l1i_useful += e->ahead != 0;
+    f->head = (f->head + 1) % FETCH_QUEUE_MAX;
+    f->n--;
+    f->go = f->on;
+}
+
+static inline enum item enter_line(const struct core_ctx *x, const struct fe_block *b, uint64_t line,
+                                   uint64_t before, uint64_t until)
+{
+    struct core *c = x->c;
+    const struct fetch_entry *e = &c->fetch.queue[c->fetch.head];
+    if (c->fetch.n != 0 && e->line == line && e->ready <= c->slot_cycle && page_of_line(line) == c->fetch.page) {
+        pop_line(c);
+        return ITEM_PASSED;
+    }
+    return core_wait_line(x, b, line, before, until);
+}
+
+/* The branch at the thread's position, on `line`, is behind us; the next instruction is on `next`. */
+static inline void leave_branch(const struct core_ctx *x, const struct branch_rec *br, uint64_t line, uint64_t next)
+{
+    struct core *c = x->c;
+    c->stats.branches[br->kind]++;
+    c->pos.br++;
+    if (next != line && x->p->l1i.enabled) {
+        c->fetch.due = next;
+        c->fetch.due_off = br->instr_off;
+    }
+}
+
+/* The same as core_pass_branch, at once when prediction has passed it and its line is there. */
+static inline enum item pass_branch(const struct core_ctx *x, const struct fe_block *b, uint64_t until)
+{
+    const struct core *c = x->c;
+    const struct branch_rec *br = &b->br[c->pos.br];
+    uint64_t line = b->pcs[br->pc_id] >> LINE_SHIFT;
+    if (c->pos.br == c->fetch.ahead_br || line != c->fetch.line)
+        return core_pass_branch(x, b, until);
+    leave_branch(x, br, line, br->taken ? b->pcs[br->target_id] >> LINE_SHIFT : line);
+    return ITEM_PASSED;
+}
+
+/* A taken branch went to another line. */
+static inline enum item enter_due(const struct core_ctx *x, const struct fe_block *b, uint64_t until)
+{
+    struct fetch *f = &x->c->fetch;
+    enum item i = enter_line(x, b, f->due, f->due_off, until);
+    if (i == ITEM_PASSED)
+        f->due = NO_LINE;
+    return i;
+}
+
+#endif

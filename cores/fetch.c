@@ -1,0 +1,325 @@
+/*
+ * The instruction side: branches, code pages and lines of code.
+ *
+ * Branches. The direction, the target and the return address of each branch are predicted in
+ * program order (bpred.c). A wrong prediction is found when the branch executes, one cycle
+ * after its instruction has its slot and the load that feeds it, as recorded in the trace, has
+ * returned and the dependent instructions between are done; the next instruction dispatches
+ * core.refill_cycles later. A right prediction of a taken branch that the BTB does not know is
+ * found at decode and costs bpred.btb_miss_cycles. A right one costs nothing. The operands of a
+ * branch without a load in the trace's reach are taken to be there.
+ *
+ * Pages. Each change of code page is looked up in the instruction TLBs: as the lines of code tell, or
+ * without L1I as the page events of the trace do.
+ *
+ * Lines. The trace has the address of each access's instruction, of each branch and of its target;
+ * between a target and the next branch code runs straight on, so the lines of code are known in
+ * order. The front end is decoupled (G. Reinman, B. Calder, T. Austin, "Fetch directed instruction
+ * prefetching", MICRO 1999; Y. Ishii et al., "Re-establishing fetch-directed instruction
+ * prefetching", ISPASS 2021): branch prediction runs ahead along the path, one line a cycle, and
+ * puts lines into a queue, looking each up in L1I when it enters. An instruction dispatches when its
+ * line has come. The queue is bounded, and running ahead stops
+ *   - at a branch that is predicted wrong, or is not in the BTB, until dispatch is behind it,
+ *   - at a page whose translation is not in the instruction TLB or the STLB, until dispatch has
+ *     translated it,
+ *   - at a call of the kernel, and at the end of a trace block (it sees no further),
+ *   - while all of l1i.mshrs are in use.
+ * The other prefetchers look a line up when dispatch gets to it. Fetching is as many stages before
+ * dispatch as core.refill_cycles says; here both carry the time of dispatch, which comes to the same
+ * stall.
+ *
+ * Not modelled: wrong paths, and what they fetch (l1i/prefetches_useful is nearly all of them); the
+ * bandwidth of L1I and of decode; instruction-TLB misses ahead of dispatch; the code of the kernel.
+ * In a trace without branches nothing runs ahead.
+ */
+#include "cores/dispatch.h"
+
+#define MAX_RUN 32u /* lines that code may run straight on without a branch */
+
+/* ---- pages ------------------------------------------------------------------------------------ */
+
+bool core_fetch_page(const struct core_ctx *x, uint64_t vaddr)
+{
+    struct core *c = x->c;
+    struct fetch *f = &c->fetch;
+    uint64_t start = u64_max(c->slot_cycle, c->touch);
+    struct xlate r = core_translate(x, vaddr, false, true, start, waiter_make(WAIT_IFETCH, 0));
+    f->page = vaddr >> PAGE_SHIFT;
+    f->go = f->on;
+    if (xlate_waits(r)) {
+        c->ifetch_wait = 1;
+        return false;
+    }
+    if (xlate_faults(r))
+        c->ifetch_fault = 1;
+    else
+        f->frame = r.paddr & ~(PAGE_BYTES - 1);
+    if (r.time > c->slot_cycle) {
+        cpi_charge(c, CPI_BASE, c->slot_cycle);
+        cpi_charge(c, CPI_TLB, start + c->tlb_cycles);
+        stall_until(c, r.time, &c->stats.stall_ifetch, CPI_WALK);
+    }
+    return true;
+}
+
+void core_ifetch_released(const struct core_ctx *x, struct xlate r)
+{
+    struct core *c = x->c;
+    if (c->ifetch_wait == 0)
+        return;
+    c->ifetch_wait = 0;
+    if (xlate_faults(r))
+        c->ifetch_fault = 1;
+    else
+        c->fetch.frame = r.paddr & ~(PAGE_BYTES - 1);
+    stall_until(c, u64_max(r.time, c->touch), &c->stats.stall_ifetch, CPI_WALK);
+}
+
+void core_fetch_reset(const struct core_ctx *x)
+{
+    struct core *c = x->c;
+    c->fetch = (struct fetch){.line = NO_LINE, .due = NO_LINE, .ahead_line = NO_LINE, .ahead_br = c->pos.br,
+                        .page = NO_LINE,
+                        .on = x->p->l1i.enabled && x->p->l1i.prefetcher == L1I_FETCH_AHEAD};
+    c->branch_wait = 0;
+}
+
+/* ---- lines ------------------------------------------------------------------------------------ */
+
+static struct fetch_entry *queued(struct core *c, uint32_t i)
+{
+    return &c->fetch.queue[(c->fetch.head + i) % FETCH_QUEUE_MAX];
+}
+
+/* The lines of the page behind `line`. */
+static void prefetch_behind(const struct core_ctx *x, uint64_t line, uint64_t frame, uint64_t start)
+{
+    for (uint64_t next = line + 1; next <= line + x->p->l1i.degree; next++)
+        if (page_of_line(next) == page_of_line(line))
+            core_code_prefetch(x, frame + (next << LINE_SHIFT & (PAGE_BYTES - 1)), start);
+}
+
+/* Puts a line at the end of the queue; false: it cannot be asked for now (only when `ahead`). */
+static bool enqueue(const struct core_ctx *x, uint64_t line, uint64_t frame, uint64_t start, bool ahead)
+{
+    struct core *c = x->c;
+    uint64_t paddr = frame + (line << LINE_SHIFT & (PAGE_BYTES - 1));
+    unsigned how = 0;
+    uint64_t ready = core_code_access(x, paddr, start, ahead, &how);
+    if (ready == CODE_REFUSED)
+        return false;
+    if (ahead && (how & CODE_MISSED)) {
+        c->stats.l1i_prefetches++;
+        how |= CODE_PREFETCHED;
+    }
+    if (ready == start && how == 0)
+        ready = c->touch; /* hits take no bandwidth; misses begin one a cycle */
+    *queued(c, c->fetch.n++) = (struct fetch_entry){
+        .line = line, .paddr = paddr, .ready = ready, .ahead = (how & CODE_PREFETCHED) != 0};
+    c->fetch.ahead_cycle = start;
+    if ((how & CODE_MISSED) && x->p->l1i.prefetcher != L1I_NONE)
+        prefetch_behind(x, line, frame, start);
+    return true;
+}
+
+void core_code_arrived(const struct core_ctx *x, uint64_t paddr)
+{
+    struct core *c = x->c;
+    for (uint32_t i = 0; i < c->fetch.n; i++) {
+        struct fetch_entry *e = queued(c, i);
+        if (e->paddr == paddr && e->ready == CYCLE_UNKNOWN)
+            e->ready = c->touch;
+    }
+    c->fetch.go = c->fetch.on;
+    if (c->ifetch_wait == 2)
+        c->ifetch_wait = 0; /* dispatch looks again */
+}
+
+/* The line is not in the queue: what is there belongs to no path that we understand. */
+static void demand_line(const struct core_ctx *x, uint64_t line)
+{
+    struct core *c = x->c;
+    struct fetch *f = &c->fetch;
+    f->n = 0;
+    enqueue(x, line, f->frame, c->touch, false);
+    f->ahead_line = line;
+    f->ahead_due = 0;
+}
+
+enum item core_wait_line(const struct core_ctx *x, const struct fe_block *b, uint64_t line, uint64_t before,
+                         uint64_t until)
+{
+    struct core *c = x->c;
+    struct fetch *f = &c->fetch;
+    if (!reach(x, before))
+        return ITEM_BLOCKED;
+    if (!act_at(x, u64_max(c->slot_cycle, c->touch), u64_min(until, c->fault_at)))
+        return ITEM_LATER;
+    if (page_of_line(line) != f->page) {
+        if (!core_fetch_page(x, line << LINE_SHIFT))
+            return ITEM_BLOCKED;
+        if (c->ifetch_fault || c->slot_cycle > c->touch)
+            return ITEM_AGAIN; /* the translation takes its time */
+    }
+    uint32_t n = 0;
+    while (n < f->n && queued(c, n)->line != line)
+        n++;
+    if (n == f->n) {
+        demand_line(x, line);
+        n = 0;
+    }
+    core_run_ahead(x, b);
+    for (uint32_t i = 0; i <= n; i++) {
+        struct fetch_entry *e = queued(c, 0);
+        if (e->ahead == 1 && e->ready > c->slot_cycle) {
+            e->ahead = 2;
+            c->stats.l1i_late++;
+        }
+        if (e->ready == CYCLE_UNKNOWN) {
+            c->ifetch_wait = 2;
+            return ITEM_BLOCKED;
+        }
+        stall_until(c, e->ready, &c->stats.stall_ifetch, CPI_FETCH);
+        pop_line(c);
+    }
+    return ITEM_PASSED;
+}
+
+/* ---- branches --------------------------------------------------------------------------------- */
+
+static enum bpred_miss predict(const struct core_ctx *x, const struct fe_block *b, const struct branch_rec *br)
+{
+    if (x->p->bpred.design == BPRED_none)
+        return BPRED_RIGHT;
+    return bpred_branch(core_at(x->c, x->c->at.bpred), b->pcs[br->pc_id], b->pcs[br->target_id],
+                        (enum branch_kind)br->kind, br->taken);
+}
+
+/* Cycle at which the load that feeds a branch has come through to it; CYCLE_UNKNOWN: unanswered. */
+static uint64_t fed_at(const struct core *c, const struct branch_rec *br)
+{
+    if (br->dep == 0 || br->dep >= LOAD_RING || br->dep > c->loads_dispatched)
+        return 0;
+    uint64_t done = c->load_done[(c->loads_dispatched - br->dep) % LOAD_RING];
+    return done == CYCLE_UNKNOWN ? done : done + br->ops;
+}
+
+static void count_miss(struct core *c, enum bpred_miss miss)
+{
+    c->stats.br_wrong_direction += miss == BPRED_WRONG_DIRECTION;
+    c->stats.br_wrong_target += miss == BPRED_WRONG_TARGET;
+    c->stats.br_wrong_return += miss == BPRED_WRONG_RETURN;
+    c->stats.br_btb_misses += miss == BPRED_LATE_TARGET;
+}
+
+/* Dispatch has come to a branch that the front end took wrong. */
+static enum item redirect(const struct core_ctx *x, const struct branch_rec *br, enum bpred_miss miss)
+{
+    struct core *c = x->c;
+    if (!reach(x, br->instr_off))
+        return ITEM_BLOCKED;
+    uint64_t slot = c->last_cycle;
+    uint64_t resume = slot + 1 + x->p->bpred.btb_miss_cycles;
+    if (miss != BPRED_LATE_TARGET) {
+        uint64_t fed = fed_at(c, br);
+        c->branch_wait = fed == CYCLE_UNKNOWN;
+        if (c->branch_wait)
+            return ITEM_BLOCKED;
+        uint64_t resolved = u64_max(slot, fed) + 1;
+        c->stats.br_resolve_cycles += resolved - slot;
+        resume = resolved + x->p->core.refill_cycles;
+    }
+    count_miss(c, miss);
+    stall_until(c, resume, &c->stats.stall_branch, CPI_BRANCH);
+    return ITEM_PASSED;
+}
+
+enum item core_pass_branch(const struct core_ctx *x, const struct fe_block *b, uint64_t until)
+{
+    struct core *c = x->c;
+    struct fetch *f = &c->fetch;
+    const struct branch_rec *br = &b->br[c->pos.br];
+    uint64_t line = b->pcs[br->pc_id] >> LINE_SHIFT;
+    enum item i;
+    if (x->p->l1i.enabled && line != f->line &&
+        (i = enter_line(x, b, line, br->instr_off > 0 ? br->instr_off - 1u : 0, until)) != ITEM_PASSED)
+        return i;
+    uint64_t next = br->taken ? b->pcs[br->target_id] >> LINE_SHIFT : line;
+    if (c->pos.br == f->ahead_br) { /* prediction has not run ahead of it, or stands here */
+        if (f->wrong == BPRED_RIGHT)
+            f->wrong = predict(x, b, br);
+        if (f->wrong != BPRED_RIGHT && (i = redirect(x, br, (enum bpred_miss)f->wrong)) != ITEM_PASSED)
+            return i;
+        f->wrong = BPRED_RIGHT;
+        f->ahead_br++;
+        f->ahead_line = next;
+        f->ahead_due = next != line;
+        f->go = f->on;
+    }
+    leave_branch(x, br, line, next);
+    return ITEM_PASSED;
+}
+
+/* ---- running ahead ---------------------------------------------------------------------------- */
+
+/* The next event before which prediction has to wait for a call of the kernel; NULL: none in the block. */
+static const struct fe_event *next_stop(const struct core *c, struct fetch *f, const struct fe_block *b)
+{
+    if (f->ahead_ev < c->pos.ev)
+        f->ahead_ev = c->pos.ev;
+    for (; f->ahead_ev < b->nev; f->ahead_ev++) {
+        const struct fe_event *ev = &b->ev[f->ahead_ev];
+        if (ev->type != FE_IFETCH_PAGE && ev->type != FE_ROI_BEGIN && ev->type != FE_ROI_END)
+            return ev;
+    }
+    return NULL;
+}
+
+/* The line that prediction is in enters the queue; false: not now. */
+static bool ask_ahead(const struct core_ctx *x)
+{
+    struct core *c = x->c;
+    struct fetch *f = &c->fetch;
+    uint64_t frame = f->frame;
+    if (f->n >= x->p->l1i.fetch_queue)
+        return false;
+    if (page_of_line(f->ahead_line) != f->page && !core_probe_code(x, f->ahead_line << LINE_SHIFT, &frame))
+        return false;
+    return enqueue(x, f->ahead_line, frame, u64_max(c->touch, f->ahead_cycle + 1), true);
+}
+
+void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
+{
+    struct core *c = x->c;
+    struct fetch *f = &c->fetch;
+    f->go = 0;
+    if (!f->on)
+        return;
+    const struct fe_event *stop = next_stop(c, f, b);
+    for (;;) {
+        if (f->ahead_due && !ask_ahead(x))
+            return;
+        f->ahead_due = 0;
+        if (f->wrong != BPRED_RIGHT || f->ahead_br >= b->nbr)
+            return;
+        const struct branch_rec *br = &b->br[f->ahead_br];
+        if (stop != NULL && (br->pos > stop->pos || (br->pos == stop->pos && br->instr_off >= stop->instr_off)))
+            return;
+        uint64_t line = b->pcs[br->pc_id] >> LINE_SHIFT;
+        if (line != f->ahead_line) {
+            if (line - f->ahead_line > MAX_RUN)
+                return; /* no straight way to it: a signal, or instructions that were not recorded */
+            f->ahead_line++;
+            f->ahead_due = 1;
+            continue;
+        }
+        f->wrong = predict(x, b, br);
+        if (f->wrong != BPRED_RIGHT)
+            return;
+        f->ahead_br++;
+        if (br->taken) {
+            f->ahead_line = b->pcs[br->target_id] >> LINE_SHIFT;
+            f->ahead_due = f->ahead_line != line;
+        }
+    }
+}

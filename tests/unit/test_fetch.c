@@ -1,0 +1,375 @@
+/*
+ * Branches and lines of code on a core of width 1 with a refill of 20 cycles, against cycles by hand.
+ * Translation is free (core.mmu = ideal) unless said otherwise. The thread starts at 0, so its first
+ * instruction has slot 20; a load that misses takes 100 cycles.
+ */
+#include "core_rig.c"
+
+#define A rig_va(1, 2, 3, 4, 0)
+#define B rig_va(1, 2, 3, 4, 64)
+#define CODE rig_va(2, 0, 0, 0, 0)
+
+enum { X, X2, Y, OTHER_PAGE, NEXT_LINE }; /* in pcs */
+
+static struct rig *open_rig(enum bpred_kind design)
+{
+    struct rig *r = rig_open();
+    r->p.core.refill_cycles = 20;
+    r->mmu = &mmu_ideal;
+    r->p.bpred = (struct bpred_params){.design = design, .gshare_entries = 1024, .gshare_history = 4,
+                                       .btb_entries = 64, .btb_ways = 4, .btb_miss_cycles = 6, .ras_entries = 4,
+                                       .indirect_entries = 64, .indirect_history = 1};
+    for (uint32_t s = 0; s < RIG_SPACES; s++) {
+        rig_map(r, s, A, PAGE_SHIFT, RIG_PAGE);
+        rig_map(r, s, CODE, PAGE_SHIFT, RIG_PAGE);
+        rig_map(r, s, CODE + PAGE_BYTES, PAGE_SHIFT, RIG_PAGE);
+    }
+    r->pcs[X] = CODE;
+    r->pcs[X2] = CODE + 8;
+    r->pcs[Y] = CODE + 0x400;
+    r->pcs[OTHER_PAGE] = CODE + PAGE_BYTES;
+    r->pcs[NEXT_LINE] = CODE + 64;
+    return r;
+}
+
+/* Load A in slot 20, two instructions, the branch in slot 23, one more, load B as the second behind it. */
+static struct branch_rec *load_branch_load(struct rig *r, enum branch_kind kind, bool taken)
+{
+    rig_load(r, A, 1);
+    struct branch_rec *br = rig_branch(r, 0, kind, 3, X2, X, taken);
+    rig_load(r, B, 5);
+    return br;
+}
+
+/* ---- branches --------------------------------------------------------------------------------- */
+
+static void a_branch_predicted_right_costs_nothing(void)
+{
+    struct rig *r = open_rig(BPRED_gshare);
+    load_branch_load(r, BR_COND, false)->dep = 1; /* counters begin with not taken */
+    rig_run(r);
+    IS(rig_done(r, 0), 120);
+    IS(rig_done(r, 1), 25 + 100);
+    IS(rig_stats(r)->stall_branch, 0);
+    IS(rig_stats(r)->branches[BR_COND], 1);
+    IS(rig_stats(r)->br_wrong_direction, 0);
+    rig_close(r);
+}
+
+static void a_wrong_branch_that_waits_for_nothing_costs_the_refill(void)
+{
+    struct rig *r = open_rig(BPRED_gshare);
+    load_branch_load(r, BR_COND, true);
+    rig_run(r);
+    /* It executes in 23, resolved in 24; the next instruction has slot 44. */
+    IS(rig_done(r, 1), 45 + 100);
+    IS(rig_stats(r)->stall_branch, 20);
+    IS(rig_stats(r)->br_wrong_direction, 1);
+    IS(rig_stats(r)->br_resolve_cycles, 1);
+    IS(rig_stats(r)->stack[CPI_BRANCH], 20);
+    rig_close(r);
+}
+
+static void a_wrong_branch_waits_for_the_load_that_feeds_it(void)
+{
+    struct rig *r = open_rig(BPRED_gshare);
+    struct branch_rec *br = load_branch_load(r, BR_COND, true);
+    br->dep = 1;
+    br->ops = 2;
+    rig_run(r);
+    /* Load A has its data in 120, the branch executes in 122, resolved in 123, next slot 143. */
+    IS(rig_done(r, 1), 144 + 100);
+    IS(rig_stats(r)->br_resolve_cycles, 100);
+    IS(rig_stats(r)->stall_branch, 143 - 24);
+    rig_close(r);
+}
+
+static void a_feeding_load_that_hits_delays_by_its_latency(void)
+{
+    struct rig *r = open_rig(BPRED_gshare);
+    rig_load(r, A, 1);
+    rig_load(r, A, 200); /* slot 220, data in 225 */
+    struct branch_rec *br = rig_branch(r, 0, BR_COND, 1, X2, X, true); /* slot 221, executes in 225 */
+    rig_load(r, B, 2);
+    br->dep = 1;
+    rig_run(r);
+    IS(rig_done(r, 1), 225);
+    IS(rig_done(r, 2), 246 + 100);
+    IS(rig_stats(r)->stall_branch, 246 - 222);
+    rig_close(r);
+}
+
+static void a_jump_that_the_btb_does_not_know_is_found_at_decode(void)
+{
+    struct rig *r = open_rig(BPRED_gshare);
+    load_branch_load(r, BR_JUMP, true); /* slot 23, found in 24, the next one six cycles later */
+    rig_branch(r, 0, BR_JUMP, 3, X2, X, true); /* known by now */
+    rig_load(r, B, 5);
+    rig_run(r);
+    IS(rig_done(r, 1), 31 + 100);
+    IS(rig_stats(r)->br_btb_misses, 1);
+    IS(rig_stats(r)->stall_branch, 6);
+    rig_close(r);
+}
+
+static void a_perfect_predictor_counts_branches_and_costs_nothing(void)
+{
+    struct rig *r = open_rig(BPRED_none);
+    load_branch_load(r, BR_COND, true)->dep = 1;
+    rig_branch(r, 0, BR_INDIRECT, 1, X2, Y, true);
+    rig_load(r, B, 1);
+    rig_run(r);
+    IS(rig_done(r, 1), 125);
+    IS(rig_stats(r)->stall_branch, 0);
+    IS(rig_stats(r)->branches[BR_COND], 1);
+    IS(rig_stats(r)->branches[BR_INDIRECT], 1);
+    rig_close(r);
+}
+
+static void branches_behind_the_last_access_and_in_the_next_block_count_too(void)
+{
+    struct rig *r = open_rig(BPRED_gshare);
+    load_branch_load(r, BR_COND, true);
+    rig_branch(r, 0, BR_COND, 2, X2, X, true);
+    rig_branch(r, 0, BR_COND, 3, X2, X, true);
+    r->threads[0].blocks[0].tail_gap = 5;
+    rig_new_block(r, 0);
+    rig_branch(r, 0, BR_COND, 1, X2, X, true);
+    rig_load(r, B, 4);
+    rig_run(r);
+    IS(rig_stats(r)->branches[BR_COND], 4);
+    IS(rig_stats(r)->br_wrong_direction, 4); /* histories 0, 1, 11, 111 */
+    IS(rig_stats(r)->instructions, 6 + 5 + 4);
+    rig_close(r);
+}
+
+static void a_branch_behind_the_instruction_limit_is_not_dispatched(void)
+{
+    for (uint64_t limit = 3; limit <= 4; limit++) {
+        struct rig *r = open_rig(BPRED_gshare);
+        r->instruction_limit = limit;
+        load_branch_load(r, BR_COND, true); /* the fourth instruction */
+        rig_run(r);
+        IS(rig_stats(r)->instructions, limit);
+        IS(rig_stats(r)->branches[BR_COND], limit == 4);
+        rig_close(r);
+    }
+}
+
+/* Branches 0 to 2, a call that moves the thread to the other core, branches 3 and 4. */
+static void a_thread_moved_to_another_core_keeps_its_place_among_the_branches(void)
+{
+    for (unsigned l1i = 0; l1i < 2; l1i++) {
+        struct rig *r = open_rig(BPRED_gshare);
+        r->ncores = 2;
+        r->moves = true;
+        r->p.l1i.enabled = l1i;
+        r->p.l1i.prefetcher = L1I_FETCH_AHEAD;
+        r->p.l1i.mshrs = r->p.l1i.fetch_queue = 8;
+        for (unsigned i = 0; i < 5; i++) {
+            if (i == 3)
+                rig_event(r, 0, FE_FUTEX_WAIT, 1)->a[1] = 1;
+            rig_branch(r, 0, i < 3 ? BR_COND : BR_CALL, 2, X2, X, true);
+            rig_load(r, B, 3);
+        }
+        rig_run(r);
+        IS(rig_core(r, 0)->stats.branches[BR_COND], 3);
+        IS(rig_core(r, 0)->stats.br_wrong_direction, 3); /* histories 0, 1, 11 */
+        IS(rig_core(r, 0)->stats.branches[BR_CALL], 0);
+        IS(rig_core(r, 0)->stats.br_btb_misses, 0);
+        IS(rig_core(r, 1)->stats.branches[BR_COND], 0);
+        IS(rig_core(r, 1)->stats.branches[BR_CALL], 2);
+        IS(rig_core(r, 1)->stats.br_btb_misses, 1);
+        rig_close(r);
+    }
+}
+
+/* ---- lines of code ---------------------------------------------------------------------------- */
+
+static struct rig *open_l1i(enum bpred_kind design, enum l1i_prefetcher prefetcher)
+{
+    struct rig *r = open_rig(design);
+    r->p.l1i.enabled = 1;
+    r->p.l1i.prefetcher = prefetcher;
+    r->p.l1i.mshrs = 8;
+    r->p.l1i.fetch_queue = 8;
+    return r;
+}
+
+static void a_cold_line_of_code_delays_its_instruction_by_a_miss(void)
+{
+    struct rig *r = open_l1i(BPRED_none, L1I_NONE);
+    rig_load(r, A, 1)->pc_id = X;
+    rig_load(r, B, 7)->pc_id = X2;        /* the same line */
+    rig_load(r, A, 7)->pc_id = NEXT_LINE; /* six instructions, then another 100 cycles */
+    rig_run(r);
+    IS(rig_done(r, 0), 120 + 100);
+    IS(rig_done(r, 1), 127 + 100);
+    IS(rig_done(r, 2), 134 + 100 + 5); /* from slot 134 to 234; line A has come by then */
+    IS(rig_stats(r)->stall_ifetch, 200);
+    IS(rig_stats(r)->stack[CPI_FETCH], 200);
+    IS(rig_stats(r)->l1i_misses, 2);
+    IS(rig_stats(r)->l1i_hits, 0);
+    rig_close(r);
+}
+
+static void the_target_of_a_taken_branch_needs_its_line(void)
+{
+    struct rig *r = open_l1i(BPRED_none, L1I_NONE);
+    rig_load(r, A, 1)->pc_id = X; /* slot 120 */
+    rig_branch(r, 0, BR_JUMP, 2, X2, Y, true); /* 122: the line of Y from 123 to 223 */
+    rig_load(r, B, 10)->pc_id = Y; /* the eighth behind the branch */
+    rig_run(r);
+    IS(rig_done(r, 1), 223 + 7 + 100);
+    IS(rig_line(r, 2), rig_pa(0, r->pcs[Y])); /* after X and A */
+    IS(rig_asked(r, 2), 123);
+    rig_close(r);
+}
+
+/* Both lines are asked for at 20 and come at 120; the second is needed at 420. */
+static void the_next_line_prefetched_in_time_costs_nothing(void)
+{
+    struct rig *r = open_l1i(BPRED_none, L1I_NEXT_LINE);
+    r->p.l1i.degree = 1;
+    rig_load(r, A, 1)->pc_id = X;
+    rig_load(r, B, 300)->pc_id = NEXT_LINE;
+    rig_run(r);
+    IS(rig_done(r, 1), 420 + 100);
+    IS(rig_stats(r)->stall_ifetch, 100);
+    IS(rig_stats(r)->l1i_prefetches, 1);
+    IS(rig_stats(r)->l1i_behind, 1);
+    IS(rig_stats(r)->l1i_useful, 1);
+    IS(rig_stats(r)->l1i_late, 0);
+    IS(rig_stats(r)->l1i_hits, 1);
+    rig_close(r);
+}
+
+static void the_next_line_is_not_prefetched_across_the_page(void)
+{
+    struct rig *r = open_l1i(BPRED_none, L1I_NEXT_LINE);
+    r->p.l1i.degree = 3;
+    r->pcs[X] = CODE + PAGE_BYTES - 128;
+    rig_load(r, A, 1)->pc_id = X;
+    rig_run(r);
+    IS(rig_stats(r)->l1i_prefetches, 1);
+    IS(rig_stats(r)->l1i_useful, 0);
+    rig_close(r);
+}
+
+/* While dispatch waits for X, from 20 to 120, prediction is ahead at Y and asks for it at 21. */
+static void running_ahead_hides_the_line_of_a_branch_target(void)
+{
+    struct rig *r = open_l1i(BPRED_none, L1I_FETCH_AHEAD);
+    rig_load(r, A, 1)->pc_id = X;
+    rig_branch(r, 0, BR_JUMP, 2, X2, Y, true);
+    rig_load(r, B, 10)->pc_id = Y;
+    rig_run(r);
+    IS(rig_done(r, 1), 123 + 7 + 100);
+    IS(rig_line(r, 1), rig_pa(0, r->pcs[Y]));
+    IS(rig_asked(r, 1), 21);
+    IS(rig_stats(r)->l1i_prefetches, 1);
+    IS(rig_stats(r)->l1i_useful, 1);
+    IS(rig_stats(r)->l1i_late, 0);
+    rig_close(r);
+}
+
+/* A queue of one: Y is asked for when X has left it, at 120, comes at 220 and is needed at 123. */
+static void a_late_prefetch_costs_the_rest_of_its_miss(void)
+{
+    struct rig *r = open_l1i(BPRED_none, L1I_FETCH_AHEAD);
+    r->p.l1i.fetch_queue = 1;
+    rig_load(r, A, 1)->pc_id = X;
+    rig_branch(r, 0, BR_JUMP, 2, X2, Y, true);
+    rig_load(r, B, 10)->pc_id = Y;
+    rig_run(r);
+    IS(rig_done(r, 1), 220 + 7 + 100);
+    IS(rig_stats(r)->stall_ifetch, 100 + 97);
+    IS(rig_stats(r)->l1i_prefetches, 1);
+    IS(rig_stats(r)->l1i_useful, 1);
+    IS(rig_stats(r)->l1i_late, 1);
+    rig_close(r);
+}
+
+/* The branch has slot 122 and is resolved in 123; its target's line is asked for with the refill over. */
+static void running_ahead_stops_at_a_branch_predicted_wrong(void)
+{
+    struct rig *r = open_l1i(BPRED_gshare, L1I_FETCH_AHEAD);
+    rig_load(r, A, 1)->pc_id = X;
+    rig_branch(r, 0, BR_COND, 2, X2, Y, true);
+    rig_load(r, B, 10)->pc_id = Y;
+    rig_run(r);
+    IS(rig_asked(r, 2), 143);
+    IS(rig_done(r, 1), 243 + 7 + 100);
+    IS(rig_stats(r)->l1i_prefetches, 0);
+    IS(rig_stats(r)->stall_branch, 20);
+    IS(rig_stats(r)->stall_ifetch, 200);
+    rig_close(r);
+}
+
+static void running_ahead_stops_at_a_page_without_translation(void)
+{
+    for (unsigned other = 0; other < 2; other++) {
+        struct rig *r = open_l1i(BPRED_none, L1I_FETCH_AHEAD);
+        r->mmu = &mmu_radix;
+        rig_load(r, A, 1)->pc_id = X;
+        rig_branch(r, 0, BR_JUMP, 2, X2, other ? OTHER_PAGE : Y, true);
+        rig_load(r, B, 10)->pc_id = other ? OTHER_PAGE : Y;
+        rig_run(r);
+        IS(rig_stats(r)->l1i_prefetches, !other);
+        IS(rig_stats(r)->walks_instr, 1 + other);
+        IS(rig_stats(r)->itlb_l1_misses, 1 + other);
+        rig_close(r);
+    }
+}
+
+/* X and Y are in L1I, or on their way, the second time round: no request, no stall. */
+static void a_loop_over_two_lines_misses_each_once(void)
+{
+    struct rig *r = open_l1i(BPRED_none, L1I_FETCH_AHEAD);
+    for (unsigned i = 0; i < 10; i++) {
+        rig_load(r, A, 5)->pc_id = i % 2 ? Y : X;
+        rig_branch(r, 0, BR_JUMP, 2, i % 2 ? Y : X2, i % 2 ? X : Y, true);
+    }
+    r->threads[0].blocks[0].tail_gap = 3;
+    rig_run(r);
+    IS(rig_stats(r)->l2_code_misses, 2);
+    IS(rig_stats(r)->l1i_misses - rig_stats(r)->l1i_merged, 2);
+    IS(rig_stats(r)->l1i_hits + rig_stats(r)->l1i_misses, 1 + 10); /* the queue of 8 was filled while X came */
+    IS(rig_stats(r)->l1i_merged, 8 - 2);
+    IS(rig_stats(r)->stall_ifetch, 100);
+    rig_close(r);
+}
+
+/* The page of the code is not mapped: one fault, then it goes on. */
+static void a_code_page_not_there_is_faulted_in_by_its_first_line(void)
+{
+    struct rig *r = open_l1i(BPRED_none, L1I_FETCH_AHEAD);
+    r->pcs[X] = CODE + 5 * PAGE_BYTES;
+    rig_load(r, A, 1)->pc_id = X;
+    rig_load(r, B, 9)->pc_id = X;
+    rig_run(r);
+    IS(rig_stats(r)->faults, 1);
+    IS(rig_told(r, K_FAULT, 0)->a[0], r->pcs[X]);
+    IS(rig_stats(r)->l1i_misses, 1);
+    IS(rig_stats(r)->loads, 2);
+    rig_close(r);
+}
+
+UNIT_MAIN("cores/fetch", UNIT(a_branch_predicted_right_costs_nothing),
+          UNIT(a_wrong_branch_that_waits_for_nothing_costs_the_refill),
+          UNIT(a_wrong_branch_waits_for_the_load_that_feeds_it),
+          UNIT(a_feeding_load_that_hits_delays_by_its_latency),
+          UNIT(a_jump_that_the_btb_does_not_know_is_found_at_decode),
+          UNIT(a_perfect_predictor_counts_branches_and_costs_nothing),
+          UNIT(branches_behind_the_last_access_and_in_the_next_block_count_too),
+          UNIT(a_branch_behind_the_instruction_limit_is_not_dispatched),
+          UNIT(a_thread_moved_to_another_core_keeps_its_place_among_the_branches),
+          UNIT(a_cold_line_of_code_delays_its_instruction_by_a_miss),
+          UNIT(the_target_of_a_taken_branch_needs_its_line),
+          UNIT(the_next_line_prefetched_in_time_costs_nothing),
+          UNIT(the_next_line_is_not_prefetched_across_the_page),
+          UNIT(running_ahead_hides_the_line_of_a_branch_target),
+          UNIT(a_late_prefetch_costs_the_rest_of_its_miss),
+          UNIT(running_ahead_stops_at_a_branch_predicted_wrong),
+          UNIT(running_ahead_stops_at_a_page_without_translation), UNIT(a_loop_over_two_lines_misses_each_once),
+          UNIT(a_code_page_not_there_is_faulted_in_by_its_first_line))
