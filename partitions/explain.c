@@ -293,7 +293,8 @@ static void tell_walk_end(struct story *s, const struct elog_rec *r)
 {
     const struct explain *e = s->e;
     uint64_t end = get(e, r, "end");
-    s->translated = end;
+    if (s->translating) /* else an older access walks again, after its fault */
+        s->translated = end;
     if (get(e, r, "result") != 0)
         say(s, end, -1, "the walk ends: no translation");
     else
