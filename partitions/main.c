@@ -6,6 +6,7 @@
 #include "cores/record.h"
 #include "cores/trace_tool.h"
 #include "output/recorder.h"
+#include "partitions/exchange.h"
 #include "partitions/phold.h"
 #include "partitions/run.h"
 #include "partitions/version.h"
@@ -37,6 +38,7 @@ static const struct command {
     {"recover", recover_main, "rebuild a statistics file from the journal of a killed run"},
     {"describe", describe_main, "designs, parameters and statistics with units and meaning"},
     {"phold", phold_main, "the PHOLD benchmark on the simulator's own engine"},
+    {"exchange", exchange_main, "what an exchange between ranks costs on this host"},
     {"version", version_main, "version, git revision, libraries"},
     {"help", help_main, "this list"},
 };

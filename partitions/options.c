@@ -31,6 +31,7 @@ static const char *const plain_options[] = {
     LOG_OPTIONS(X)
 #undef X
     "--trace", "-t", "-o", "--output", "-s", "--set", "-c", "--config", "--partition", "--config-from", "--ranks",
+    "--partition-profile", "--profile-parallelism", "--network",
     "--repeat", "--mix", "--alone", "--no-alone", "--dump-config", "--progress", "--quiet", "-q", "--help", "-h",
 #define X(option, key, arg, doc) option,
     KEY_OPTIONS(X)
@@ -76,6 +77,10 @@ void options_help(FILE *f, enum run_mode mode)
           "  --config-from FILE   start from the configuration of an earlier statistics file\n"
           "  --dump-config        print the effective configuration with the origin of each value, and stop\n"
           "  --partition MAP      single, dedicated, packed, auto (default) or a map file\n"
+          "  --profile-parallelism  how long the run would take on 1 to 1024 ranks, and what limits it; with -o x.h5\n"
+          "                       also x.profile, the measured loads\n"
+          "  --partition-profile FILE  place by the loads of such a profile\n"
+          "  --network L,B,R      for the prediction: latency, bandwidth and ranks of a node (1500ns,12.5GB,64)\n"
           "  --ranks N            start mpirun with N ranks\n"
           "  --repeat N           N runs, all but the first perturbed (sim.perturb): means and 95 % intervals;\n"
           "                       x.h5 is the first, x.r1.h5 ... are the others\n"
@@ -134,6 +139,8 @@ static enum err take_flag(struct run_options *o, const char *word, bool *taken)
         o->quiet = 1;
     else if (is(word, "--no-alone", NULL))
         o->no_alone = 1;
+    else if (is(word, "--profile-parallelism", NULL))
+        o->profile = 1;
     else if (is(word, "--help", "-h"))
         o->help = 1;
     else if (is(word, "--brackets", NULL))
@@ -152,6 +159,18 @@ static enum err take_repeats(struct run_options *o, const char *value)
     if (value[0] == '-' || *end != '\0' || end == value || n == 0 || n > OPTIONS_REPEATS_MAX)
         return err_log(ERR_USAGE, "run: --repeat %s: expected a number from 1 to %d", value, OPTIONS_REPEATS_MAX);
     o->nrepeats = (unsigned)n;
+    return ERR_OK;
+}
+
+static enum err take_partition_profile(struct run_options *o, const char *value)
+{
+    size_t size = strlen(value) + sizeof "profile:";
+    free(o->partition_profile);
+    o->partition_profile = malloc(size);
+    if (o->partition_profile == NULL)
+        return err_log(ERR_MEMORY, "no host memory for the command line");
+    snprintf(o->partition_profile, size, "profile:%s", value);
+    o->partition = o->partition_profile;
     return ERR_OK;
 }
 
@@ -177,6 +196,10 @@ static enum err take_valued(struct run_options *o, const char *word, const char 
         o->output = value;
     else if (is(word, "--partition", NULL))
         o->partition = value;
+    else if (is(word, "--partition-profile", NULL))
+        return take_partition_profile(o, value);
+    else if (is(word, "--network", NULL))
+        o->network = value;
     else if (is(word, "--config-from", NULL))
         o->config_from = value;
     else if (is(word, "--ranks", NULL))
@@ -267,6 +290,10 @@ enum err options_parse(int argc, char **argv, struct run_options *o)
         e = err_log(ERR_USAGE, "run: --brackets goes with one run of one program; -s core.overlap=serial gives a single bracket");
     if (e == ERR_OK && o->mode != MODE_RUN && o->nrepeats > 1)
         e = err_log(ERR_USAGE, "--repeat is for `concerto run`; the log of repeat I comes with -s sim.perturb=I");
+    if (e == ERR_OK && (o->mode != MODE_RUN || o->nrepeats > 1 || o->brackets) && o->profile)
+        e = err_log(ERR_USAGE, "--profile-parallelism is for one `concerto run`, without --repeat and --brackets");
+    if (e == ERR_OK && o->network != NULL && !o->profile)
+        e = err_log(ERR_USAGE, "run: --network belongs to --profile-parallelism");
     return e == ERR_OK ? check_mix(o) : e;
 }
 
@@ -275,4 +302,6 @@ void options_free(struct run_options *o)
     for (int i = 0; i < o->nsets; i++)
         free(o->sets[i]);
     o->nsets = 0;
+    free(o->partition_profile);
+    o->partition_profile = NULL;
 }

@@ -23,10 +23,12 @@ struct run_options {
     const char *alone;       /* files of its programs' runs alone */
     const char *output;      /* NULL: no file */
     const char *partition;   /* "auto" */
+    char *partition_profile; /* "profile:FILE", owned; what `partition` then is */
+    const char *network;     /* of --profile-parallelism; NULL: the default */
     const char *config_from; /* an earlier statistics file */
     const char *ranks;       /* --ranks N: start mpirun ourselves */
     unsigned nrepeats;       /* --repeat N; 1: one run */
-    int dump_config, progress, quiet, help, no_alone;
+    int dump_config, progress, quiet, help, no_alone, profile;
     /* log and explain */
     enum run_mode mode;
     const char *event, *page, *core, *time, *vaddr, *nth_miss;

@@ -37,6 +37,80 @@ static void place_dedicated(struct placement *p)
     p->kernel = p->control = p->fuzz = p->nranks - 1;
 }
 
+/* ---- by cost ---------------------------------------------------------------------------------- */
+
+/*
+ * Typical host time of all parts of a kind, for each simulated core, of which the core itself is 100. As
+ * --profile-parallelism shows it (configs/baseline.yaml, AMD EPYC, gcc 12 -O3), in this unit:
+ *                                             slices   channels   kernel
+ *     recorded sqlite3, 1 core                     1          1      0.4
+ *     recorded graph search, 4 cores              34         14      0.5
+ *     gups over 1 GiB, 8 cores                    53         34      0.6
+ *     gups over 64 MiB, 64 cores                  45         14      0.2
+ *     stream over 192 MiB, 8 cores                32         29      0.2
+ *     stream over 1 MiB with all its faults, 64   35         14      8
+ */
+enum { COST_CORE = 100, COST_SLICES = 35, COST_CHANNELS = 15, COST_KERNEL = 2 };
+
+/* Rank with the least load; of equal ones the one nearest to `wanted` from there on, going round. */
+static int least_loaded(const double *load, int nranks, int wanted)
+{
+    int best = wanted;
+    for (int i = 0; i < nranks; i++) {
+        int r = (wanted + i) % nranks;
+        if (load[r] < load[best])
+            best = r;
+    }
+    return best;
+}
+
+/*
+ * As many slices for each rank as level its load; in blocks, so that a slice is near the core of its number.
+ */
+static void level_slices(struct placement *p, double *load)
+{
+    double cost = (double)COST_SLICES * p->ncores / p->nslices;
+    uint32_t *quota = calloc((size_t)p->nranks, sizeof *quota), at = 0;
+    if (quota == NULL)
+        err_fatal(ERR_MEMORY, "no host memory to place on %d ranks", p->nranks);
+    for (uint32_t i = 0; i < p->nslices; i++) {
+        int r = least_loaded(load, p->nranks, 0);
+        load[r] += cost;
+        quota[r]++;
+    }
+    for (int r = 0; r < p->nranks; r++)
+        for (; quota[r] > 0; quota[r]--)
+            p->slice[at++] = r;
+    free(quota);
+}
+
+static double *no_load(int nranks)
+{
+    double *load = calloc((size_t)nranks, sizeof *load);
+    if (load == NULL)
+        err_fatal(ERR_MEMORY, "no host memory to place on %d ranks", nranks);
+    return load;
+}
+
+static void place_typical(struct placement *p)
+{
+    double *load = no_load(p->nranks);
+    int with_cores = (uint32_t)p->nranks < p->ncores ? p->nranks : (int)p->ncores;
+    spread(p->core, p->ncores, 0, with_cores);
+    for (uint32_t i = 0; i < p->ncores; i++)
+        load[p->core[i]] += COST_CORE;
+    int last = p->nranks - 1, fewest = least_loaded(load, p->nranks, last);
+    for (uint32_t i = 0; i < p->nchannels; i++) {
+        p->channel[i] = least_loaded(load, p->nranks, last);
+        load[p->channel[i]] += (double)COST_CHANNELS * p->ncores / p->nchannels;
+    }
+    memset(load, 0, (size_t)p->nranks * sizeof *load);
+    p->kernel = p->control = p->fuzz = fewest;
+    load[fewest] = (double)COST_KERNEL * p->ncores;
+    level_slices(p, load);
+    free(load);
+}
+
 /* ---- map files -------------------------------------------------------------------------------- */
 
 struct map_reader {
@@ -146,7 +220,7 @@ static enum err place_by_file(struct placement *p, const char *path, bool speak)
 {
     FILE *f = fopen(path, "r");
     if (f == NULL)
-        return speak ? err_log(ERR_USAGE, "partition '%s' is neither single, dedicated, packed, auto nor a readable map file: %s",
+        return speak ? err_log(ERR_USAGE, "partition '%s' is neither single, dedicated, packed, auto, profile:FILE nor a readable map file: %s",
                                path, strerror(errno))
                      : ERR_USAGE;
     memset(p->core, 0xff, p->ncores * sizeof *p->core);
@@ -168,14 +242,151 @@ static enum err place_by_file(struct placement *p, const char *path, bool speak)
     return e;
 }
 
+/* ---- profiles --------------------------------------------------------------------------------- */
+
+/* Host time of the parts; negative: not in the file. */
+struct loads {
+    double *core, *slice, *channel;
+    double kernel, control;
+};
+
+struct item {
+    double load;
+    uint32_t i;
+    int *slot, wanted;
+};
+
+static int longest_first(const void *a, const void *b)
+{
+    const struct item *x = a, *y = b;
+    return x->load != y->load ? (x->load < y->load) - (x->load > y->load) : (x->i > y->i) - (x->i < y->i);
+}
+
+/* Longest processing time first (Graham 1969): at most 4/3 of the best that there is. */
+static void place_longest_first(struct item *items, uint32_t n, double *load, int nranks)
+{
+    qsort(items, n, sizeof *items, longest_first);
+    for (uint32_t k = 0; k < n; k++) {
+        int wanted = items[k].wanted >= 0 ? items[k].wanted : 0;
+        *items[k].slot = least_loaded(load, nranks, wanted);
+        load[*items[k].slot] += items[k].load;
+    }
+}
+
+static void place_measured(struct placement *p, const struct loads *l)
+{
+    double *load = no_load(p->nranks);
+    uint32_t n = 0, nmax = p->ncores + p->nslices + p->nchannels + 2;
+    struct item *items = calloc(nmax, sizeof *items);
+    if (items == NULL)
+        err_fatal(ERR_MEMORY, "no host memory to place %u parts", nmax);
+    for (uint32_t i = 0; i < p->ncores; i++, n++)
+        items[n] = (struct item){l->core[i], n, &p->core[i], share(i, p->ncores, 0, p->nranks)};
+    for (uint32_t i = 0; i < p->nchannels; i++, n++)
+        items[n] = (struct item){l->channel[i], n, &p->channel[i], p->nranks - 1};
+    place_longest_first(items, n, load, p->nranks);
+    memset(load, 0, (size_t)p->nranks * sizeof *load);
+    n = 0;
+    items[n] = (struct item){l->kernel, n, &p->kernel, p->nranks - 1};
+    n++;
+    items[n] = (struct item){l->control, n, &p->control, p->nranks - 1};
+    n++;
+    for (uint32_t i = 0; i < p->nslices; i++, n++)
+        items[n] = (struct item){l->slice[i], n, &p->slice[i], share(i, p->nslices, 0, p->nranks)};
+    place_longest_first(items, n, load, p->nranks);
+    p->fuzz = p->control;
+    free(items);
+    free(load);
+}
+
+static bool read_load(struct placement *p, struct loads *l, const char *line)
+{
+    char what[16] = "";
+    unsigned i = 0;
+    double load = 0;
+    int n = 0;
+    if (sscanf(line, " %15[a-z] %n", what, &n) != 1)
+        return line[strspn(line, " \t\r\n")] == '\0' || line[strspn(line, " \t")] == '#';
+    double *one = strcmp(what, "kernel") == 0 ? &l->kernel : strcmp(what, "control") == 0 ? &l->control : NULL;
+    if (one != NULL) {
+        *one = sscanf(line + n, "%lf", &load) == 1 && load >= 0 ? load : -1;
+        return *one >= 0;
+    }
+    const struct {
+        const char *what;
+        double *loads;
+        uint32_t n;
+    } parts[] = {{"core", l->core, p->ncores}, {"slice", l->slice, p->nslices}, {"channel", l->channel, p->nchannels}};
+    for (size_t k = 0; k < sizeof parts / sizeof parts[0]; k++) {
+        if (strcmp(what, parts[k].what) != 0)
+            continue;
+        if (sscanf(line + n, "%u %lf", &i, &load) != 2 || load < 0 || i >= parts[k].n)
+            return false;
+        parts[k].loads[i] = load;
+        return true;
+    }
+    return false;
+}
+
+/* NULL: every part has a load; else the first kind that lacks one. */
+static const char *lacking(const struct placement *p, const struct loads *l)
+{
+    for (uint32_t i = 0; i < p->ncores; i++)
+        if (l->core[i] < 0)
+            return "core";
+    for (uint32_t i = 0; i < p->nslices; i++)
+        if (l->slice[i] < 0)
+            return "slice";
+    for (uint32_t i = 0; i < p->nchannels; i++)
+        if (l->channel[i] < 0)
+            return "channel";
+    return l->kernel < 0 ? "kernel" : l->control < 0 ? "control" : NULL;
+}
+
+static enum err read_loads(struct placement *p, struct loads *l, FILE *f, const char *path, bool speak)
+{
+    char line[512];
+    for (int n = 1; fgets(line, sizeof line, f) != NULL; n++)
+        if (!read_load(p, l, line))
+            return !speak ? ERR_USAGE
+                          : err_log(ERR_USAGE, "%s:%d: expected 'core', 'slice' or 'channel', a number below %u, %u or %u, and a load; or 'kernel' or 'control' and a load: %.*s",
+                                    path, n, p->ncores, p->nslices, p->nchannels, (int)strcspn(line, "\n"), line);
+    const char *what = lacking(p, l);
+    if (what == NULL)
+        return ERR_OK;
+    return !speak ? ERR_USAGE
+                  : err_log(ERR_USAGE, "%s: has no load for every %s; this machine has %u cores, %u slices, %u channels: profile a run of the same machine",
+                            path, what, p->ncores, p->nslices, p->nchannels);
+}
+
+static enum err place_by_profile(struct placement *p, const char *path, bool speak)
+{
+    FILE *f = fopen(path, "r");
+    if (f == NULL)
+        return speak ? err_log(ERR_USAGE, "%s: cannot read the profile: %s", path, strerror(errno)) : ERR_USAGE;
+    size_t n = (size_t)p->ncores + p->nslices + p->nchannels;
+    double *all = calloc(n, sizeof *all);
+    if (all == NULL)
+        err_fatal(ERR_MEMORY, "no host memory for %zu loads", n);
+    for (size_t i = 0; i < n; i++)
+        all[i] = -1;
+    struct loads l = {all, all + p->ncores, all + p->ncores + p->nslices, -1, -1};
+    enum err e = read_loads(p, &l, f, path, speak);
+    fclose(f);
+    if (e == ERR_OK)
+        place_measured(p, &l);
+    free(all);
+    return e;
+}
+
 /* ---- by name ---------------------------------------------------------------------------------- */
 
 static enum err place(struct placement *p, const char *spec, bool speak)
 {
-    if (strcmp(spec, "auto") == 0)
-        spec = p->nranks == 1                           ? "single"
-               : (uint32_t)p->nranks >= p->ncores + 2 ? "dedicated"
-                                                      : "packed";
+    static const char profile[] = "profile:";
+    bool by_cost = strcmp(spec, "auto") == 0;
+    if (by_cost && p->nranks == 1)
+        spec = "single";
     p->name = spec;
     if (strcmp(spec, "single") == 0) {
         if (p->nranks != 1)
@@ -184,6 +395,12 @@ static enum err place(struct placement *p, const char *spec, bool speak)
         place_packed(p);
         return ERR_OK;
     }
+    if (by_cost) {
+        place_typical(p);
+        return ERR_OK;
+    }
+    if (strncmp(spec, profile, strlen(profile)) == 0)
+        return place_by_profile(p, spec + strlen(profile), speak);
     if (strcmp(spec, "packed") == 0) {
         place_packed(p);
         return ERR_OK;

@@ -4,11 +4,14 @@
  *
  *   single     everything on one process
  *   dedicated  a rank for each core, the last for kernel and control, the others (at least one) for
- *              LLC slices and DRAM channels: for many hosts with few cores each
- *   packed     several cores on a rank, each with its share of slices beside it: wins whenever a
- *              rank can hold several cores
- *   auto       single on one rank, packed while no rank is without a core, else dedicated when the
- *              ranks suffice and packed otherwise
+ *              LLC slices and DRAM channels
+ *   packed     several cores on a rank, each with its share of slices beside it; kernel and control on rank 0, or on
+ *              the last rank when that has no core
+ *   auto       packed, balanced by typical costs, for each phase of a window by itself (cores and channels;
+ *              slices and kernel): channels where there is least of the first, kernel and control on the rank with the
+ *              fewest cores, and as many slices less there
+ *   profile:FILE   balanced by loads that a run with --profile-parallelism measured, phase by phase: the
+ *              longest first to the rank with least. Lines "core 3 1.5e6" (what, which, host time), "kernel 2e5"
  *   FILE       a map: lines "core 0-3 1", "slice * 0", "channel 0 2", "kernel 0", "control 0",
  *              "fuzz 0" (what, which, rank); # starts a comment; every LP exactly once
  */

@@ -20,6 +20,7 @@
 #include "partitions/machine.h"
 #include "partitions/mix_run.h"
 #include "partitions/options.h"
+#include "partitions/parallelism.h"
 #include "partitions/perturb.h"
 #include "partitions/premap_share.h"
 #include "partitions/report.h"
@@ -35,6 +36,8 @@ struct run {
     struct report report;
     struct eventlog log;     /* MODE_LOG */
     struct explain explain; /* MODE_EXPLAIN */
+    struct parallelism parallelism; /* when profiled */
+    bool profiled;
     const char *stopped; /* why the run ended before the workload did; NULL: it did not */
     uint64_t nlimited; /* threads stopped by their instruction limit */
     uint64_t nstarted; /* threads that began */
@@ -313,6 +316,18 @@ static enum err close_log(struct run *r)
     return e;
 }
 
+/* A mix's programs alone are not profiled. */
+static enum err open_profile(struct run *r)
+{
+    const struct run_options *o = &r->options;
+    struct network network;
+    r->profiled = o->profile && !r->alone;
+    if (!r->profiled)
+        return ERR_OK;
+    enum err e = o->network != NULL ? network_parse(o->network, &network) : ERR_OK;
+    return e == ERR_OK ? parallelism_open(&r->parallelism, &r->machine, o->network != NULL ? &network : NULL) : e;
+}
+
 static enum err simulate(struct run *r, int argc, char **argv)
 {
     struct engine_hooks hooks = {.ctx = r, .epoch = hook_epoch, .idle = hook_idle};
@@ -342,7 +357,14 @@ static enum err simulate(struct run *r, int argc, char **argv)
         e = agree(r, open_log(r));
     if (e != ERR_OK)
         return e;
+    e = open_profile(r);
+    if (e != ERR_OK)
+        return e;
+    if (r->profiled)
+        parallelism_begin(&r->parallelism);
     e = engine_run(r->machine.engine);
+    if (r->profiled)
+        parallelism_end(&r->parallelism);
     check_lps(r);
     r->report.in_flight = !r->drained;
     if (e == ERR_OK)
@@ -353,6 +375,8 @@ static enum err simulate(struct run *r, int argc, char **argv)
     else if (e == ERR_OK && r->tr->rank == 0)
         printf("digest      %016llx (of all messages; the same on any number of ranks)\n",
                (unsigned long long)digest);
+    if (e == ERR_OK && r->profiled)
+        e = agree(r, parallelism_close(&r->parallelism, r->report.end, output));
     return e == ERR_OK && r->stopped != NULL && strcmp(r->stopped, "signal") == 0 ? ERR_STOPPED : e;
 }
 

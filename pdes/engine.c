@@ -430,10 +430,15 @@ static void run_class(struct engine *e, struct lp_class *c, simtime_t until)
     }
 }
 
-/* The same, watched. Returns the time of LPs that had nothing to do. */
-static uint64_t run_class_probed(struct engine *e, struct lp_class *c, simtime_t until)
+/* LPs that had nothing to do. */
+struct idle {
+    uint64_t ns, n;
+};
+
+/* The same, watched. */
+static void run_class_probed(struct engine *e, struct lp_class *c, simtime_t until, struct idle *idle)
 {
-    uint64_t idle_ns = 0, start = now_ns();
+    uint64_t start = now_ns();
     for (uint32_t i = 0; i < c->nlocal; i++) {
         struct lp *lp = c->local[i];
         uint64_t delivered = lp->ndelivered;
@@ -443,11 +448,10 @@ static uint64_t run_class_probed(struct engine *e, struct lp_class *c, simtime_t
         uint64_t end = now_ns();
         if (busy)
             e->probe.ran(e->probe.ctx, lp, end - start, lp->ndelivered - delivered);
-        else
-            idle_ns += end - start;
-        start = end;
+        idle->ns += busy ? 0 : end - start;
+        idle->n += !busy;
+        start = busy ? now_ns() : end; /* what the probe does is not the next LP's time */
     }
-    return idle_ns;
 }
 
 /* One window of 32, spread evenly, but not in step with anything that the workload repeats. */
@@ -455,7 +459,7 @@ static bool sample_window(uint64_t window) { return (uint32_t)window * UINT32_C(
 
 static void run_phase(struct engine *e, unsigned phase)
 {
-    uint64_t idle_ns = 0;
+    struct idle idle = {0};
     e->probed = e->probe.begin != NULL && e->probe.begin(e->probe.ctx, e->host.nwindows, phase);
     bool timed = e->tr->nranks > 1; /* alone, the whole run is running */
     uint64_t start = timed ? now_ns() : 0;
@@ -469,7 +473,7 @@ static void run_phase(struct engine *e, unsigned phase)
         c->pending = SIM_NEVER; /* what is delivered meanwhile lowers it again */
         uint64_t class_start = e->sampled ? now_ns() : 0;
         if (__builtin_expect(e->probed, 0))
-            idle_ns += run_class_probed(e, c, until);
+            run_class_probed(e, c, until, &idle);
         else
             run_class(e, c, until);
         if (e->sampled)
@@ -480,7 +484,7 @@ static void run_phase(struct engine *e, unsigned phase)
     if (timed)
         e->host.run_ns[phase] += now_ns() - start;
     if (e->probed)
-        e->probe.end(e->probe.ctx, phase, idle_ns);
+        e->probe.end(e->probe.ctx, phase, idle.ns, idle.n);
     e->probed = false;
 }
 

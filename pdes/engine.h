@@ -73,8 +73,8 @@ struct engine_probe {
     void (*ran)(void *ctx, const struct lp *lp, uint64_t ns, uint64_t nmsgs);
     /* A message; dst LPID_NONE: a mirrored write, which goes to every rank. */
     void (*sent)(void *ctx, lpid_t src, lpid_t dst);
-    /* The phase is over, its exchange is not; `idle_ns` went to LPs with nothing to do. */
-    void (*end)(void *ctx, unsigned phase, uint64_t idle_ns);
+    /* The phase is over, its exchange is not; `idle_ns` went to `nidle` LPs with nothing to do. */
+    void (*end)(void *ctx, unsigned phase, uint64_t idle_ns, uint64_t nidle);
 };
 
 enum err engine_create(const struct engine_config *cfg, const struct engine_hooks *hooks,

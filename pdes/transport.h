@@ -37,6 +37,11 @@ struct transport {
 struct transport *transport_self(void);
 /* MPI_Init with yielding set when the node has fewer processors than ranks. NULL: built without MPI. */
 enum err transport_mpi_open(int *argc, char ***argv, struct transport **out);
+/*
+ * To measure both ways of exchanging: through shared memory (when the ranks were found to share a node's),
+ * or by messages. On all ranks alike, between exchanges. False: they cannot share.
+ */
+bool transport_mpi_share(struct transport *t, bool share);
 /* True when this process was started by an MPI launcher (mpirun, srun). */
 bool transport_mpi_launched(void);
 const char *transport_mpi_version(void);

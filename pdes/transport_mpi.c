@@ -275,6 +275,15 @@ static const struct transport_ops shm_ops = {
     .close = mpi_close,
 };
 
+bool transport_mpi_share(struct transport *t, bool share)
+{
+    struct transport_mpi *m = (struct transport_mpi *)t;
+    if (share && m->mailboxes == NULL)
+        return false;
+    t->ops = share ? &shm_ops : &mpi_ops;
+    return true;
+}
+
 bool transport_mpi_launched(void)
 {
     static const char *const marks[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE"};

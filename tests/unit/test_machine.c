@@ -1,6 +1,7 @@
 /* The whole machine on one process: exactness under cuts, flat state, conservation, placement. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "configs/config.h"
 #include "partitions/machine.h"
@@ -195,8 +196,77 @@ static void placements_give_every_lp_one_rank(void)
         }
 }
 
+static void count_parts(const struct placement *p, const int *slots, uint32_t n, int *count)
+{
+    for (int r = 0; r < p->nranks; r++)
+        count[r] = 0;
+    for (uint32_t i = 0; i < n; i++)
+        count[slots[i]]++;
+}
+
+static void auto_gives_the_rank_of_the_kernel_fewer_slices(void)
+{
+    /* 40 cores on 3 ranks: 14, 13, 13. Kernel 2 x 40 = 80 on rank 2, a slice is 35: 14 on two ranks and 12 there
+     * (420 + 80 = 500 against 490). */
+    struct placement p;
+    int cores[3], slices[3];
+    CU_ASSERT_EQUAL_FATAL(placement_create("auto", 40, 40, 2, 3, false, &p), ERR_OK);
+    count_parts(&p, p.core, 40, cores);
+    count_parts(&p, p.slice, 40, slices);
+    CU_ASSERT_EQUAL(cores[0], 14);
+    CU_ASSERT_EQUAL(cores[1] + cores[2], 26);
+    CU_ASSERT_EQUAL(p.kernel, 2);
+    CU_ASSERT_EQUAL(slices[0], 14);
+    CU_ASSERT_EQUAL(slices[1], 14);
+    CU_ASSERT_EQUAL(slices[2], 12);
+    for (int i = 1; i < 40; i++)
+        CU_ASSERT(p.slice[i] >= p.slice[i - 1] && p.core[i] >= p.core[i - 1]);
+    placement_free(&p);
+}
+
+static void auto_puts_channels_and_kernel_where_no_core_is(void)
+{
+    struct placement p;
+    CU_ASSERT_EQUAL_FATAL(placement_create("auto", 2, 2, 2, 4, false, &p), ERR_OK);
+    CU_ASSERT_EQUAL(p.core[0], 0);
+    CU_ASSERT_EQUAL(p.core[1], 1);
+    CU_ASSERT(p.channel[0] > 1 && p.channel[1] > 1 && p.channel[0] != p.channel[1]);
+    CU_ASSERT_EQUAL(p.kernel, 3);
+    CU_ASSERT(p.slice[0] != 3 && p.slice[1] != 3 && p.slice[0] != p.slice[1]);
+    placement_free(&p);
+}
+
+static void a_profile_is_balanced_longest_first(void)
+{
+    /* Cores 9, 5, 4, 3 and a channel of 1 on two ranks: 9 | 5 4, then 3 to rank 0 or 1 (9 each: its own, 1), then 1 to
+     * the other. Kernel 10 against slices 6, 5, 1: 10 1 | 6 5. */
+    char path[] = "/tmp/concerto-profile-XXXXXX";
+    int fd = mkstemp(path);
+    CU_ASSERT_FATAL(fd >= 0);
+    FILE *f = fdopen(fd, "w");
+    fputs("# loads\ncore 0 5\ncore 1 9\ncore 2 4\ncore 3 3\nslice 0 5\nslice 1 1\nslice 2 6\n\n"
+          "channel 0 1\nkernel 10\ncontrol 0\n", f);
+    fclose(f);
+    char spec[64];
+    snprintf(spec, sizeof spec, "profile:%s", path);
+    struct placement p;
+    CU_ASSERT_EQUAL_FATAL(placement_create(spec, 4, 3, 1, 2, false, &p), ERR_OK);
+    CU_ASSERT_EQUAL(p.core[0], p.core[2]);
+    CU_ASSERT_NOT_EQUAL(p.core[0], p.core[1]);
+    CU_ASSERT_EQUAL(p.core[3], 1); /* a tie goes to the rank of its place */
+    CU_ASSERT_EQUAL(p.channel[0], 0);
+    CU_ASSERT_EQUAL(p.slice[0], p.slice[2]);
+    CU_ASSERT_EQUAL(p.slice[1], p.kernel);
+    CU_ASSERT_NOT_EQUAL(p.slice[0], p.kernel);
+    placement_free(&p);
+    CU_ASSERT_EQUAL(placement_create(spec, 5, 3, 1, 2, false, &p), ERR_USAGE); /* core 4 has no load */
+    CU_ASSERT_EQUAL(placement_create(spec, 4, 2, 1, 2, false, &p), ERR_USAGE); /* there is no slice 2 */
+    unlink(path);
+}
+
 UNIT_MAIN("machine", UNIT(a_machine_saved_scrambled_and_restored_goes_on_with_the_same_digest),
           UNIT(another_machine_takes_over_a_saved_one),
           UNIT(windows_cut_at_random_do_not_show_in_any_counter),
           UNIT(ideal_translation_is_never_slower_and_walks_nothing),
-          UNIT(placements_give_every_lp_one_rank))
+          UNIT(placements_give_every_lp_one_rank), UNIT(auto_gives_the_rank_of_the_kernel_fewer_slices),
+          UNIT(auto_puts_channels_and_kernel_where_no_core_is), UNIT(a_profile_is_balanced_longest_first))
