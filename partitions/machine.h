@@ -53,6 +53,7 @@ struct machine {
     struct engine *engine;
     struct ptmem *ptmem;
     struct ptimage tables; /* what os.premap built before time 0 */
+    double premap_seconds; /* how long that took on this host */
     struct kernel_area areas[MACHINE_MAX_AREAS];
     struct frontend *fe;
     struct timed_frontend timed; /* what the cores read `fe` through */

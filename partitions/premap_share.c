@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "mimicos/premap.h"
@@ -91,6 +92,8 @@ enum err machine_premap(struct machine *m)
     m->tables = PTIMAGE_NONE;
     if (!premap_wanted(&m->kernel))
         return ERR_OK;
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
     struct offer *all = calloc((size_t)m->tr->nranks, sizeof *all);
     enum err e = agree(m, all == NULL ? err_log(ERR_MEMORY, "no host memory for ranks") : ERR_OK);
     if (e == ERR_OK)
@@ -98,5 +101,7 @@ enum err machine_premap(struct machine *m)
     if (e == ERR_OK)
         e = agree(m, ptmem_share(m->ptmem, m->tables.words, m->tables.pfns, m->tables.head.nnodes));
     free(all);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    m->premap_seconds = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) * 1e-9;
     return e;
 }

@@ -453,6 +453,14 @@ static size_t take_mix(struct report *r, struct summary_item *items)
     return mix_items(mix, items);
 }
 
+static void print_premap(const struct report *r)
+{
+    double pages = (double)total(r, COMPONENT_KERNEL, "premapped_pages");
+    if (pages > 0)
+        printf("            %.0f pages premapped before that in %.2f s: %.3f us a page\n", pages,
+               r->m->premap_seconds, r->m->premap_seconds / pages * 1e6);
+}
+
 static enum err close_rank0(struct report *r, const struct report_ending *ending, const uint64_t calls[NCALLS])
 {
     static char call_names[NCALLS][40];
@@ -501,6 +509,7 @@ static enum err close_rank0(struct report *r, const struct report_ending *ending
         if (r->options.mix != NULL)
             mix_print(stdout, r->options.mix, r->m->cores[0].period_fs);
         host_time_print(stdout, r->host, r->m->tr->nranks, total(r, COMPONENT_CORES, "instructions"));
+        print_premap(r);
     } else {
         print_repeat(r, &source);
     }
