@@ -33,11 +33,12 @@ SAY := $(if $(V),@:,@echo)
 
 GIT_VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all deps run test unit system bench asan lint fuzz clean help install
+.PHONY: all deps run figures test unit system bench asan lint fuzz clean help install
 all: $(BIN) $(PLUGIN)
 
 help:
 	@echo "make run     install what is missing, build, simulate a shipped trace, draw its picture"
+	@echo "make figures run and draw the figures of README and configs/README (about four minutes)"
 	@echo "make test    install what is missing, build, run every test"
 	@echo "make bench   measure simulation speed; prints one table"
 	@echo "make asan    the tests under AddressSanitizer and UndefinedBehaviorSanitizer"
@@ -99,6 +100,12 @@ run: all
 	@echo "statistics  $(CURDIR)/out/bfs.h5"
 	@echo "picture     $(CURDIR)/out/bfs.png"
 
+# Latency against footprint, gups over 64 GiB by page size, a machine at 1/16. QUICK=--quick: fewer and shorter runs.
+figures: all
+	@for f in latency gups scaling; do \
+	    /usr/bin/python3 output/figures.py $$f --concerto $(abspath $(BIN)) -o out/$$f.png $(QUICK) || exit 1; \
+	done
+
 test: all $(UNIT_BIN)
 	@CONCERTO=$(abspath $(BIN)) bash tests/run_tests.sh $(UNIT_BIN)
 
@@ -121,7 +128,7 @@ install: all
 	install $(BIN) "$(DESTDIR)$(PREFIX)/bin/concerto"
 	install -m 644 $(PLUGIN) "$(DESTDIR)$(PREFIX)/libexec/concerto"
 	install -m 644 configs/*.yaml "$(DESTDIR)$(PREFIX)/share/concerto/configs"
-	install -m 644 output/concerto_stats.py output/plot.py cores/roi.h "$(DESTDIR)$(PREFIX)/share/concerto"
+	install -m 644 output/concerto_stats.py output/plot.py output/figures.py cores/roi.h "$(DESTDIR)$(PREFIX)/share/concerto"
 
 # Speed on this host; takes some minutes. REPETITIONS=5
 bench: $(BIN)

@@ -216,7 +216,10 @@ def scaling(sim, options):
         axes.set_xscale("log", base=2)
         axes.set_xticks(whole, [size_text(n) for n in whole], fontsize=7)
         axes.set_title(names[k], fontsize=9)
-        axes.set_ylim(bottom=0)
+        if k == 3:
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
     all_axes[0].legend(fontsize=8)
     figure.suptitle("Whole machine (circles) and 1/16 of it with 1/16 of the footprint (crosses)", fontsize=9)
     figure.tight_layout()

@@ -28,7 +28,7 @@ presets=(
     "virtuoso       configs/virtuoso.yaml configs/os-fragmented.yaml -s os.memory_size=4GiB -s dram.channels=2"
     "test_model     configs/test_model.yaml configs/dram-ddr5-4800.yaml"
     "premap         configs/baseline.yaml configs/os-premap.yaml configs/os-thp-never.yaml"
-    "reserve        configs/baseline.yaml configs/os-reserve.yaml"
+    "reserve        configs/baseline.yaml configs/scale-16.yaml configs/os-reserve.yaml"
     "giant          configs/baseline.yaml configs/os-1g.yaml configs/os-premap.yaml"
 )
 # Name, simulated cores, arguments. Short, but with faults, walks, DRAM and the kernel in them.

@@ -2,11 +2,11 @@
 # Large footprints: gups over 64 GiB with 4 KiB, 2 MiB and 1 GiB pages and ideal translation, each against
 # what one can compute by hand; tables shared by ranks; images of them.
 #
-#   Every update meets one of 16 777 216 pages of 4 KiB, or of 32 768 of 2 MiB, each as likely. With the
+#   Every access meets one of 16 777 216 pages of 4 KiB, or of 32 768 of 2 MiB, each as likely. With the
 #   walk caches of baseline.yaml 32 PD entries hold 32 of 32 768 regions of 2 MiB and 4 PDPT entries 4 of
-#   64 GiB; were the addresses independent, a walk would read
+#   64 GiB; where addresses are independent, as in the chase, a walk reads
 #     0.001 x 1 + 0.0625 x 2 + 0.9365 x 3 = 2.94 entries, and with 32 PDPT entries 2.50.
-#   But the HPCC sequence shifts by one bit, so five of the six bits that name a GiB are the last ones
+#   The HPCC sequence of gups shifts by one bit, so five of the six bits that name a GiB are the last ones
 #   moved: LRU over such a sequence of random bits hits in 4.65 % with 4 entries and in 49.05 % with 32:
 #     0.001 x 1 + 0.0465 x 2 + 0.9525 x 3 = 2.951, and 2.509.
 #   An update has 8 instructions and one walk, since its store merges with the walk of its load: 125 in
@@ -58,6 +58,12 @@ c = lambda name: float(s.per_instance("cores/" + name).iloc[1])
 print(f"{eval(sys.argv[2]):.6g}")
 PYTHON
 }
+
+chase=(--workload chase --size 64GiB -s os.memory_size=66GiB --warmup 150k --instructions 750k -s os.thp=never -s sim.epoch=20us)
+run chase "${chase[@]}" --cores 2
+check "references a walk, pointer chase, 4 PDPT entries" "$(value chase 'c("ptw/refs") / c("ptw/walks")')" 2.93 2.943
+run chase-pdpt "${chase[@]}" --cores 2 -s pwc.pdpt_entries=32
+check "references a walk, pointer chase, 32 PDPT entries" "$(value chase-pdpt 'c("ptw/refs") / c("ptw/walks")')" 2.493 2.507
 
 gups=(--workload gups --size 64GiB --cores 3 --warmup 300k --instructions 1300k -s os.memory_size=130GiB
     -s ptw.walkers=1 -s sim.epoch=20us)
