@@ -37,6 +37,7 @@ enum { CORE_JOIN_ACTIVE, CORE_JOIN_QUEUED, CORE_JOIN_NEW };
     X(WALK_END, "walk", "a walk ends", F_COUNT(walker), F_HEX(vaddr), F_CYCLE(asked), F_CYCLE(start), F_CYCLE(end), F_NAME(result, core_result_names), F_COUNT(page_shift), F_HEX(page)) \
     X(REQUEST, "line", "a line is asked for beyond L2", F_HEX(line), F_NAME(kind, mem_kind_names), F_CYCLE(start), F_COUNT(slice), F_TIME(arrives)) \
     X(ARRIVE, "line", "a line arrives", F_HEX(line), F_NAME(kind, mem_kind_names), F_CYCLE(sent), F_COUNT(cycles), F_NAME(served, core_level_names)) \
+    X(PREFETCH, "line", "a prefetch is sent: into L1D from L2, or from where it will be found; or into L2", F_HEX(line), F_NAME(into, core_level_names), F_NAME(from, core_level_names), F_CYCLE(start)) \
     X(FAULT, "fault", "a page fault leaves for the kernel", F_COUNT(access), F_HEX(vaddr), F_CYCLE(at), F_COUNT(flags)) \
     X(RESUME, "fault", "the kernel answers: the thread goes on", F_COUNT(fault), F_COUNT(cycles), F_COUNT(result)) \
     X(SEG, "step", "a piece of a handler", F_NAME(kind, core_seg_names), F_HEX(addr), F_COUNT(bytes), F_TIME(cost)) \

@@ -12,7 +12,7 @@
  * no TLB. A page that none holds drops the prefetch, or (prefetch.walk) takes a free walker: a real walk
  * through the caches, which sets the accessed bit and fills the TLBs, but which never faults. L2
  * prefetches are physical: they cross 4 KiB only when a data TLB holds the page of the access as one
- * of 2 MiB or more, and stay in its 2 MiB.
+ * of 2 MiB or more, and stay in its 2 MiB. What an MMU design has behind the STLB is not asked.
  *
  * Not modelled: ports and queues of the caches that prefetches share with demand, software prefetch
  * instructions.
@@ -29,7 +29,8 @@ static void show_l2(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, ui
     const struct prefetch_ops *o = prefetch_table[x->p->l2.prefetcher];
     if (o == &prefetch_none)
         return;
-    unsigned shift = x->p->prefetch.common.cross_page && core_in_big_page(x, vaddr) ? PAGE_SHIFT_2M : PAGE_SHIFT;
+    bool big = x->p->prefetch.common.cross_page && core_in_big_page(x, vaddr);
+    unsigned shift = big ? PAGE_SHIFT_2M : PAGE_SHIFT;
     struct prefetch_access a = {.addr = paddr, .cycle = start, .first = start_of(paddr, shift),
                                 .last = end_of(paddr, shift), .ip = ip,
                                 .event = (enum prefetch_event)(c->pf.asked_l2 - 1)};
@@ -42,8 +43,8 @@ static void show_l2(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, ui
 }
 
 /* A prefetch of the L1D prefetcher, by its physical address. */
-static void send_wish(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, uint32_t ip, enum prefetch_to to,
-                      uint64_t start)
+static void send_wish(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, uint32_t ip,
+                      enum prefetch_to to, uint64_t start)
 {
     uint64_t line = start_of(paddr, LINE_SHIFT);
     if (to == PREFETCH_TO_L2 && x->p->l2.enabled)
@@ -52,7 +53,8 @@ static void send_wish(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, 
         show_l2(x, paddr, vaddr, ip, start);
 }
 
-static void show_l1d(const struct core_ctx *x, const struct inflight *e, uint64_t start, enum prefetch_event event)
+static void show_l1d(const struct core_ctx *x, const struct inflight *e, uint64_t start,
+                     enum prefetch_event event)
 {
     struct core *c = x->c;
     const struct prefetch_ops *o = prefetch_table[x->p->l1d.prefetcher];

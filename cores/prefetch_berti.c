@@ -79,8 +79,8 @@ static struct entry *entries(struct berti *b, const struct prefetch_berti_params
 static size_t state_bytes(const struct prefetch_params *params)
 {
     const struct prefetch_berti_params *p = &params->berti;
-    return sizeof(struct berti) + p->history_sets * (sizeof(uint64_t) + p->history_ways * sizeof(struct past)) +
-           p->entries * sizeof(struct entry);
+    size_t set_bytes = sizeof(uint64_t) + p->history_ways * sizeof(struct past);
+    return sizeof(struct berti) + p->history_sets * set_bytes + p->entries * sizeof(struct entry);
 }
 
 static struct entry *find_entry(struct berti *b, const struct prefetch_berti_params *p, uint32_t ip)
@@ -120,7 +120,10 @@ static void judge(struct entry *e, const struct prefetch_berti_params *p)
     for (uint32_t i = 0; i < NDELTAS; i++) {
         struct delta d = e->d[i];
         uint32_t share = d.seen * 100u, of = e->nsearches;
-        d.use = d.lines == 0 ? UNUSED : share > p->l1_percent * of ? USE_L1D : share > p->l2_percent * of ? USE_L2 : UNUSED;
+        d.use = d.lines == 0                 ? UNUSED
+                : share > p->l1_percent * of ? USE_L1D
+                : share > p->l2_percent * of ? USE_L2
+                                             : UNUSED;
         d.seen = 0;
         e->nin_use += d.use != UNUSED;
         uint32_t at = i;
@@ -152,7 +155,8 @@ static struct delta *place_of(struct entry *e, int16_t lines)
 /* A line that the instruction missed several times in a row, while it was on its way, is kept once. */
 static void remember(struct berti *b, const struct prefetch_berti_params *p, const struct prefetch_access *a)
 {
-    uint64_t set = a->ip % p->history_sets, *next = &b->next_past[set], at = *next;
+    uint64_t set = a->ip % p->history_sets;
+    uint64_t *next = &b->next_past[set], at = *next;
     struct past *h = history(b, p) + set * p->history_ways;
     for (uint64_t i = 0; i < p->history_ways; i++) {
         at = at == 0 ? p->history_ways - 1 : at - 1;
@@ -165,7 +169,8 @@ static void remember(struct berti *b, const struct prefetch_berti_params *p, con
         break;
     }
     h[*next] = (struct past){.line = a->addr >> LINE_SHIFT, .cycle = a->cycle, .ip = a->ip, .used = 1};
-    *next = (*next + 1) % p->history_ways;
+    if (++*next == p->history_ways)
+        *next = 0;
 }
 
 static bool contains(const int16_t *found, uint32_t n, int16_t lines)

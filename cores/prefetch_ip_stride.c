@@ -35,7 +35,10 @@ struct entry {
     uint16_t confidence, used;
 };
 
-static size_t state_bytes(const struct prefetch_params *p) { return p->ip_stride.entries * sizeof(struct entry); }
+static size_t state_bytes(const struct prefetch_params *p)
+{
+    return p->ip_stride.entries * sizeof(struct entry);
+}
 
 static void ask(const struct prefetch_ip_stride_params *p, const struct prefetch_access *a, int64_t step,
                 struct prefetch_list *out)

@@ -102,7 +102,8 @@ static uint32_t take_place(struct streams *t, uint64_t n)
 /* ---- streams ---------------------------------------------------------------------------------- */
 
 /* The stream of a neighbour that has asked for lines of `page`, where streams may cross. */
-static const struct stream *leads_here(struct streams *t, const struct prefetch_access *a, uint64_t page)
+static const struct stream *leads_here(struct streams *t, const struct prefetch_access *a,
+                                       uint64_t page)
 {
     const struct stream *s = a->first < page << PAGE_SHIFT ? find(t, page - 1) : NULL;
     if (s != NULL && s->step == 1 && s->ahead >> (PAGE_SHIFT - LINE_SHIFT) == page)

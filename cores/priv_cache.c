@@ -454,11 +454,12 @@ static void send_prefetch(const struct core_ctx *x, uint64_t line, enum miss_pre
     uint32_t idx = new_miss(x, line, LINE_DATA, start);
     core_miss(x->c, idx)->prefetch = (uint8_t)where;
     x->c->pf.nunderway[where - 1]++;
+    CORE_LOG(x, PREFETCH, line, where == MISS_FOR_L1D ? SERVED_L1 : SERVED_L2, CORE_LEVEL_WAITS, start);
     send_miss(x, idx, start);
 }
 
 /* A prefetch into L1D meets one into L2 of the same line; true: it takes it over. */
-static bool take_over(const struct core_ctx *x, struct miss *m)
+static bool take_over(const struct core_ctx *x, struct miss *m, uint64_t start)
 {
     struct core *c = x->c;
     if (m->prefetch != MISS_FOR_L2 || c->nsent_data + x->p->prefetch.common.mshrs_left >= x->p->l1d.mshrs)
@@ -471,6 +472,7 @@ static bool take_over(const struct core_ctx *x, struct miss *m)
     c->nsent_data++;
     m->prefetch = MISS_FOR_L1D;
     c->pf.asked_l2 = 1 + PREFETCH_MISS;
+    CORE_LOG(x, PREFETCH, m->line, SERVED_L1, CORE_LEVEL_WAITS, start);
     return true;
 }
 
@@ -478,7 +480,7 @@ bool core_prefetch_into_l1d(const struct core_ctx *x, uint64_t line, uint64_t st
 {
     struct core *c = x->c;
     struct miss *m = c->nmisses ? find_miss(c, line, false) : NULL;
-    if (m != NULL && take_over(x, m))
+    if (m != NULL && take_over(x, m, start))
         return true;
     if (m != NULL || present(l1d(c), line)) {
         c->stats.l1_prefetch_redundant++;
@@ -499,6 +501,7 @@ bool core_prefetch_into_l1d(const struct core_ctx *x, uint64_t line, uint64_t st
         return true;
     }
     c->stats.l1_prefetch_l2++;
+    CORE_LOG(x, PREFETCH, line, SERVED_L1, SERVED_L2, start);
     uint64_t *held = lookup(l2(c), line), latency = x->p->l2.latency_cycles;
     use_in_l2(c, held);
     fill_l1d(x, line, prefetched(*held & LINE_KIND_MASK, latency, start + latency));

@@ -23,7 +23,7 @@ failed=0 nmpi=0
 # Name, configuration files. Every file of configs/ appears.
 presets=(
     "baseline       configs/baseline.yaml"
-    "baseline-4k    configs/baseline.yaml configs/os-thp-never.yaml configs/os-radix5.yaml -s core.mmu=l3tlb"
+    "baseline-4k    configs/baseline.yaml configs/os-thp-never.yaml configs/os-radix5.yaml -s core.mmu=l3tlb -s l1d.prefetcher=berti -s prefetch.cross_page=true -s prefetch.walk=true"
     "skylake        configs/skylake.yaml configs/dram-ddr4-3200.yaml configs/os-thp-madvise.yaml"
     "virtuoso       configs/virtuoso.yaml configs/os-fragmented.yaml -s os.memory_size=4GiB -s dram.channels=2"
     "test_model     configs/test_model.yaml configs/dram-ddr5-4800.yaml"
