@@ -325,7 +325,7 @@ class Replay:
     def walk_ref(self, e, page):
         level = self.walks[e["walker"]]
         self.walks[e["walker"]] -= 1
-        self.check("level of a reference", LEVEL_NAMES[level], e["level"])
+        self.check("level of a reference", LEVEL_NAMES.get(level), e["level"])
         self.r.n["cores/ptw/refs"] += 1
         if level > 1 and int(e["value"], 16) & 1:
             self.r.pwc[level].fill(page >> 9 * (level - 1))
