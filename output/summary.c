@@ -103,6 +103,8 @@ static const struct line lines[] = {
 
     {"Kernel", "map calls", FORM_SOME,
         {"kernel/map/mmap", "?kernel/map/munmap", "?kernel/map/mprotect", "?kernel/map/mremap", "?kernel/map/brk", "?kernel/map/madvise"}, {0}, "", {0}},
+    {"Kernel", "areas laid out", FORM_SOME,
+        {"kernel/layout/exec", "kernel/layout/searched", "kernel/layout/aligned", "kernel/layout/fixed", "kernel/layout/kept"}, {0}, "", {0}},
     {"Kernel", "shootdowns", FORM_SOME, {"kernel/shootdown/count"}, {0}, "", {0}},
     {"Kernel", "mean wait for them", FORM_RATIO, {"kernel/shootdown/wait_ns"}, {"kernel/shootdown/count"}, "ns", {0}},
     {"Kernel", "waits for its locks", FORM_SOME, {"kernel/locks/waits"}, {0}, "", {0}},
