@@ -172,7 +172,8 @@ static enum err check_place(const char *name, const struct cache_params *c, unsi
         return err_log(ERR_USAGE, "%s.prefetcher is %s, but %s.enabled is false (set the prefetcher to none)", name,
                        o->name, name);
     if (!(o->places & place))
-        return err_log(ERR_USAGE, "%s.prefetcher: %s works at the other level only", name, o->name);
+        return err_log(ERR_USAGE, "%s.prefetcher: %s works in %s only", name, o->name,
+                       place == PREFETCH_AT_L2 ? "l1d" : "l2");
     return ERR_OK;
 }
 
@@ -182,10 +183,10 @@ static enum err check_prefetch(const struct core_params *p)
     if (x != ERR_OK)
         e = x;
     if (p->l1d.prefetcher != PREFETCHER_none && p->prefetch.common.mshrs_left >= p->l1d.mshrs)
-        e = err_log(ERR_USAGE, "prefetch.mshrs_left (%llu) must be below l1d.mshrs (%llu), or no prefetch finds an MSHR",
+        e = err_log(ERR_USAGE, "prefetch.mshrs_left (%llu) must be below l1d.mshrs (%llu), or no L1D prefetch finds an MSHR",
                     (unsigned long long)p->prefetch.common.mshrs_left, (unsigned long long)p->l1d.mshrs);
     if (p->l2.prefetcher != PREFETCHER_none && p->l2.mshrs <= p->l1d.mshrs + p->l1i.enabled)
-        e = err_log(ERR_USAGE, "l2.mshrs (%llu) must exceed l1d.mshrs (%llu)%s, or no prefetch of l2.prefetcher finds an MSHR",
+        e = err_log(ERR_USAGE, "l2.mshrs (%llu) must exceed l1d.mshrs (%llu)%s, or no prefetch of l2.prefetcher finds an MSHR (raise it, or set the prefetcher to none)",
                     (unsigned long long)p->l2.mshrs, (unsigned long long)p->l1d.mshrs,
                     p->l1i.enabled ? " and one of L1I" : "");
     if (p->prefetch.common.walk && !p->prefetch.common.cross_page)

@@ -10,9 +10,9 @@
  * credit) it queues and repeats its lookup time when its turn comes. Requests to one line merge.
  *
  * Prefetches go the same way: one into L1D looks in L2 and, if it misses there, takes an L1D MSHR
- * as long as `prefetch.mshrs_left` stay free; one into L2 takes an L2 MSHR that is not needed for the
- * free L1D MSHRs, so that it never makes demand wait. Without one they are dropped. Both are real
- * requests to the LLC. Demand that meets a prefetch on its way waits for it like for any miss, and it
+ * as long as `prefetch.mshrs_left` stay free; one into L2 takes an L2 MSHR that is needed neither for the
+ * free L1D MSHRs nor for one line of code, so that no access to data ever waits for it (with more lines
+ * of code under way at once it may). Without one they are dropped. Both are real requests to the LLC. Demand that meets a prefetch on its way waits for it like for any miss, and it
  * takes an L1D MSHR (even if all are in use: others wait the longer). A line keeps a mark until its
  * first use.
  *
@@ -515,7 +515,7 @@ void core_prefetch_into_l2(const struct core_ctx *x, uint64_t line, uint64_t sta
         c->stats.l2_prefetch_redundant++;
         return;
     }
-    /* What L1D, and L1I, may still send has its MSHR. */
+    /* What L1D may still send has its MSHR, and so has a line of code. */
     uint64_t kept = x->p->l1i.enabled + (c->nsent_data < x->p->l1d.mshrs ? x->p->l1d.mshrs - c->nsent_data : 0);
     if (c->wb_queue_n != 0 || c->nsent + kept >= x->p->l2.mshrs) {
         c->stats.l2_prefetch_no_mshr++;

@@ -479,6 +479,32 @@ static void walks_and_code_teach_the_prefetchers_nothing(void)
     rig_close(r);
 }
 
+/* ---- configuration ---------------------------------------------------------------------------- */
+
+static void prefetchers_that_could_never_prefetch_are_refused(void)
+{
+    struct rig *r = ideal(PREFETCHER_berti, PREFETCHER_streamer);
+    const struct core_params good = r->p;
+    CU_ASSERT_EQUAL(core_params_check(&r->p), ERR_OK);
+    r->p.l2.prefetcher = PREFETCHER_berti; /* it needs instructions and virtual addresses */
+    CU_ASSERT_EQUAL(core_params_check(&r->p), ERR_USAGE);
+    r->p = good;
+    r->p.prefetch.common.mshrs_left = r->p.l1d.mshrs;
+    CU_ASSERT_EQUAL(core_params_check(&r->p), ERR_USAGE);
+    r->p = good;
+    r->p.l2.mshrs = r->p.l1d.mshrs;
+    CU_ASSERT_EQUAL(core_params_check(&r->p), ERR_USAGE);
+    r->p.l2.prefetcher = PREFETCHER_none;
+    CU_ASSERT_EQUAL(core_params_check(&r->p), ERR_OK);
+    r->p = good;
+    r->p.l1d.enabled = 0;
+    CU_ASSERT_EQUAL(core_params_check(&r->p), ERR_USAGE);
+    r->p = good;
+    r->p.prefetch.common.walk = 1; /* but no prefetch leaves its page */
+    CU_ASSERT_EQUAL(core_params_check(&r->p), ERR_USAGE);
+    rig_close(r);
+}
+
 UNIT_MAIN("cores/data_prefetch", UNIT(a_stride_is_prefetched_at_its_third_access_and_the_fourth_hits),
           UNIT(a_late_prefetch_saves_exactly_its_head_start), UNIT(everybody_who_waits_for_a_prefetch_is_woken),
           UNIT(a_prefetch_that_hits_l2_is_there_after_l2s_latency),
@@ -491,4 +517,4 @@ UNIT_MAIN("cores/data_prefetch", UNIT(a_stride_is_prefetched_at_its_third_access
           UNIT(a_prefetch_crosses_when_a_tlb_knows_the_page_and_is_dropped_when_none_does),
           UNIT(a_prefetch_may_walk_and_fills_the_tlbs), UNIT(a_load_joins_the_walk_of_a_prefetch),
           UNIT(a_prefetch_never_faults), UNIT(an_l2_prefetch_crosses_4_kib_only_within_a_page_known_to_have_2_mib),
-          UNIT(walks_and_code_teach_the_prefetchers_nothing))
+          UNIT(walks_and_code_teach_the_prefetchers_nothing), UNIT(prefetchers_that_could_never_prefetch_are_refused))
