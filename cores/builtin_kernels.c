@@ -92,12 +92,10 @@ const struct builtin_ops builtin_stream = {BLOCK_ITERATIONS, 4, stream_shape, st
 
 static uint64_t chase_value(uint64_t n)
 {
-    uint64_t a = CHASE_A, c = CHASE_C, value_a = 1, value_c = 0;
+    uint64_t a = CHASE_A, c = CHASE_C, value_c = 0;
     for (; n != 0; n >>= 1) {
-        if (n & 1) {
-            value_a *= a;
+        if (n & 1)
             value_c = value_c * a + c;
-        }
         c *= a + 1;
         a *= a;
     }

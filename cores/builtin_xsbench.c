@@ -61,7 +61,7 @@ static struct access_rec *gather(const struct builtin *b, const struct arrays *a
     *r++ = (struct access_rec){.vaddr = a->index + 4 * (goal * NNUCLIDES + nuclide), .pc_id = PC_INDEX,
                                .gap = 3, .size = 4, .addr_dep = {1, (uint16_t)(2 + 15 * i)},
                                .addr_ops = {2, 2}};
-    for (uint16_t k = 0; k < 2 + 2 * NXS; k++) { /* upper and lower energy, then each cross section */
+    for (uint32_t k = 0; k < 2 + 2 * NXS; k++) { /* upper and lower energy, then each cross section */
         uint16_t gap = k == 0 ? 4 : k == 1 ? 3 : k == 2 || k % 2 == 1 ? 2 : 3;
         *r++ = (struct access_rec){.vaddr = low + (k % 2 == 0 ? POINT_BYTES : 0) + 8 * (k / 2),
                                    .pc_id = PC_POINT + k, .gap = gap, .size = 8,

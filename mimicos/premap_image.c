@@ -227,13 +227,14 @@ enum err premap_image_save(const char *path, const char *key, const struct prema
 {
     char temporary[4096];
     uint64_t nextents = 0;
-    struct writer w = {.path = path, .fd = -1, .chunk = malloc(CHUNK_BYTES)};
+    unsigned char *chunk = malloc(CHUNK_BYTES);
+    struct writer w = {.path = path, .fd = -1, .chunk = chunk};
     struct extent *ext = list_extents(b, &nextents);
     w.max_sums = b->bytes / CHUNK_BYTES + 64 + MAX_EXTENTS * sizeof *ext / CHUNK_BYTES;
-    w.sums = calloc(w.max_sums, sizeof *w.sums);
+    uint64_t *sums = w.sums = calloc(w.max_sums, sizeof *w.sums);
     enum err e = ERR_OK;
     snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
-    if (w.chunk == NULL || ext == NULL || w.sums == NULL)
+    if (chunk == NULL || ext == NULL || sums == NULL)
         e = err_log(ERR_MEMORY, "premap image: no host memory");
     else if ((w.fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) < 0)
         e = write_error(&w);
@@ -245,8 +246,8 @@ enum err premap_image_save(const char *path, const char *key, const struct prema
         e = write_error(&w);
     if (w.fd >= 0 && e != ERR_OK)
         unlink(temporary);
-    free(w.chunk);
-    free(w.sums);
+    free(chunk);
+    free(sums);
     free(ext);
     return e;
 }
@@ -303,6 +304,10 @@ static enum err read_head(struct reader *r)
     copy.head_sum = 0;
     if (sum_bytes(&copy, sizeof copy) != h->head_sum)
         return damaged(r, 0, sizeof *h);
+    uint64_t nchunks = (u64_max(h->sums_at, PAGE_BYTES) - PAGE_BYTES + CHUNK_BYTES - 1) / CHUNK_BYTES;
+    if (h->nsums != nchunks || h->file_bytes != h->sums_at + nchunks * sizeof(uint64_t) ||
+        h->key_at + h->key_bytes > h->sums_at || h->extents_at + h->nextents * sizeof(struct extent) > h->sums_at)
+        return damaged(r, 0, sizeof *h);
     if (r->file_bytes != h->file_bytes)
         return err_log(ERR_TRACE, "premap image '%s' is truncated: it ends at byte %llu of %llu", r->path,
                        (unsigned long long)r->file_bytes, (unsigned long long)h->file_bytes);
@@ -312,7 +317,7 @@ static enum err read_head(struct reader *r)
 static enum err check_sums(const struct reader *r)
 {
     const struct image_head *h = &r->h;
-    uint64_t *sums = malloc(h->nsums * sizeof *sums + 1);
+    uint64_t *sums = calloc(h->nsums + 1, sizeof *sums);
     unsigned char *chunk = malloc(CHUNK_BYTES);
     enum err e = sums == NULL || chunk == NULL ? err_log(ERR_MEMORY, "premap image: no host memory")
                                                : get(r, sums, h->nsums * sizeof *sums, h->sums_at);
