@@ -58,7 +58,7 @@ $(BUILD)/.deps:
 
 # The files where a run spends its time.
 HOT := pdes/engine pdes/inbox memsys/llc memsys/llc_lp memsys/dram memsys/dram_sched memsys/dram_lp memsys/dram_config memsys/noc \
-       cores/core_lp cores/dispatch cores/fetch cores/window cores/translate cores/priv_cache cores/relocate
+       cores/core_lp cores/dispatch cores/fetch cores/fast cores/window cores/translate cores/priv_cache cores/relocate
 $(HOT:%=$(BUILD)/%.o): CFLAGS_ALL += $(if $(findstring -O2,$(OPT)),-O3)
 
 $(BUILD)/pdes/transport_mpi.o: CFLAGS_ALL += $(MPI_CFLAGS)

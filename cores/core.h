@@ -4,6 +4,7 @@
  *   core_lp.c     messages in, ops table, layout
  *   dispatch.c    the front end: trace records and events in, dispatch times out
  *   fetch.c       its instruction side: branches, code pages, lines of code
+ *   fast.c        the common case of the two, in one piece
  *   window.c      accesses in flight: producers, parking, completion, precise faults
  *   translate.c   TLBs -> walk caches -> walker -> walk -> (fault) -> fill, for every MMU design
  *   tlb.c pwc.c   the translation arrays
@@ -56,6 +57,7 @@ struct core_cfg {
     simtime_t epoch_fs;
     uint64_t instruction_limit; /* per thread; 0: none */
     uint64_t warmup;            /* per thread; 0: none */
+    bool fast_path;             /* fast.c may be used */
     uint32_t nprograms;         /* of a multi-programmed run; 0: it is none */
 };
 
@@ -219,6 +221,7 @@ struct core_share {
 #define WALKS_AHEAD 2432u /* at most one for each access in flight, and for the front end; prefetches */
 #define WALKS_AHEAD_PREFETCH 128u
 #define MISS_BUCKETS 64u
+#define PREFETCH_LATEST 16u
 #define RECENT_PAGES 16u
 #define RECENT_CODE_PAGES 64u
 #define MAX_WALKERS 64u
@@ -330,13 +333,25 @@ struct core {
         uint32_t latency;   /*   which took so many cycles */
         uint32_t asked_l2;  /* 0: it was not passed on to L2; else 1 + enum prefetch_event there */
         uint64_t vaddr;     /* its address */
-        uint64_t latest;    /* number of the latest line that they saw an access to */
+        uint64_t latest[PREFETCH_LATEST]; /* by instruction: number of the line that it was last seen at */
         uint64_t nunderway[2]; /* prefetches on their way to L1D, to L2 */
     } pf;
     /* programs: what each has had up to the last switch; the counter and the cycle of that switch */
     struct core_share program[MAX_PROGRAMS];
     uint64_t program_instructions, program_since;
 };
+
+/* Does the access show the prefetchers something: another line than this instruction's latest? */
+static inline bool core_is_news(const struct core *c, uint32_t ip, uint64_t vaddr)
+{
+    return vaddr >> LINE_SHIFT != c->pf.latest[ip % PREFETCH_LATEST];
+}
+
+/* Place of an 8-byte granule among the stores that forward. */
+static inline uint32_t core_forward_slot(uint64_t granule)
+{
+    return (uint32_t)((granule * UINT64_C(0x9e3779b97f4a7c15)) >> 56) % FORWARD_SLOTS;
+}
 
 static inline void *core_at(struct core *c, uint64_t offset) { return (char *)c + offset; }
 static inline struct inflight *core_window(struct core *c, uint64_t no)
@@ -454,6 +469,8 @@ static inline uint64_t core_data_access(const struct core_ctx *x, const struct i
     return core_cache_access(x, e->paddr, LINE_DATA, write, start, who, served_out);
 }
 /* A line has come for the access that missed it first. */
+/* An access that hit in L1D on another way than core_seen_access; its vaddr, paddr and ip are set. */
+void core_show_hit(const struct core_ctx *x, const struct inflight *e, uint64_t start);
 void core_seen_fill(const struct core_ctx *x, const struct miss *m);
 /* The walk of a prefetch has ended. */
 void core_prefetch_walked(const struct core_ctx *x, const struct walk *w);

@@ -168,7 +168,9 @@ static void core_start(struct lp *lp)
     c->recent_2m_mask = recent_mask(a.l1d2m.nsets, RECENT_PAGES);
     c->recent_code_mask = recent_mask(a.l1i4k.nsets, RECENT_CODE_PAGES);
     core_fetch_reset(x);
-    c->last_line = c->pf.latest = UINT64_MAX;
+    c->last_line = UINT64_MAX;
+    for (uint32_t i = 0; i < PREFETCH_LATEST; i++)
+        c->pf.latest[i] = UINT64_MAX;
     c->pf.on = x->p->l1d.prefetcher != PREFETCHER_none || x->p->l2.prefetcher != PREFETCHER_none;
     for (uint32_t i = 0; i < FORWARD_SLOTS; i++)
         c->forward[i].key = UINT64_MAX;

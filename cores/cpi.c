@@ -61,12 +61,16 @@ static void wait_complete(struct core *c, const struct inflight *e, uint64_t to)
 
 void cpi_wait_access(struct core *c, const struct inflight *e)
 {
+    if (e->done <= c->slot_cycle)
+        return; /* no wait: nothing is charged ahead of its time */
     cpi_charge(c, CPI_BASE, c->slot_cycle);
     wait_complete(c, e, e->done);
 }
 
 void cpi_wait_store(struct core *c, unsigned level, uint64_t fill)
 {
+    if (fill <= c->slot_cycle)
+        return;
     cpi_charge(c, CPI_BASE, c->slot_cycle);
     cpi_charge(c, cause_of_level(level), fill);
 }

@@ -4,8 +4,8 @@
  * All of it happens at the touch of a data access, in program order, right after the access itself:
  * first the L2 prefetcher learns of the request, if the access was passed on to L2, then the L1D
  * prefetcher of the access. The prefetches of one access start one a cycle, from the cycle after it;
- * those into L1D that ask L2 are requests that the L2 prefetcher sees. An access to the line of the
- * one before it shows nothing new and is left out; so are walk references, kernel stores and code.
+ * those into L1D that ask L2 are requests that the L2 prefetcher sees. An access to the line that
+ * its instruction accessed before it shows nothing new and is left out; so are walk references, kernel stores and code.
  *
  * Within its 4 KiB page an L1D prefetch needs no translation. Beyond it (prefetch.cross_page) the
  * data TLBs are looked up, L1 and then STLB, at their latency; that look-up changes no recency and fills
@@ -81,13 +81,20 @@ static void show_l1d(const struct core_ctx *x, const struct inflight *e, uint64_
     }
 }
 
+void core_show_hit(const struct core_ctx *x, const struct inflight *e, uint64_t start)
+{
+    x->lp->now = time_of(x->cfg, x->c->touch);
+    if (prefetch_table[x->p->l1d.prefetcher]->access != NULL)
+        show_l1d(x, e, start, PREFETCH_HIT);
+}
+
 uint64_t core_seen_access(const struct core_ctx *x, const struct inflight *e, bool write, uint64_t start,
                           waiter_t who, enum served_by *served_out)
 {
     struct core *c = x->c;
-    if (e->vaddr >> LINE_SHIFT == c->pf.latest)
+    if (!core_is_news(c, e->ip, e->vaddr))
         return core_cache_access(x, e->paddr, LINE_DATA, write, start, who, served_out);
-    c->pf.latest = e->vaddr >> LINE_SHIFT;
+    c->pf.latest[e->ip % PREFETCH_LATEST] = e->vaddr >> LINE_SHIFT;
     c->pf.vaddr = e->vaddr;
     c->pf.ip = e->ip;
     c->pf.first_use = c->pf.asked_l2 = 0;

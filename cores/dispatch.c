@@ -9,6 +9,7 @@
  */
 #include "cores/dispatch.h"
 
+#include "cores/fast.h"
 #include "cores/spin.h"
 #include "pdes/control.h"
 
@@ -273,6 +274,10 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
     if (x->cfg->warmup != 0 && !c->warm_told)
         stop = u64_min(stop, x->cfg->warmup);
     for (; c->pos.acc < end; c->pos.acc++, c->pos.gap_done = 0) {
+        if (core_may_run_fast(x))
+            core_run_fast(x, b, branch_pos(c, b) < end ? branch_pos(c, b) : end, stop, until);
+        if (c->pos.acc == end)
+            break;
         const struct access_rec *r = &b->acc[c->pos.acc];
         if (r->flags & (ACC_LOCK | ACC_FENCE))
             return ITEM_PASSED;

@@ -19,33 +19,19 @@
  * Not modelled: L1-to-L2 bandwidth, MSHR occupancy of L1D misses that hit L2, coherence between
  * cores (a later directory sends MEM_INVALIDATE, which is handled).
  */
-#include "cores/core.h"
+#include "cores/l1d.h"
 #include "memsys/llc.h"
-
-#define LINE_KIND_MASK UINT64_C(3)
-#define LINE_DIRTY UINT64_C(4)
-#define LINE_FLAGS UINT64_C(7)      /* what stays with a line that moves on */
-#define LINE_PREFETCHED UINT64_C(8) /* and nobody has asked for it yet */
-#define LINE_LATENCY_SHIFT 4        /* 12 bits: cycles that this prefetch took */
-#define LINE_LATENCY_MAX UINT64_C(0xfff)
-#define LINE_READY_SHIFT 16 /* above: cycle at which the line's data is in the L1 cache */
 
 static struct sarray *l1d(struct core *c) { return core_at(c, c->at.l1d); }
 static struct sarray *l1i(struct core *c) { return core_at(c, c->at.l1i); }
 static struct sarray *l2(struct core *c) { return core_at(c, c->at.l2); }
-
-static inline uint32_t set_of(const struct sarray *a, uint64_t line)
-{
-    uint64_t n = line >> LINE_SHIFT;
-    return (uint32_t)((a->nsets & (a->nsets - 1)) == 0 ? n & (a->nsets - 1) : n % a->nsets);
-}
 
 /* Payload of the line, counted as a use; NULL: miss. */
 static inline uint64_t *lookup(struct sarray *a, uint64_t line)
 {
     if (a->nways == 0)
         return NULL;
-    uint32_t set = set_of(a, line);
+    uint32_t set = cache_set(a, line);
     int way = sarray_find(a, set, line);
     if (way < 0)
         return NULL;
@@ -152,7 +138,7 @@ static void fill_l2(const struct core_ctx *x, uint64_t line, uint64_t data)
         *held |= data & LINE_DIRTY;
         return;
     }
-    uint32_t set = set_of(a, line), way = sarray_victim(a, set);
+    uint32_t set = cache_set(a, line), way = sarray_victim(a, set);
     if (sarray_valid(a, set, way)) {
         uint64_t old = *sarray_data(a, set, way);
         count_kind(c, old, -1);
@@ -175,7 +161,7 @@ static void fill_l1d(const struct core_ctx *x, uint64_t line, uint64_t data)
             fill_l2(x, line, data & LINE_FLAGS);
         return;
     }
-    uint32_t set = set_of(a, line), way = sarray_victim(a, set);
+    uint32_t set = cache_set(a, line), way = sarray_victim(a, set);
     if (sarray_valid(a, set, way)) {
         uint64_t old = *sarray_data(a, set, way);
         leave_l1d(c, old);
@@ -193,7 +179,7 @@ static void fill_l1i(const struct core_ctx *x, uint64_t line, uint64_t ready, bo
     struct sarray *a = l1i(x->c);
     if (a->nways == 0)
         return;
-    uint32_t set = set_of(a, line);
+    uint32_t set = cache_set(a, line);
     if (sarray_find(a, set, line) < 0)
         sarray_fill(a, set, sarray_victim(a, set), line,
                     LINE_CODE | (prefetched ? LINE_PREFETCHED : 0) | ready << LINE_READY_SHIFT);
@@ -208,7 +194,7 @@ static uint32_t *miss_queue_slot(struct core *c, uint32_t i)
 
 static inline uint32_t *miss_bucket(struct core *c, uint64_t line)
 {
-    return &c->miss_bucket[(line >> LINE_SHIFT ^ line >> (LINE_SHIFT + 6)) % MISS_BUCKETS];
+    return &c->miss_bucket[miss_bucket_of(line)];
 }
 
 static struct miss *find_miss(struct core *c, uint64_t line, bool code)
@@ -440,7 +426,7 @@ uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_k
 
 static bool present(const struct sarray *a, uint64_t line)
 {
-    return a->nways != 0 && sarray_find(a, set_of(a, line), line) >= 0;
+    return a->nways != 0 && sarray_find(a, cache_set(a, line), line) >= 0;
 }
 
 static uint64_t prefetched(uint64_t kind, uint64_t latency, uint64_t ready)
@@ -685,7 +671,7 @@ static uint64_t drop(struct sarray *a, uint64_t line, bool *found)
 {
     if (a->nways == 0)
         return 0;
-    uint32_t set = set_of(a, line);
+    uint32_t set = cache_set(a, line);
     int way = sarray_find(a, set, line);
     if (way < 0)
         return 0;

@@ -120,11 +120,6 @@ static void complete(const struct core_ctx *x, struct inflight *e, uint64_t done
 
 /* ---- the access ------------------------------------------------------------------------------- */
 
-static inline uint32_t forward_slot(uint64_t granule)
-{
-    return (uint32_t)((granule * UINT64_C(0x9e3779b97f4a7c15)) >> 56) % FORWARD_SLOTS;
-}
-
 static void mark_fault(const struct core_ctx *x, struct inflight *e, uint64_t at)
 {
     e->phase = PH_FAULT;
@@ -143,7 +138,7 @@ static void store_access(const struct core_ctx *x, uint64_t no, struct inflight 
     CORE_LOG(x, DATA, no, e->vaddr, e->paddr, start, cycles == LATENCY_WAIT ? 0 : cycles,
              cycles == LATENCY_WAIT ? CORE_LEVEL_WAITS : served);
     uint64_t granule = e->vaddr >> 3;
-    uint32_t f = forward_slot(granule);
+    uint32_t f = core_forward_slot(granule);
     c->forward[f].key = granule;
     c->forward[f].window_no = no;
     c->forward[f].sq_no = s->no;
@@ -171,7 +166,7 @@ static bool load_forwarded(const struct core_ctx *x, uint64_t no, struct infligh
 {
     struct core *c = x->c;
     uint64_t granule = e->vaddr >> 3;
-    uint32_t f = forward_slot(granule);
+    uint32_t f = core_forward_slot(granule);
     if (c->forward[f].key != granule || c->forward[f].sq_no < c->sq_head ||
         c->forward[f].window_no >= no ||
         store_written(c, c->forward[f].window_no, c->forward[f].sq_no))

@@ -34,6 +34,9 @@ static const struct param_desc sim_rows[] = {
     {.name = "control_latency", .type = PARAM_TIME, .unit = "fs", .def = "1us", .min = FS_PER_NS, .max = FS_PER_S,
      .offset = offsetof(struct sim_params, control_latency_fs),
      .doc = "of the edges to the control process (thread ends, marks)"},
+    {.name = "fast_path", .type = PARAM_BOOL, .unit = "", .def = "true", .max = 1,
+     .offset = offsetof(struct sim_params, fast_path),
+     .doc = "common accesses take a short way through the core, with the same results; false: a test of that"},
     {.name = "cut_seed", .type = PARAM_COUNT, .unit = "", .def = "0", .max = UINT64_MAX,
      .offset = offsetof(struct sim_params, cut_seed),
      .doc = "windows are cut at random from this seed, a test of exactness; 0: they are not"},
@@ -193,6 +196,8 @@ static enum err configure_lps(struct machine *m)
             .instruction_limit = p->sim.instructions,
             .warmup = p->sim.warmup,
             .epoch_fs = p->sim.epoch_fs,
+            .fast_path = p->sim.fast_path && !mmu_table[p->core.core.mmu]->free_translation &&
+                         p->core.core.overlap == OVERLAP_RECORDED,
         };
     }
     m->llc.core0 = m->first_core;

@@ -418,6 +418,7 @@ static void configure_cores(struct rig *r)
             .instruction_limit = r->instruction_limit,
             .warmup = r->warmup,
             .epoch_fs = r->epoch_cycles * RIG_CYCLE,
+            .fast_path = !r->mmu->free_translation && r->p.core.overlap == OVERLAP_RECORDED && !r->slow,
         };
     }
 }

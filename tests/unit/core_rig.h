@@ -89,6 +89,7 @@ struct rig {
     uint64_t fuzz_seed, fuzz_n, fuzz_period; /* random invalidations, interrupts, shootdowns */
     const uint64_t *fuzz_lines;
     uint32_t fuzz_nlines;
+    bool slow; /* without the fast path */
     uint64_t save_epoch; /* number of the epoch after which the machine is saved; 0: never */
     struct rig_order script[RIG_SCRIPT];
     uint32_t nscript;
