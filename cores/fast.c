@@ -329,6 +329,8 @@ void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t 
         const struct access_rec *r = &b->acc[acc];
         bool write = r->flags & ACC_STORE;
         uint64_t n = r->gap - gap_done;
+        if (code && r->gap != 0 && b->pcs[r->pc_id] >> LINE_SHIFT != c->fetch.line)
+            break; /* another line of code: before anything else of its instruction */
         struct slots slots = next_slots(&f, n, width);
         if ((r->flags & (ACC_LOCK | ACC_FENCE)) || f.ninstr + n >= stop || u64_max(slots.last, f.touch) >= limit)
             break;
@@ -341,8 +343,6 @@ void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t 
             ;
         if (f.ordinal + n > f.rob_limit || (write ? f.sq_tail - f.sq_head >= store_queue : f.window_loads >= load_queue))
             break;
-        if (code && n > 0 && b->pcs[r->pc_id] >> LINE_SHIFT != c->fetch.line)
-            break; /* another line of code */
         uint32_t ip = c->pf.on ? prefetch_ip(b->pcs[r->pc_id]) : 0;
         take_slots(&f, slots, n, width);
         if (!hit_access(x, &f, r, va_mask, ip)) {

@@ -57,6 +57,7 @@ ways=(
     "D dedicated --partition dedicated"
     "2 inside-out --partition tests/maps/inside-out.map"
     "1 cut      --cut 77"
+    "1 long-way -s sim.fast_path=false"
     "3 kernel-alone --partition tests/maps/kernel-alone.map"
     "4 idle-rank --partition tests/maps/idle-rank.map"
     "2 cut      --cut 5"
