@@ -137,27 +137,32 @@ static inline uint32_t *entry_of(struct tage *t, const struct found *f, uint32_t
     return &t->entry[(uint64_t)table * t->table_entries + index_of(t->table_entries, f->key[table])];
 }
 
+/* Looks up the tables from `first` to `end`, whose last word of history is `word`. */
+static inline void look_up_word(const struct tage *t, uint64_t prefix, uint32_t word, uint32_t first, uint32_t end,
+                                struct found *f)
+{
+    const uint32_t n = t->table_entries, tag_mask = t->tag_mask;
+    const uint32_t *entries = t->entry + (uint64_t)first * n;
+    const uint64_t history = t->history[word];
+    for (uint32_t i = first; i < end; i++, entries += n) {
+        const uint64_t key = (prefix ^ (history & t->mask[i])) * HASH;
+        f->key[i] = key;
+        if (((entries[index_of(n, key)] ^ tag_of(tag_mask, key)) & TAG_MASK) == 0) {
+            f->alternate = f->provider;
+            f->provider = (int)i;
+        }
+    }
+}
+
 static inline void look_up(const struct tage *t, uint64_t pc, struct found *f)
 {
-    const uint32_t n = t->table_entries, tag_mask = t->tag_mask, nwords = t->nwords;
-    const uint32_t *entries = t->entry;
     uint64_t prefix = pc * MIX;
-    uint32_t i = 0;
-    int provider = -1, alternate = -1;
-    for (uint32_t word = 0; word < nwords; word++) {
-        const uint64_t history = t->history[word];
-        for (const uint32_t end = t->end[word]; i < end; i++, entries += n) {
-            const uint64_t key = (prefix ^ (history & t->mask[i])) * HASH;
-            f->key[i] = key;
-            if (((entries[index_of(n, key)] ^ tag_of(tag_mask, key)) & TAG_MASK) == 0) {
-                alternate = provider;
-                provider = (int)i;
-            }
-        }
-        prefix = (prefix ^ history) * MIX;
+    f->provider = f->alternate = -1;
+    look_up_word(t, prefix, 0, 0, t->end[0], f);
+    for (uint32_t word = 1; word < t->nwords; word++) {
+        prefix = (prefix ^ t->history[word - 1]) * MIX;
+        look_up_word(t, prefix, word, t->end[word - 1], t->end[word], f);
     }
-    f->provider = provider;
-    f->alternate = alternate;
 }
 
 static bool is_weak(uint32_t e) { return counter_of(e) == WEAK_NOT || counter_of(e) == WEAK_TAKEN; }
