@@ -32,6 +32,7 @@
 struct tage {
     uint64_t history[WORDS]; /* the newest outcome is bit 0 of word 0 */
     uint64_t seen, draws;
+    uint64_t key[MAX_TABLES];  /* hashes of the branch in hand: an index and a tag of each table */
     uint64_t mask[MAX_TABLES]; /* of a table's outcomes in the last word that it uses */
     uint32_t end[WORDS];       /* tables whose last word this or an earlier one is */
     uint32_t ntables, nwords, table_entries, tag_mask, base_mask;
@@ -122,23 +123,22 @@ static void tage_init(void *state, const struct bpred_params *p)
 
 /* ---- prediction ------------------------------------------------------------------------------- */
 
-/* What was looked up for one branch. */
+/* The tables of the longest and the next longest match; -1: the base. */
 struct found {
-    uint64_t key[MAX_TABLES];
-    int provider, alternate; /* tables; -1: the base */
+    int provider, alternate;
 };
 
 static inline uint32_t tag_of(uint32_t tag_mask, uint64_t key) { return ((uint32_t)(key >> 28) & tag_mask) | IN_USE; }
 
 static inline uint64_t index_of(uint32_t entries, uint64_t key) { return key >> 44 & (entries - 1); }
 
-static inline uint32_t *entry_of(struct tage *t, const struct found *f, uint32_t table)
+static inline uint32_t *entry_of(struct tage *t, uint32_t table)
 {
-    return &t->entry[(uint64_t)table * t->table_entries + index_of(t->table_entries, f->key[table])];
+    return &t->entry[(uint64_t)table * t->table_entries + index_of(t->table_entries, t->key[table])];
 }
 
 /* Looks up the tables from `first` to `end`, whose last word of history is `word`. */
-static inline void look_up_word(const struct tage *t, uint64_t prefix, uint32_t word, uint32_t first, uint32_t end,
+static inline void look_up_word(struct tage *t, uint64_t prefix, uint32_t word, uint32_t first, uint32_t end,
                                 struct found *f)
 {
     const uint32_t n = t->table_entries, tag_mask = t->tag_mask;
@@ -146,7 +146,7 @@ static inline void look_up_word(const struct tage *t, uint64_t prefix, uint32_t 
     const uint64_t history = t->history[word];
     for (uint32_t i = first; i < end; i++, entries += n) {
         const uint64_t key = (prefix ^ (history & t->mask[i])) * HASH;
-        f->key[i] = key;
+        t->key[i] = key;
         if (((entries[index_of(n, key)] ^ tag_of(tag_mask, key)) & TAG_MASK) == 0) {
             f->alternate = f->provider;
             f->provider = (int)i;
@@ -154,7 +154,7 @@ static inline void look_up_word(const struct tage *t, uint64_t prefix, uint32_t 
     }
 }
 
-static inline void look_up(const struct tage *t, uint64_t pc, struct found *f)
+static inline void look_up(struct tage *t, uint64_t pc, struct found *f)
 {
     uint64_t prefix = pc * MIX;
     f->provider = f->alternate = -1;
@@ -183,13 +183,13 @@ static void allocate(struct tage *t, const struct found *f, bool taken)
     if (first >= t->ntables)
         return;
     for (uint32_t i = first; i < t->ntables; i++)
-        some |= useful_of(*entry_of(t, f, i)) == 0;
+        some |= useful_of(*entry_of(t, i)) == 0;
     for (uint32_t i = first; i < t->ntables; i++) {
-        uint32_t *e = entry_of(t, f, i);
+        uint32_t *e = entry_of(t, i);
         if (!some) {
             *e -= 1u << USEFUL_SHIFT;
         } else if (useful_of(*e) == 0) {
-            *e = tag_of(t->tag_mask, f->key[i]) | (taken ? WEAK_TAKEN : WEAK_NOT) << COUNTER_SHIFT;
+            *e = tag_of(t->tag_mask, t->key[i]) | (taken ? WEAK_TAKEN : WEAK_NOT) << COUNTER_SHIFT;
             if (random & 1) /* half the time a second one, further on */
                 return;
             random = 1;
@@ -226,8 +226,8 @@ static bool tage_conditional(void *state, uint64_t pc, bool taken)
     struct found f;
     uint8_t *base = base_counter(t, pc);
     look_up(t, pc, &f);
-    uint32_t *e = f.provider >= 0 ? entry_of(t, &f, (uint32_t)f.provider) : NULL;
-    uint32_t *below = f.alternate >= 0 ? entry_of(t, &f, (uint32_t)f.alternate) : NULL;
+    uint32_t *e = f.provider >= 0 ? entry_of(t, (uint32_t)f.provider) : NULL;
+    uint32_t *below = f.alternate >= 0 ? entry_of(t, (uint32_t)f.alternate) : NULL;
     bool alternate = below != NULL ? counter_of(*below) >= WEAK_TAKEN : *base >= 2;
     bool longest = alternate, predicted = alternate;
     if (e != NULL) {

@@ -8,6 +8,7 @@ const char *const core_access_names[] = {"load", "store", "locked load", "locked
 const char *const core_result_names[] = {"translation", "no translation", NULL};
 const char *const core_join_names[] = {"a walk in progress", "a walk that waits", "no walk: all walkers are busy", NULL};
 const char *const core_seg_names[] = {"time", "store", "zero", NULL};
+const char *const core_branch_names[] = {"right", "wrong direction", "wrong target", "wrong return", "not in the BTB", NULL};
 
 const struct elog_desc core_events[CE_COUNT] = {
 #define X(NAME, group_, doc_, ...) [CE_##NAME] = {group_, #NAME, doc_, {__VA_ARGS__}},

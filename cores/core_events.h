@@ -17,6 +17,7 @@ extern const char *const core_access_names[]; /* load, store, ... */
 extern const char *const core_result_names[]; /* of a walk */
 extern const char *const core_join_names[];
 extern const char *const core_seg_names[];
+extern const char *const core_branch_names[]; /* by enum bpred_miss */
 
 enum { CORE_LEVEL_WAITS = 4, CORE_LEVEL_STORE_QUEUE };
 enum { CORE_FOUND_MISS, CORE_FOUND_4K, CORE_FOUND_2M, CORE_FOUND_1G, CORE_FOUND_UNPROBED, CORE_FOUND_FREE };
@@ -46,6 +47,8 @@ enum { CORE_JOIN_ACTIVE, CORE_JOIN_QUEUED, CORE_JOIN_NEW };
     X(INTERRUPT, "shootdown", "time taken by an interrupt", F_TIME(cost)) \
     X(CALL, "call", "a call to the kernel", F_COUNT(type), F_HEX(a0), F_HEX(a1), F_HEX(a2)) \
     X(SWITCH, "call", "a thread comes to the core", F_COUNT(thread), F_COUNT(asid)) \
+    X(BRANCH, "branch", "dispatch is behind a branch that the front end took wrong", F_HEX(pc), F_HEX(target), F_NAME(why, core_branch_names), F_CYCLE(slot), F_CYCLE(resolved), F_CYCLE(resumed)) \
+    X(FETCH, "fetch", "dispatch waited for a line of code", F_HEX(vaddr), F_HEX(paddr), F_CYCLE(from), F_CYCLE(ready), F_COUNT(ahead)) \
     X(IDLE, "call", "the core has no thread", F_COUNT(thread))
 /* clang-format on */
 

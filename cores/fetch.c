@@ -182,6 +182,8 @@ enum item core_wait_line(const struct core_ctx *x, const struct fe_block *b, uin
             c->ifetch_wait = 2;
             return ITEM_BLOCKED;
         }
+        if (e->ready > c->slot_cycle)
+            CORE_LOG(x, FETCH, e->line << LINE_SHIFT, e->paddr, c->slot_cycle, e->ready, e->ahead != 0);
         stall_until(c, e->ready, &c->stats.stall_ifetch, CPI_FETCH);
         pop_line(c);
     }
@@ -216,23 +218,24 @@ static void count_miss(struct core *c, enum bpred_miss miss)
 }
 
 /* Dispatch has come to a branch that the front end took wrong. */
-static enum item redirect(const struct core_ctx *x, const struct branch_rec *br, enum bpred_miss miss)
+static enum item redirect(const struct core_ctx *x, const struct fe_block *b, const struct branch_rec *br,
+                          enum bpred_miss miss)
 {
     struct core *c = x->c;
     if (!reach(x, br->instr_off))
         return ITEM_BLOCKED;
-    uint64_t slot = c->last_cycle;
-    uint64_t resume = slot + 1 + x->p->bpred.btb_miss_cycles;
+    uint64_t slot = c->last_cycle, resolved = slot + 1, resume = resolved + x->p->bpred.btb_miss_cycles;
     if (miss != BPRED_LATE_TARGET) {
         uint64_t fed = fed_at(c, br);
         c->branch_wait = fed == CYCLE_UNKNOWN;
         if (c->branch_wait)
             return ITEM_BLOCKED;
-        uint64_t resolved = u64_max(slot, fed) + 1;
-        c->stats.br_resolve_cycles += resolved - slot;
+        resolved = u64_max(slot, fed) + 1;
         resume = resolved + x->p->core.refill_cycles;
+        c->stats.br_resolve_cycles += resolved - slot;
     }
     count_miss(c, miss);
+    CORE_LOG(x, BRANCH, b->pcs[br->pc_id], b->pcs[br->target_id], miss, slot, resolved, resume);
     stall_until(c, resume, &c->stats.stall_branch, CPI_BRANCH);
     return ITEM_PASSED;
 }
@@ -251,7 +254,7 @@ enum item core_pass_branch(const struct core_ctx *x, const struct fe_block *b, u
     if (c->pos.br == f->ahead_br) { /* prediction has not run ahead of it, or stands here */
         if (f->wrong == BPRED_RIGHT)
             f->wrong = predict(x, b, br);
-        if (f->wrong != BPRED_RIGHT && (i = redirect(x, br, (enum bpred_miss)f->wrong)) != ITEM_PASSED)
+        if (f->wrong != BPRED_RIGHT && (i = redirect(x, b, br, (enum bpred_miss)f->wrong)) != ITEM_PASSED)
             return i;
         f->wrong = BPRED_RIGHT;
         f->ahead_br++;
