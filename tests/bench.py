@@ -1,8 +1,12 @@
 #!/usr/bin/python3
-"""Simulation speed: one table, medians over interleaved repetitions. Run by `make bench`.
+"""Simulation speed: a table of speeds, one of ratios, and predictions against measurements. `make bench`.
 
-Timings are those of the host at hand and say little by themselves; the ratios inside one run do.
-Repetitions go round-robin over all rows, so that a slow minute of the host falls on all of them.
+Timings are those of the host at hand and say little by themselves; the ratios inside one run do. Repetitions
+go round-robin over all rows, so that a slow minute of the host falls on all of them; a ratio is the median of
+those of each round. Needs two processors to itself; takes some eight minutes.
+
+    REPETITIONS=5   rounds
+    ONLY=PATTERN    rows whose name matches
 """
 import os
 import platform
@@ -10,53 +14,133 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 
 CONCERTO = os.environ.get("CONCERTO", "./concerto")
 REPETITIONS = int(os.environ.get("REPETITIONS", "5"))
 MPIRUN = ["mpirun", "--oversubscribe", "-np"]
-BASE = ["configs/baseline.yaml", "-q"]
-
-GUPS = ["--workload", "gups", "--size", "1GiB", "-s", "os.thp=never"]
-STREAM = ["--workload", "stream", "--size", "192MiB"]
-SQLITE = ["--trace", "tests/traces/sqlite3.vmt"]
-BFS = ["--trace", "tests/traces/bfs-4t.vmt"]
+RUN = ["run", "configs/baseline.yaml", "-q"]
+PREMAP = ["-s", "os.premap=all"]
 
 
 def cores(n, instructions):
     return ["--cores", str(n), "--instructions", instructions]
 
 
-# name, ranks (0: no mpirun), arguments
-ROWS = [
-    ("PHOLD, 8 LPs, 4 events each, 1 process", 0, ["phold", "--time", "3000"]),
-    ("PHOLD, 8 LPs, 4 events each, 2 ranks", 2, ["phold", "--time", "3000"]),
-    ("PHOLD, 1024 LPs, 1 process", 0, ["phold", "--lps", "1024", "--events-per-lp", "1", "--time", "60"]),
-    ("(a) sqlite3 trace, 1 core, 1 process", 0, ["run", *BASE, *SQLITE]),
-    ("    bfs trace, 4 cores, 1 process", 0, ["run", *BASE, *BFS]),
-    ("    bfs trace, 4 cores, 2 ranks", 2, ["run", *BASE, *BFS]),
-    ("(b) gups 1 GiB, 4 KiB pages, 1 core, 1 process", 0, ["run", *BASE, *GUPS, *cores(1, "12M")]),
-    ("    gups 1 GiB, 4 KiB pages, 8 cores, 1 process", 0, ["run", *BASE, *GUPS, *cores(8, "1500k")]),
-    ("    gups 1 GiB, 4 KiB pages, 8 cores, 2 ranks", 2, ["run", *BASE, *GUPS, *cores(8, "1500k")]),
-    ("(c) stream 192 MiB, 1 core, 1 process", 0, ["run", *BASE, *STREAM, *cores(1, "60M")]),
-    ("    stream 192 MiB, 8 cores, 1 process", 0, ["run", *BASE, *STREAM, *cores(8, "4M")]),
-    ("    stream 192 MiB, 8 cores, 2 ranks", 2, ["run", *BASE, *STREAM, *cores(8, "4M")]),
+def stream(n, instructions):
+    return [*RUN, *PREMAP, "--workload", "stream", "--size", "192MiB", *cores(n, instructions)]
+
+
+def graph(n, instructions):
+    return [*RUN, *PREMAP, "--workload", "graph", "--size", "64MiB", *cores(n, instructions)]
+
+
+def gups(size, memory, instructions, image):
+    return [*RUN, "configs/os-thp-never.yaml", *PREMAP, "--workload", "gups", "--size", size, *cores(1, instructions),
+            "-s", f"os.memory_size={memory}", "-s", f"os.premap_image={image}"]
+
+
+def resident(n, instructions):
+    return [*RUN, *PREMAP, "--workload", "stream", "--size", f"{16 * n}KiB", "-s", "workload.passes=1M", *cores(n, instructions)]
+
+
+def rows(scratch):
+    """key: (what, ranks (0: no mpirun), copies at once, arguments)"""
+    sqlite = [*RUN, "--trace", "tests/traces/sqlite3.vmt"]
+    bfs = [*RUN, "--trace", "tests/traces/bfs-4t.vmt"]
+    described = subprocess.run([CONCERTO, "describe", "config", "sim"], capture_output=True, text=True, check=False).stdout
+    queue = {"graph8 queue": ("graph 64 MiB, 8 cores, under one queue, no windows", 0, 1, [*graph(8, "1M"), "-s", "sim.order=queue"])}
+    table = {
+        "sqlite": ("recorded sqlite3, 1 core", 0, 1, sqlite),
+        "sqlite x2": ("2 such runs at once, together", 0, 2, sqlite),
+        "stream": ("stream 192 MiB, 1 core", 0, 1, stream(1, "20M")),
+        "gups": ("gups 1 GiB, 4 KiB pages, 1 core", 0, 1, gups("1GiB", "4GiB", "4M", f"{scratch}/1g")),
+        "gups64": ("gups 64 GiB, 4 KiB pages, 1 core", 0, 1, gups("64GiB", "80GiB", "4M", f"{scratch}/64g")),
+        "resident": ("stream 16 KiB, 1 core", 0, 1, resident(1, "40M")),
+        "resident64": ("stream 16 KiB a core, 64 cores", 0, 1, resident(64, "1M")),
+        "bfs": ("recorded graph search, 4 cores", 0, 1, bfs),
+        "bfs/2": ("the same, 2 ranks", 2, 1, bfs),
+        "graph2": ("graph 64 MiB, 2 cores", 0, 1, graph(2, "2M")),
+        "graph2/2": ("the same, 2 ranks", 2, 1, graph(2, "2M")),
+        "graph8": ("graph 64 MiB, 8 cores", 0, 1, graph(8, "1M")),
+        "graph8/2": ("the same, 2 ranks", 2, 1, graph(8, "1M")),
+        "graph8/4": ("the same, 4 ranks", 4, 1, graph(8, "1M")),
+        "graph16": ("graph 64 MiB, 16 cores", 0, 1, graph(16, "500k")),
+        "graph16/2": ("the same, 2 ranks", 2, 1, graph(16, "500k")),
+        "stream8": ("stream 192 MiB, 8 cores", 0, 1, stream(8, "2M")),
+        "stream8/2": ("the same, 2 ranks", 2, 1, stream(8, "2M")),
+        "stream8/4": ("the same, 4 ranks", 4, 1, stream(8, "2M")),
+        "stream16": ("stream 192 MiB, 16 cores", 0, 1, stream(16, "500k")),
+        "stream16/2": ("the same, 2 ranks", 2, 1, stream(16, "500k")),
+        "stream16/16": ("the same, 16 ranks", 16, 1, stream(16, "500k")),
+        "decode": ("decoding the sqlite3 trace, all columns (accesses)", 0, 1, ["trace", "bench", "tests/traces/sqlite3.vmt"]),
+        "phold": ("PHOLD, 8 LPs, 4 events each (events)", 0, 1, ["phold", "--time", "3000"]),
+        "phold/2": ("the same, 2 ranks", 2, 1, ["phold", "--time", "3000"]),
+        "phold1024": ("PHOLD, 1024 LPs (events)", 0, 1, ["phold", "--lps", "1024", "--events-per-lp", "1", "--time", "60"]),
+    }
+    return table | (queue if "sim.order" in described else {})
+
+
+# what, over what, words, the aim
+RATIOS = [
+    ("sqlite x2", "sqlite", "two independent runs at once, throughput against one", "at least 1.9"),
+    ("graph8", "graph8 queue", "1 process against the same processes under one queue", "at least 0.95"),
+    ("graph8/2", "graph8", "2 ranks against 1 process, 8 cores, 44 L2 misses per 1000 instructions", "1.6"),
+    ("graph16/2", "graph16", "the same, 16 cores", "1.6"),
+    ("stream8/2", "stream8", "2 ranks against 1 process, 8 cores, 8 L2 misses per 1000 instructions", "1.8"),
+    ("stream16/2", "stream16", "the same, 16 cores", "1.8"),
+    ("bfs/2", "bfs", "2 ranks against 1 process, 4 cores, recorded", ""),
+    ("graph2/2", "graph2", "2 cores on 2 ranks against 1 process", "at least 0.7"),
+    ("stream16/16", "stream16", "16 ranks against 1 process, 16 cores", "at least 0.33"),
+    ("resident64", "resident", "64 cores against 1, all in private caches", "at least 0.5"),
 ]
 
+# key of one process, keys of the same on more ranks: --profile-parallelism of the one predicts all.
+PREDICTED = [("graph8", {2: "graph8/2", 4: "graph8/4"}), ("stream8", {2: "stream8/2", 4: "stream8/4"}), ("bfs", {2: "bfs/2"})]
 
-def run(ranks, arguments):
+
+def fail(command, out):
+    sys.exit(f"bench: {' '.join(command)} failed:\n{out[-1000:]}")
+
+
+def start(ranks, arguments):
     command = ([*MPIRUN, str(ranks)] if ranks else []) + [CONCERTO, *arguments]
-    out = subprocess.run(command, capture_output=True, text=True, check=False)
-    if out.returncode != 0:
-        sys.exit(f"bench: {' '.join(command)} failed:\n{out.stdout[-500:]}{out.stderr[-500:]}")
-    text = out.stdout
-    phold = re.search(r"([\d.]+) M events/s", text)
-    if phold:
-        return {"speed": float(phold[1]), "wait": None, "memory": None}
-    return {
-        "speed": float(re.search(r"([\d.]+) M instructions/s", text)[1]),
-        "wait": sum(float(x) for x in re.findall(r"^ +(?:wait|exchange) .* ([\d.]+) %$", text, re.M)),
-        "memory": float(re.search(r"([\d.]+) MiB peak memory", text)[1]),
-    }
+    return command, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def first(pattern, text, default=None):
+    m = re.search(pattern, text, re.M)
+    return float(m[1]) if m else default
+
+
+def run(ranks, copies, arguments):
+    started = [start(ranks, arguments) for _ in range(copies)]
+    result = {"speed": 0.0, "wait": None, "memory": None, "seconds": None}
+    for command, process in started:
+        text = process.communicate()[0]
+        speed = first(r"([\d.]+) M (?:events|instructions|accesses)/s", text)
+        if process.returncode != 0 or speed is None:
+            fail(command, text)
+        result["speed"] += speed
+        result["seconds"] = first(r"^host +([\d.]+) s wall", text)
+        result["memory"] = first(r"([\d.]+) MiB peak memory", text)
+        waits = re.findall(r"^ +(?:wait|exchange) .* ([\d.]+) %$", text, re.M)
+        result["wait"] = sum(map(float, waits)) if waits else None
+    return result
+
+
+def predictions(arguments):
+    """{ranks: seconds on this host}, as one process predicts them."""
+    command, process = start(0, [*arguments, "--profile-parallelism"])
+    text = process.communicate()[0]
+    found = {}
+    for line in text.splitlines():
+        m = re.match(r" +(\d+) +([\d.]+) +[\d.]+ +([\d.]+) ", line + " ")
+        if m and int(m[1]) == (1 if not found else 2 * max(found)):
+            found[int(m[1])] = float(m[2]) if not found else found[1] / float(m[3])
+    if process.returncode != 0 or 4 not in found:
+        fail(command, text)
+    return found
 
 
 def processor():
@@ -70,26 +154,61 @@ def processor():
     return platform.processor() or "unknown processor"
 
 
+def print_speeds(table, results):
+    print(f"{'what':52} {'M/s':>7}  {'least':>6} {'most':>6}  {'memory':>8}  {'waiting':>7}")
+    for key, (name, _, _, _) in table.items():
+        speeds = [r["speed"] for r in results[key]]
+        memory = max(r["memory"] or 0 for r in results[key])
+        waits = [r["wait"] for r in results[key] if r["wait"] is not None]
+        print(f"{name:52} {statistics.median(speeds):7.2f}  {min(speeds):6.2f} {max(speeds):6.2f}  "
+              f"{f'{memory:.0f} MiB' if memory else '':>8}  "
+              f"{f'{statistics.median(waits):.0f} %' if waits else '':>7}")
+    print("\nM/s: million simulated instructions a second of wall time; memory: peak of all ranks;\n"
+          "waiting: share of the wall time exchanging with and waiting for other ranks.\n"
+          "gups: 8 instructions and 2 accesses an update; stream: 9 and 3 an element; graph: 9 instructions a\n"
+          "vertex, 6 an edge. All with their page tables built before; the recorded ones fault.")
+
+
+def print_ratios(results):
+    print(f"\n{'ratio of speeds':74} {'median':>6}  {'least':>5} {'most':>5}  aim")
+    for above, below, words, aim in RATIOS:
+        if above not in results or below not in results:
+            continue
+        ratios = [a["speed"] / b["speed"] for a, b in zip(results[above], results[below])]
+        print(f"{words:74} {statistics.median(ratios):6.2f}  {min(ratios):5.2f} {max(ratios):5.2f}  {aim}")
+    if "resident" in results and "resident64" in results:
+        few, many = (max(r["memory"] for r in results[k]) for k in ("resident", "resident64"))
+        print(f"{'memory of a further simulated core, modelled arrays of core and slice included':74} "
+              f"{(many - few) / 63:6.2f} MiB")
+
+
+def print_predictions(table, results):
+    print(f"\n{'predicted by --profile-parallelism of one process':52} {'ranks':>5}  {'predicted':>9}  {'took, least':>11}  ratio")
+    for key, more in PREDICTED:
+        if key not in results:
+            continue
+        found = predictions(table[key][3])
+        for ranks, other in {1: key, **more}.items():
+            if other in results:
+                took = min(r["seconds"] for r in results[other])
+                print(f"{table[key][0]:52} {ranks:5}  {found[ranks]:7.2f} s  {took:9.2f} s  {found[ranks] / took:5.2f}")
+
+
 def main():
     os.environ.setdefault("OMPI_ALLOW_RUN_AS_ROOT", "1")
     os.environ.setdefault("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
-    results = [[] for _ in ROWS]
-    for repetition in range(REPETITIONS):
-        for row, (_, ranks, arguments) in zip(results, ROWS):
-            row.append(run(ranks, arguments))
-        print(f"round {repetition + 1} of {REPETITIONS}", file=sys.stderr)
-    print(f"{processor()}, {os.cpu_count()} processors; median (least, most) of {REPETITIONS} interleaved runs")
-    print("gups: 8 instructions and 2 accesses an update; stream: 9 instructions and 3 accesses an element\n")
-    print(f"{'what':50} {'M/s':>7}  {'least':>6} {'most':>6}  {'memory':>8}  {'waiting':>7}")
-    for (name, _, _), row in zip(ROWS, results):
-        speeds = [r["speed"] for r in row]
-        memory = max((r["memory"] or 0) for r in row)
-        waits = [r["wait"] for r in row if r["wait"] is not None]
-        print(f"{name:50} {statistics.median(speeds):7.2f}  {min(speeds):6.2f} {max(speeds):6.2f}  "
-              f"{f'{memory:.0f} MiB' if memory else '':>8}  "
-              f"{f'{statistics.median(waits):.0f} %' if waits else '':>7}")
-    print("\nM/s: million simulated instructions a second of wall time (PHOLD: events); memory: peak of all "
-          "ranks;\nwaiting: share of the wall time exchanging with and waiting for other ranks.")
+    only = re.compile(os.environ.get("ONLY", ""))
+    with tempfile.TemporaryDirectory() as scratch:
+        table = {k: v for k, v in rows(scratch).items() if only.search(k)}
+        results = {k: [] for k in table}
+        for repetition in range(REPETITIONS):
+            for key, (_, ranks, copies, arguments) in table.items():
+                results[key].append(run(ranks, copies, arguments))
+            print(f"round {repetition + 1} of {REPETITIONS}", file=sys.stderr)
+        print(f"{processor()}, {os.cpu_count()} processors; median (least, most) of {REPETITIONS} interleaved runs\n")
+        print_speeds(table, results)
+        print_ratios(results)
+        print_predictions(table, results)
 
 
 if __name__ == "__main__":

@@ -196,6 +196,21 @@ static void placements_give_every_lp_one_rank(void)
         }
 }
 
+static void a_core_keeps_little_beside_its_modelled_arrays(void)
+{
+    const char *const words[] = {"workload.kind=gups", "workload.size=1MiB", "core.count=2", "sim.instructions=1k"};
+    configure(words, 4);
+    struct run r = {0};
+    open_run(&r);
+    CU_ASSERT_EQUAL(engine_run(r.m.engine), ERR_OK);
+    const struct lp *lp = machine_lp(&r.m, COMPONENT_CORES, 0);
+    const struct core *c = lp->state;
+    CU_ASSERT_FATAL(c->at.l1i4k >= sizeof *c && c->at.cpi_ahead > c->at.l2); /* arrays lie between the two */
+    CU_ASSERT(c->at.l1i4k + (lp->state_bytes - c->at.cpi_ahead) < 512 << 10);
+    machine_destroy(&r.m);
+    r.fe->ops->close(r.fe);
+}
+
 static void count_parts(const struct placement *p, const int *slots, uint32_t n, int *count)
 {
     for (int r = 0; r < p->nranks; r++)
@@ -268,5 +283,5 @@ UNIT_MAIN("machine", UNIT(a_machine_saved_scrambled_and_restored_goes_on_with_th
           UNIT(another_machine_takes_over_a_saved_one),
           UNIT(windows_cut_at_random_do_not_show_in_any_counter),
           UNIT(ideal_translation_is_never_slower_and_walks_nothing),
-          UNIT(placements_give_every_lp_one_rank), UNIT(auto_gives_the_rank_of_the_kernel_fewer_slices),
+          UNIT(placements_give_every_lp_one_rank), UNIT(a_core_keeps_little_beside_its_modelled_arrays), UNIT(auto_gives_the_rank_of_the_kernel_fewer_slices),
           UNIT(auto_puts_channels_and_kernel_where_no_core_is), UNIT(a_profile_is_balanced_longest_first))
