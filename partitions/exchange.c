@@ -78,6 +78,7 @@ static void one_exchange(struct bench *b, uint64_t bytes)
     for (int r = 0; r < tr->nranks; r++) {
         if (r == tr->rank)
             continue;
+        SIM_ASSERT(b->out[r] != NULL, "no batch to rank %d", r);
         memcpy(b->out[r], b->scratch, bytes);
         memcpy(b->out[r], &bytes, sizeof bytes);
         b->out_bytes[r] = bytes;

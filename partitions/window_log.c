@@ -70,6 +70,7 @@ static size_t phase_bytes(const struct phase_log *p)
 static struct phase_log phase_at(const char *bytes, size_t at)
 {
     struct phase_log p;
+    SIM_ASSERT(bytes != NULL, "no log to read at %zu", at);
     memcpy(&p, bytes + at, sizeof p);
     p.loads = (const struct lp_load *)(const void *)(bytes + at + sizeof p);
     p.sent = (const struct lp_sent *)(const void *)(p.loads + p.nloads);
