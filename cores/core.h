@@ -199,7 +199,7 @@ struct fetch {
     uint32_t wrong;     /* enum bpred_miss of branch `ahead_br`: stands there until dispatch is behind it */
     uint32_t on;        /* it does */
     uint32_t go;        /* and something has changed since it last could not go on */
-    uint32_t head, n, low; /* the queue is filled up when it holds no more than `low` */
+    uint32_t head, n;
     uint64_t ahead_line, ahead_cycle;
     struct fetch_entry queue[FETCH_QUEUE_MAX];
 };

@@ -124,7 +124,7 @@ static inline void pop_line(struct core *c)
     c->stats.l1i_useful += e->ahead != 0;
     f->head = (f->head + 1) % FETCH_QUEUE_MAX;
     f->n--;
-    f->go |= f->on & (f->n <= f->low);
+    f->go = f->on;
 }
 
 static inline enum item enter_line(const struct core_ctx *x, const struct fe_block *b, uint64_t line,

@@ -34,7 +34,6 @@
  */
 #include "cores/dispatch.h"
 
-#define AT_ONCE 4u  /* lines that have left the queue before it is filled up again: cheaper on the host */
 #define MAX_RUN 32u /* lines that code may run straight on without a branch */
 
 /* ---- pages ------------------------------------------------------------------------------------ */
@@ -79,10 +78,8 @@ void core_ifetch_released(const struct core_ctx *x, struct xlate r)
 void core_fetch_reset(const struct core_ctx *x)
 {
     struct core *c = x->c;
-    uint64_t size = x->p->l1i.fetch_queue;
     c->fetch = (struct fetch){.line = NO_LINE, .due = NO_LINE, .ahead_line = NO_LINE, .ahead_br = c->pos.br,
                         .page = NO_LINE,
-                        .low = (uint32_t)(size > AT_ONCE ? size - AT_ONCE : size - (size > 0)),
                         .on = x->p->l1i.enabled && x->p->l1i.prefetcher == L1I_FETCH_AHEAD};
     c->branch_wait = 0;
 }

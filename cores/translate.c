@@ -723,18 +723,16 @@ bool core_probe_code(const struct core_ctx *x, uint64_t vaddr, uint64_t *frame_o
 {
     struct core *c = x->c;
     vaddr &= radix_va_mask(c->levels) & ~(PAGE_BYTES - 1);
-    const struct recent_page *r = recent_code(c, vaddr);
-    bool walking = c->touch < c->walked_until; /* else every walk has ended */
-    if (r->page == vaddr >> PAGE_SHIFT && !walking && !x->cfg->mmu->free_translation) {
-        *frame_out = r->payload & ~TLB_FLAGS;
-        return true;
-    }
     if (x->cfg->mmu->free_translation) {
         *frame_out = translate_free(x, vaddr, false, true, c->touch).paddr;
         return *frame_out != XLATE_NONE;
     }
-    if (walking && usable_at(x, vaddr, c->touch) > c->touch)
-        return false; /* that of this page has not */
+    if (usable_at(x, vaddr, c->touch) > c->touch)
+        return false; /* its walk has not ended */
+    if (recent_code(c, vaddr)->page == vaddr >> PAGE_SHIFT) {
+        *frame_out = recent_code(c, vaddr)->payload & ~TLB_FLAGS;
+        return true;
+    }
     struct hit h = {NULL, 0};
     for (unsigned i = 0; i < 2 && h.payload == NULL; i++)
         h = (struct hit){tlb_peek(l1_of(c, true, page_shifts[i]), c->asid, vaddr, page_shifts[i]), page_shifts[i]};
