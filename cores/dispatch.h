@@ -127,13 +127,19 @@ static inline void pop_line(struct core *c)
     f->go = f->on;
 }
 
+/* Is `line` the queue's next one, and here by the next slot? */
+static inline bool line_is_here(const struct core *c, uint64_t line)
+{
+    const struct fetch_entry *e = &c->fetch.queue[c->fetch.head];
+    return c->fetch.n != 0 && e->line == line && e->ready <= c->slot_cycle && page_of_line(line) == c->fetch.page;
+}
+
+/* The next instruction but `before` is on `line`. */
 static inline enum item enter_line(const struct core_ctx *x, const struct fe_block *b, uint64_t line,
                                    uint64_t before, uint64_t until)
 {
-    struct core *c = x->c;
-    const struct fetch_entry *e = &c->fetch.queue[c->fetch.head];
-    if (c->fetch.n != 0 && e->line == line && e->ready <= c->slot_cycle && page_of_line(line) == c->fetch.page) {
-        pop_line(c);
+    if (line_is_here(x->c, line)) {
+        pop_line(x->c);
         return ITEM_PASSED;
     }
     return core_wait_line(x, b, line, before, until);

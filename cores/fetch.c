@@ -151,7 +151,16 @@ enum item core_wait_line(const struct core_ctx *x, const struct fe_block *b, uin
 {
     struct core *c = x->c;
     struct fetch *f = &c->fetch;
-    if (!reach(x, before))
+    bool reached = reach(x, before);
+    /*
+     * The instructions before took time: asked again now, as when dispatch is asked again after a window's
+     * end. How often it is asked must not matter.
+     */
+    if (line_is_here(c, line)) {
+        pop_line(c);
+        return ITEM_PASSED;
+    }
+    if (!reached)
         return ITEM_BLOCKED;
     if (!act_at(x, u64_max(c->slot_cycle, c->touch), u64_min(until, c->fault_at)))
         return ITEM_LATER;

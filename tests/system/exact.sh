@@ -208,6 +208,12 @@ for p in "${presets[@]}"; do
     cuts "$preset sqlite3 in 4 cuts" 4 $files --trace tests/traces/sqlite3.vmt --instructions 150000
 done
 
+# Small structures make rare moments common: lines of code that come late, one at a time.
+cuts "little L1I, redis-2cores in 12 cuts" 12 configs/virtuoso.yaml -s l1i.size=2KiB -s l1i.ways=2 -s l1i.mshrs=1 \
+    --trace tests/traces/redis.vmt --instructions 150000 --cores 2
+cuts "little queues, bfs-4t in 6 cuts" 6 configs/virtuoso.yaml -s core.rob=24 -s core.load_queue=4 -s core.store_queue=3 \
+    -s l1i.mshrs=1 --trace tests/traces/bfs-4t.vmt --instructions 20000 --fuzz 3
+
 many "64 cores on 2 ranks" 2 configs/baseline.yaml --workload gups --cores 64 --size 1MiB --instructions 800
 many "16 cores on 16 ranks" 16 configs/baseline.yaml --workload stream --cores 16 --size 192KiB --instructions 600
 many "promotions on 3 ranks" 3 configs/baseline.yaml configs/os-reserve.yaml --workload stream --size 12MiB --cores 2 --instructions 2400k
