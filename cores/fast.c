@@ -162,7 +162,7 @@ static bool find_in_tlb(struct core *c, uint64_t array_at, uint64_t vaddr, unsig
     return true;
 }
 
-/* core_translate for pages of 4 KiB and 2 MiB that the L1 TLBs hold. */
+/* core_translate for pages of 4 KiB that the L1 TLB holds, and those of 2 MiB that it used latest. */
 static inline bool find_page(struct core *c, const struct core_params *p, uint64_t vaddr, bool write, uint64_t issue,
                              struct hit *h)
 {
@@ -171,14 +171,14 @@ static inline bool find_page(struct core *c, const struct core_params *p, uint64
     struct recent_page *r2 = &c->recent_2m[(vaddr >> PAGE_SHIFT_2M) & c->recent_2m_mask];
     if (issue + (cycles < cycles_2m ? cycles : cycles_2m) < c->walked_until)
         return false;
-    if (r->page == vaddr >> PAGE_SHIFT && (r->payload & needs) == needs)
-        take_page(h, r->payload, vaddr, PAGE_SHIFT, issue, cycles);
-    else if (r2->page == vaddr >> PAGE_SHIFT_2M && (r2->payload & needs) == needs)
+    bool latest = r->page == vaddr >> PAGE_SHIFT && (r->payload & needs) == needs;
+    if (!latest && r2->page == vaddr >> PAGE_SHIFT_2M && (r2->payload & needs) == needs) {
         take_page(h, r2->payload, vaddr, PAGE_SHIFT_2M, issue, cycles_2m);
-    else if (r->page != vaddr >> PAGE_SHIFT && find_in_tlb(c, c->at.l1d4k, vaddr, PAGE_SHIFT, needs, r))
-        take_page(h, r->payload, vaddr, PAGE_SHIFT, issue, cycles);
-    else
+        return true;
+    }
+    if (!latest && (r->page == vaddr >> PAGE_SHIFT || !find_in_tlb(c, c->at.l1d4k, vaddr, PAGE_SHIFT, needs, r)))
         return false;
+    take_page(h, r->payload, vaddr, PAGE_SHIFT, issue, cycles);
     return true;
 }
 
@@ -275,7 +275,7 @@ static inline bool hit_access(const struct core_ctx *x, struct front *f, const s
     struct core *c = x->c;
     const struct core_params *p = x->p;
     bool write = r->flags & ACC_STORE;
-    uint64_t issue = f->touch, data_ready = f->touch, granule = r->vaddr >> 3, done;
+    uint64_t issue = f->touch, data_ready = issue, granule = r->vaddr >> 3, done;
     uint32_t slot = core_forward_slot(granule);
     struct hit h;
     if ((r->addr_dep[0] | r->addr_dep[1]) != 0 && (!produced(c, f, r->addr_dep[0], r->addr_ops[0], &issue) ||

@@ -453,29 +453,41 @@ static uint64_t usable_at(const struct core_ctx *x, uint64_t vaddr, uint64_t t)
     return t;
 }
 
+/* The leaf entry for an address, as visible now, read for nothing; false: there is none. */
+static bool find_leaf(const struct core_ctx *x, uint64_t vaddr, unsigned *level_out, uint64_t *entry_out, uint64_t *pte_out)
+{
+    uint64_t table = x->c->root;
+    for (unsigned level = x->c->levels; level > 0; level--) {
+        paddr_t entry = radix_entry_paddr(x->c->levels, level, (paddr_t){table}, (vaddr_t){vaddr});
+        uint64_t pte = ptmem_read(x->cfg->ptmem, entry, x->lp->now);
+        if (!pte_present(pte))
+            return false;
+        if (pte_is_leaf(level, pte)) {
+            *level_out = level;
+            *entry_out = entry.v;
+            *pte_out = pte;
+            return true;
+        }
+        table = pte_table(pte).v;
+    }
+    return false;
+}
+
 /* A store to a page that the TLB holds as clean: the entry's dirty bit is set by an assist. */
 static uint64_t dirty_assist(const struct core_ctx *x, uint64_t vaddr, uint64_t *payload, uint64_t t)
 {
-    struct core *c = x->c;
-    uint64_t table = c->root;
-    for (unsigned level = c->levels;; level--) {
-        paddr_t entry = radix_entry_paddr(c->levels, level, (paddr_t){table}, (vaddr_t){vaddr});
-        uint64_t pte = ptmem_read(x->cfg->ptmem, entry, x->lp->now);
-        if (!pte_present(pte))
-            return t; /* unmapped meanwhile; the flush is on its way */
-        if (!pte_is_leaf(level, pte)) {
-            table = pte_table(pte).v;
-            continue;
-        }
-        *payload |= TLB_D;
-        if (pte & PTE_DIRTY)
-            return t;
-        c->stats.dirty_assists++;
-        if (x->p->ptw.ref_cycles == 0)
-            core_kernel_store(x, entry.v);
-        core_report_ad(x, entry.v, PTE_ACCESSED | PTE_DIRTY);
-        return t + x->p->ptw.dirty_assist_cycles;
-    }
+    unsigned level;
+    uint64_t entry, pte;
+    if (!find_leaf(x, vaddr, &level, &entry, &pte))
+        return t; /* unmapped meanwhile; the flush is on its way */
+    *payload |= TLB_D;
+    if (pte & PTE_DIRTY)
+        return t;
+    x->c->stats.dirty_assists++;
+    if (x->p->ptw.ref_cycles == 0)
+        core_kernel_store(x, entry);
+    core_report_ad(x, entry, PTE_ACCESSED | PTE_DIRTY);
+    return t + x->p->ptw.dirty_assist_cycles;
 }
 
 static inline struct hit probe_l1(struct core *c, uint64_t vaddr, bool exec)
@@ -510,24 +522,16 @@ static struct xlate translate_free(const struct core_ctx *x, uint64_t vaddr, boo
     struct core *c = x->c;
     struct hit h = probe_l1(c, vaddr, exec);
     if (h.payload == NULL || !permits(*h.payload, write, exec)) {
-        uint64_t table = c->root;
-        for (unsigned level = c->levels;; level--) {
-            paddr_t entry = radix_entry_paddr(c->levels, level, (paddr_t){table}, (vaddr_t){vaddr});
-            uint64_t pte = ptmem_read(x->cfg->ptmem, entry, x->lp->now);
-            if (!pte_present(pte))
-                return (struct xlate){t, XLATE_NONE};
-            if (!pte_is_leaf(level, pte)) {
-                table = pte_table(pte).v;
-                continue;
-            }
-            struct walk w = {.page_shift = (uint8_t)radix_level_shift(level), .pte_flags = pte};
-            w.page_base = pte_pfn(pte).v << PAGE_SHIFT & ~((UINT64_C(1) << w.page_shift) - 1);
-            if (!permits(payload_of(&w), write, exec))
-                return (struct xlate){t, XLATE_NONE};
-            fill_l1(x, exec, c->asid, vaddr, w.page_shift, payload_of(&w) | TLB_D);
-            return (struct xlate){t,
-                                  w.page_base + (vaddr & ((UINT64_C(1) << w.page_shift) - 1))};
-        }
+        unsigned level;
+        uint64_t entry, pte;
+        if (!find_leaf(x, vaddr, &level, &entry, &pte))
+            return (struct xlate){t, XLATE_NONE};
+        struct walk w = {.page_shift = (uint8_t)radix_level_shift(level), .pte_flags = pte};
+        w.page_base = pte_pfn(pte).v << PAGE_SHIFT & ~((UINT64_C(1) << w.page_shift) - 1);
+        if (!permits(payload_of(&w), write, exec))
+            return (struct xlate){t, XLATE_NONE};
+        fill_l1(x, exec, c->asid, vaddr, w.page_shift, payload_of(&w) | TLB_D);
+        return (struct xlate){t, w.page_base + (vaddr & ((UINT64_C(1) << w.page_shift) - 1))};
     }
     return (struct xlate){t,
                           (*h.payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << h.shift) - 1))};

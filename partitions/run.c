@@ -407,6 +407,7 @@ static enum err simulate_mix(struct run *r, int argc, char **argv)
 {
     struct mix_run *m = &r->mix;
     char cores[64];
+    SIM_ASSERT(r->fe != NULL, "a mix without a front end");
     snprintf(cores, sizeof cores, "core.count=%u", machine_ncores(&r->params, r->fe->nthreads));
     config_set(r->config, cores); /* runs of fewer threads have the same machine */
     enum err e = config_finish(r->config);
@@ -514,7 +515,7 @@ static enum err run_brackets(struct run *r, int argc, char **argv)
 {
     const char *output = r->options.output;
     char path[4096], key[64];
-    double row[64], values[64 * NBRACKETS];
+    double row[64] = {0}, values[64 * NBRACKETS];
     enum err e = ERR_OK;
     SIM_ASSERT(nmetrics <= 64, "%zu metrics", nmetrics);
     r->metrics = row;
