@@ -25,21 +25,62 @@ struct noc_params {
 extern const struct param_desc noc_param_rows[];
 extern const uint32_t noc_param_nrows;
 
+#define NOC_MAX_TILES 65536u
+#define NOC_MAX_CHANNELS 1024u
+
 /* Life: filled by noc_init, then read-only and shared by all. */
 struct noc {
     uint32_t ncores, nslices, nchannels;
     uint32_t ntiles, ncolumns, nrows;
+    uint64_t per_column;       /* 2^32 / ncolumns, rounded up */
     simtime_t base_fs, hop_fs; /* hop: one router and one link */
     simtime_t core_slice_min_fs, slice_channel_min_fs;
+    uint16_t channel_row[NOC_MAX_CHANNELS];
 };
 
 /* All three numbers are at least 1. */
 void noc_init(struct noc *n, const struct noc_params *p, uint32_t ncores, uint32_t nslices,
               uint32_t nchannels);
 
+struct noc_tile {
+    uint32_t x, y;
+};
+
+/* The product is exact for all numbers below NOC_MAX_TILES. */
+static inline struct noc_tile noc_tile_at(const struct noc *n, uint32_t idx)
+{
+    uint32_t y = (uint32_t)(idx * n->per_column >> 32);
+    return (struct noc_tile){idx - y * n->ncolumns, y};
+}
+
+static inline struct noc_tile noc_tile_of_slice(const struct noc *n, uint32_t slice)
+{
+    if (n->nslices == n->ntiles)
+        return noc_tile_at(n, slice);
+    return noc_tile_at(n, (uint32_t)((uint64_t)slice * n->ntiles / n->nslices));
+}
+
+static inline struct noc_tile noc_tile_of_channel(const struct noc *n, uint32_t channel)
+{
+    return (struct noc_tile){channel % 2 == 0 ? 0 : n->ncolumns - 1, n->channel_row[channel]};
+}
+
+static inline simtime_t noc_latency_fs(const struct noc *n, struct noc_tile a, struct noc_tile b)
+{
+    uint32_t x = a.x > b.x ? a.x - b.x : b.x - a.x, y = a.y > b.y ? a.y - b.y : b.y - a.y;
+    return n->base_fs + (x + y) * n->hop_fs;
+}
+
 /* One way, either direction. */
-simtime_t noc_core_slice_fs(const struct noc *n, uint32_t core, uint32_t slice);
-simtime_t noc_slice_channel_fs(const struct noc *n, uint32_t slice, uint32_t channel);
+static inline simtime_t noc_core_slice_fs(const struct noc *n, uint32_t core, uint32_t slice)
+{
+    return noc_latency_fs(n, noc_tile_at(n, core), noc_tile_of_slice(n, slice));
+}
+
+static inline simtime_t noc_slice_channel_fs(const struct noc *n, uint32_t slice, uint32_t channel)
+{
+    return noc_latency_fs(n, noc_tile_of_slice(n, slice), noc_tile_of_channel(n, channel));
+}
 
 /* The least of these over all pairs. */
 static inline simtime_t noc_core_slice_min_fs(const struct noc *n) { return n->core_slice_min_fs; }

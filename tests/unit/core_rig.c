@@ -399,7 +399,7 @@ static bool hook_epoch(void *ctx, uint64_t epoch, simtime_t end)
 static void configure_cores(struct rig *r)
 {
     r->noc = (struct noc){.ncores = r->ncores, .nslices = 1, .nchannels = 1, .ntiles = r->ncores,
-                          .ncolumns = r->ncores, .nrows = 1};
+                          .ncolumns = r->ncores, .nrows = 1, .per_column = (UINT64_C(1) << 32) / r->ncores + 1};
     for (uint32_t i = 0; i < r->ncores; i++) {
         r->hosts[i] = (struct core_host){.fe = &r->fe};
         r->cores[i] = (struct core_cfg){

@@ -61,6 +61,33 @@ static void floors_hold_for_every_pair_of_uneven_machines(void)
     }
 }
 
+/* The same from the definition, with divisions. */
+static simtime_t slow_core_slice_fs(const struct noc *n, uint32_t core, uint32_t slice)
+{
+    uint32_t tile = (uint32_t)((uint64_t)slice * n->ntiles / n->nslices);
+    uint32_t ax = core % n->ncolumns, ay = core / n->ncolumns;
+    uint32_t bx = tile % n->ncolumns, by = tile / n->ncolumns;
+    return n->base_fs + ((ax > bx ? ax - bx : bx - ax) + (ay > by ? ay - by : by - ay)) * n->hop_fs;
+}
+
+static void tiles_are_those_of_a_division_on_the_largest_machines(void)
+{
+    static const uint32_t columns[] = {1, 2, 3, 7, 255, 641, 65535, 65536};
+    static struct noc n;
+    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
+        struct noc_params p = params;
+        p.columns = columns[i];
+        noc_init(&n, &p, 1, 65536, 1); /* searches all pairs for the least: few of one kind */
+        n.ncores = 65536;
+        bool same = true;
+        for (uint32_t tile = 0; tile < 65536; tile++) {
+            same = same && noc_core_slice_fs(&n, tile, 0) == slow_core_slice_fs(&n, tile, 0);
+            same = same && noc_core_slice_fs(&n, 65535, tile) == slow_core_slice_fs(&n, 65535, tile);
+        }
+        CU_ASSERT_TRUE(same);
+    }
+}
+
 static void a_period_is_rounded_once_and_edges_are_its_multiples(void)
 {
     CU_ASSERT_EQUAL(clock_period_fs(3000000000), 333333);
@@ -74,4 +101,5 @@ static void a_period_is_rounded_once_and_edges_are_its_multiples(void)
 UNIT_MAIN("memsys/noc", UNIT(a_core_and_the_slice_on_its_tile_are_the_base_latency_apart),
           UNIT(latency_grows_with_the_manhattan_distance), UNIT(channels_sit_on_both_edges),
           UNIT(floors_hold_for_every_pair_of_uneven_machines),
+          UNIT(tiles_are_those_of_a_division_on_the_largest_machines),
           UNIT(a_period_is_rounded_once_and_edges_are_its_multiples))
