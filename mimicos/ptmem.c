@@ -1,10 +1,10 @@
 /*
  * Page-table memory replica; see ptmem.h.
  *
- * Nodes are whole 4 KiB frames, found by an open-addressing hash of the frame number; a node holds
- * the 512 folded words and the newest log entry that touches it. Log entries of one node are
- * chained from new to old, so a read of a node without pending writes costs one probe, and any
- * other looks only at the pending writes of its own node.
+ * Nodes are whole 4 KiB frames, found by an open-addressing hash of the frame number, those of the
+ * base and own ones in one table; a node holds the 512 folded words and the newest log entry that
+ * touches it. Log entries of one node are chained from new to old, so a read of a node without pending
+ * writes costs one probe, and any other looks only at the pending writes of its own node.
  *
  * Invariants: times never go back along the log; an entry is either in the log or folded, never
  * both; node numbers follow the order of first writes, so a saved copy depends on the writes only.
@@ -30,18 +30,16 @@ struct entry {
     uint64_t prev; /* number of the node's next older entry + 1 */
 };
 
+/* Small: with many tables most probes miss the host's caches. */
 struct slot {
-    uint64_t pfn;
-    uint64_t node; /* node number + 1; 0: free */
+    uint32_t pfn;
+    uint32_t node; /* its number + 1, with IN_BASE when it is one of the base; 0: free */
 };
-
-struct base_slot {
-    uint32_t pfn, node; /* node number + 1; 0: free */
-};
+#define IN_BASE (UINT32_C(1) << 31)
 
 struct ptmem {
-    struct slot *slots; /* nslots, a power of two, at most half full */
-    uint64_t nslots;
+    struct slot *slots; /* a power of two, at most half full */
+    uint64_t nslots, nused;
     unsigned hash_shift;
     struct node **chunks;
     uint64_t nchunks, nnodes;
@@ -49,9 +47,8 @@ struct ptmem {
     uint64_t log_cap, log_begin, log_end;
     simtime_t last_time; /* of the newest entry ever */
     const uint64_t *base_words; /* of the base's nodes; NULL: there is none */
-    struct base_slot *base_slots; /* a power of two, at most half full */
+    const uint32_t *base_pfns;
     uint64_t nbase;
-    unsigned base_shift;
 };
 
 struct save_head {
@@ -87,7 +84,7 @@ static struct entry *entry_at(const struct ptmem *m, uint64_t idx)
 }
 
 /* The slot that holds `pfn`, or the free one where it belongs. */
-static struct slot *find_slot(const struct ptmem *m, uint64_t pfn)
+static inline struct slot *find_slot(const struct ptmem *m, uint64_t pfn)
 {
     uint64_t i = (pfn * UINT64_C(0x9e3779b97f4a7c15)) >> m->hash_shift;
     while (m->slots[i].node != 0 && m->slots[i].pfn != pfn)
@@ -95,16 +92,35 @@ static struct slot *find_slot(const struct ptmem *m, uint64_t pfn)
     return &m->slots[i];
 }
 
-static void set_slots(struct ptmem *m, uint64_t nslots)
+/* A larger table with the same content, or a first one; false: no memory. */
+static bool set_slots(struct ptmem *m, uint64_t nslots)
 {
-    free(m->slots);
-    m->slots = alloc_or_stop(nslots, sizeof *m->slots);
+    struct slot *old = m->slots;
+    uint64_t nold = m->nslots;
+    struct slot *slots = calloc(nslots, sizeof *slots);
+    if (slots == NULL)
+        return false;
+    m->slots = slots;
     m->nslots = nslots;
     m->hash_shift = 64u - log2_floor(nslots);
-    for (uint64_t i = 0; i < m->nnodes; i++) {
-        uint64_t pfn = node_at(m, i)->pfn;
-        *find_slot(m, pfn) = (struct slot){pfn, i + 1};
-    }
+    for (uint64_t i = 0; i < nold; i++)
+        if (old[i].node != 0)
+            *find_slot(m, old[i].pfn) = old[i];
+    free(old);
+    return true;
+}
+
+/* The node of a frame is `node` from now on; false: no memory. */
+static bool set_node(struct ptmem *m, uint64_t pfn, uint64_t node, uint32_t in_base)
+{
+    SIM_ASSERT(pfn <= UINT32_MAX && node + 1 < IN_BASE, "page-table replica: frame %llu, node %llu",
+               (unsigned long long)pfn, (unsigned long long)node);
+    if (2 * (m->nused + 1) > m->nslots && !set_slots(m, 2 * m->nslots))
+        return false;
+    struct slot *s = find_slot(m, pfn);
+    m->nused += s->node == 0;
+    *s = (struct slot){(uint32_t)pfn, (uint32_t)(node + 1) | in_base};
+    return true;
 }
 
 static struct node *append_node(struct ptmem *m, uint64_t pfn)
@@ -120,53 +136,40 @@ static struct node *append_node(struct ptmem *m, uint64_t pfn)
 
 /* ---- the base -------------------------------------------------------------------------------- */
 
-static struct base_slot *find_base_slot(const struct ptmem *m, uint64_t pfn)
+static inline const uint64_t *base_at(const struct ptmem *m, const struct slot *s)
 {
-    uint64_t mask = (UINT64_C(1) << (64 - m->base_shift)) - 1;
-    uint64_t i = (pfn * UINT64_C(0x9e3779b97f4a7c15)) >> m->base_shift;
-    while (m->base_slots[i].node != 0 && m->base_slots[i].pfn != pfn)
-        i = (i + 1) & mask;
-    return &m->base_slots[i];
+    return m->base_words + (uint64_t)((s->node & ~IN_BASE) - 1) * NODE_WORDS;
 }
 
-/* The words of a node of the base; NULL: it has no such node. */
-static const uint64_t *find_base(const struct ptmem *m, uint64_t pfn)
+static enum err enter_base(struct ptmem *m)
 {
-    if (m->base_words == NULL)
-        return NULL;
-    const struct base_slot *s = find_base_slot(m, pfn);
-    return s->node == 0 ? NULL : m->base_words + (uint64_t)(s->node - 1) * NODE_WORDS;
+    for (uint64_t i = 0; i < m->nbase; i++)
+        if (m->base_pfns[i] != 0 && !set_node(m, m->base_pfns[i], i, IN_BASE))
+            return err_log(ERR_MEMORY, "page-table replica: no memory for an index of %llu nodes",
+                           (unsigned long long)m->nbase);
+    return ERR_OK;
 }
 
 enum err ptmem_share(struct ptmem *m, const uint64_t *words, const uint32_t *pfns, uint64_t nnodes)
 {
     SIM_ASSERT(m->base_words == NULL && m->log_end == 0, "a base for a replica in use");
-    uint64_t nslots = UINT64_C(2) << log2_floor(2 * nnodes + 1);
-    m->base_slots = calloc(nslots, sizeof *m->base_slots);
-    if (m->base_slots == NULL)
-        return err_log(ERR_MEMORY, "page-table replica: no memory for an index of %llu nodes",
-                       (unsigned long long)nnodes);
-    m->base_shift = 64u - log2_floor(nslots);
     m->base_words = words;
+    m->base_pfns = pfns;
     m->nbase = nnodes;
-    for (uint64_t i = 0; i < nnodes; i++)
-        if (pfns[i] != 0)
-            *find_base_slot(m, pfns[i]) = (struct base_slot){pfns[i], (uint32_t)i + 1};
-    return ERR_OK;
+    return enter_base(m);
 }
 
 static struct node *get_node(struct ptmem *m, uint64_t pfn)
 {
-    struct slot *s = find_slot(m, pfn);
-    if (s->node != 0)
+    const struct slot *s = find_slot(m, pfn);
+    if (s->node != 0 && (s->node & IN_BASE) == 0)
         return node_at(m, s->node - 1);
     struct node *n = append_node(m, pfn);
-    const uint64_t *base = find_base(m, pfn);
-    if (base != NULL)
-        memcpy(n->word, base, sizeof n->word);
-    *s = (struct slot){pfn, m->nnodes};
-    if (2 * m->nnodes > m->nslots)
-        set_slots(m, 2 * m->nslots);
+    if (s->node != 0)
+        memcpy(n->word, base_at(m, s), sizeof n->word);
+    if (!set_node(m, pfn, m->nnodes - 1, 0))
+        err_fatal(ERR_MEMORY, "page-table replica: no memory for an index of %llu nodes",
+                  (unsigned long long)m->nnodes);
     return n;
 }
 
@@ -186,7 +189,10 @@ enum err ptmem_create(struct ptmem **out)
     struct ptmem *m = calloc(1, sizeof *m);
     if (m == NULL)
         return err_log(ERR_MEMORY, "page-table replica: no memory");
-    set_slots(m, FIRST_SLOTS);
+    if (!set_slots(m, FIRST_SLOTS)) {
+        free(m);
+        return err_log(ERR_MEMORY, "page-table replica: no memory");
+    }
     m->log_cap = FIRST_LOG;
     m->log = alloc_or_stop(m->log_cap, sizeof *m->log);
     *out = m;
@@ -209,7 +215,6 @@ void ptmem_destroy(struct ptmem *m)
         return;
     drop_nodes(m);
     free(m->slots);
-    free(m->base_slots);
     free(m->log);
     free(m);
 }
@@ -240,22 +245,41 @@ void ptmem_floor(struct ptmem *m, simtime_t floor)
     }
 }
 
+void ptmem_prefetch(const struct ptmem *m, paddr_t addr)
+{
+    const struct slot *s = find_slot(m, pfn_of(addr).v);
+    if (s->node == 0)
+        return;
+    const uint64_t *words = s->node & IN_BASE ? base_at(m, s) : node_at(m, s->node - 1)->word;
+    __builtin_prefetch(&words[(addr.v >> 3) & (NODE_WORDS - 1)]);
+}
+
+/* The newest pending write of the word that is visible at `t`; NULL: there is none. */
+static const struct mirror_write *find_pending(const struct ptmem *m, const struct node *n, paddr_t addr,
+                                               simtime_t t)
+{
+    for (uint64_t at = n->newest; at > m->log_begin; at = entry_at(m, at - 1)->prev) {
+        const struct mirror_write *w = &entry_at(m, at - 1)->w;
+        if (w->addr.v == addr.v && w->time <= t)
+            return w;
+    }
+    return NULL;
+}
+
 uint64_t ptmem_read(const struct ptmem *m, paddr_t addr, simtime_t t)
 {
     SIM_ASSERT((addr.v & 7u) == 0, "page-table read of %#llx is not aligned",
                (unsigned long long)addr.v);
     const struct slot *s = find_slot(m, pfn_of(addr).v);
-    if (s->node == 0) {
-        const uint64_t *base = find_base(m, pfn_of(addr).v);
-        return base == NULL ? 0 : base[(addr.v >> 3) & (NODE_WORDS - 1)];
-    }
+    if (s->node == 0)
+        return 0;
+    uint64_t word = (addr.v >> 3) & (NODE_WORDS - 1);
+    if (s->node & IN_BASE)
+        return base_at(m, s)[word];
     const struct node *n = node_at(m, s->node - 1);
-    for (uint64_t at = n->newest; at > m->log_begin; at = entry_at(m, at - 1)->prev) {
-        const struct mirror_write *w = &entry_at(m, at - 1)->w;
-        if (w->addr.v == addr.v && w->time <= t)
-            return w->value;
-    }
-    return n->word[(addr.v >> 3) & (NODE_WORDS - 1)];
+    /* Without writes under way the head of the node need not be read: it is on another host cache line. */
+    const struct mirror_write *w = m->log_begin == m->log_end ? NULL : find_pending(m, n, addr, t);
+    return w != NULL ? w->value : n->word[word];
 }
 
 uint64_t ptmem_log_begin(const struct ptmem *m) { return m->log_begin; }
@@ -315,12 +339,18 @@ enum err ptmem_load(struct ptmem *m, const void *buf, size_t nbytes)
         return err_log(ERR_RUNTIME, "saved page-table replica: its base has %llu nodes, this one %llu",
                        (unsigned long long)head.nbase, (unsigned long long)m->nbase);
     drop_nodes(m);
-    for (uint64_t i = 0; i < head.nnodes; i++, p += sizeof(struct node))
-        memcpy(append_node(m, 0), p, sizeof(struct node));
-    uint64_t nslots = FIRST_SLOTS;
-    while (2 * head.nnodes > nslots)
-        nslots *= 2;
-    set_slots(m, nslots);
+    memset(m->slots, 0, m->nslots * sizeof *m->slots);
+    m->nused = 0;
+    enum err e = enter_base(m);
+    if (e != ERR_OK)
+        return e;
+    for (uint64_t i = 0; i < head.nnodes; i++, p += sizeof(struct node)) {
+        struct node *n = append_node(m, 0);
+        memcpy(n, p, sizeof *n);
+        if (!set_node(m, n->pfn, i, 0))
+            return err_log(ERR_MEMORY, "page-table replica: no memory for an index of %llu nodes",
+                           (unsigned long long)head.nnodes);
+    }
     m->log_begin = m->log_end = head.log_begin;
     while (head.log_end - head.log_begin > m->log_cap)
         grow_log(m);

@@ -35,6 +35,9 @@ void ptmem_floor(struct ptmem *m, simtime_t floor);
 /* The word at `addr` (8-byte aligned) as visible at `t`; 0 where nothing was ever written. */
 uint64_t ptmem_read(const struct ptmem *m, paddr_t addr, simtime_t t);
 
+/* The word at `addr` will be read in a while: the host should have it near by then. No other effect. */
+void ptmem_prefetch(const struct ptmem *m, paddr_t addr);
+
 /*
  * The log of writes: entries are numbered from 0 for the whole run; those not yet folded are
  * [ptmem_log_begin, ptmem_log_end). Times never go back along the log.

@@ -149,6 +149,11 @@ static void a_base_is_read_in_place_and_copied_at_the_first_write(void)
     CU_ASSERT_EQUAL(ptmem_load(b, buf, n), ERR_OK);
     CU_ASSERT_EQUAL(ptmem_read(b, (paddr_t){7 << 12}, 50), 99);
     CU_ASSERT_EQUAL(ptmem_read(b, (paddr_t){10 << 12}, 50), 3000);
+    put(a, 60, 10 << 12, 98); /* what was written since the copy is gone when it is loaded */
+    CU_ASSERT_EQUAL(ptmem_read(a, (paddr_t){10 << 12}, 60), 98);
+    CU_ASSERT_EQUAL(ptmem_load(a, buf, n), ERR_OK);
+    CU_ASSERT_EQUAL(ptmem_read(a, (paddr_t){10 << 12}, 60), 3000);
+    CU_ASSERT_EQUAL(ptmem_read(a, (paddr_t){7 << 12}, 60), 99);
     struct ptmem *c = fresh();
     CU_ASSERT_NOT_EQUAL(ptmem_load(c, buf, n), ERR_OK);
     free(buf);
