@@ -225,6 +225,7 @@ struct core_share {
 #define RECENT_PAGES 16u
 #define RECENT_CODE_PAGES 64u
 #define MAX_WALKERS 64u
+#define WALK_QUEUED 256u
 #define NPWC 4u
 
 struct core {
@@ -314,6 +315,7 @@ struct core {
     uint64_t walked_until;
     struct walk walks[MAX_WALKERS];
     uint32_t walk_queue_head, walk_queue_n, walk_queue_size;
+    uint16_t walk_queued[WALK_QUEUED]; /* by hash of the page: how many of the queue */
 
     /* caches */
     uint64_t last_line;
@@ -362,6 +364,13 @@ static inline struct store_entry *core_sq(struct core *c, uint64_t i)
 {
     return (struct store_entry *)core_at(c, c->at.sq) + (i & (c->sq_size - 1));
 }
+/* The place of the i-th of a ring of `size` from `head` on. */
+static inline uint32_t core_ring_at(uint32_t head, uint32_t i, uint32_t size)
+{
+    uint32_t at = head + i;
+    return at < size ? at : at - size;
+}
+
 static inline struct miss *core_miss(struct core *c, uint32_t i)
 {
     return (struct miss *)core_at(c, c->at.misses) + i;

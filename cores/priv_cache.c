@@ -43,7 +43,7 @@ static inline uint64_t *lookup(struct sarray *a, uint64_t line)
 
 static uint64_t *wb_slot(struct core *c, uint32_t i)
 {
-    return (uint64_t *)core_at(c, c->at.wb_queue) + (c->wb_queue_head + i) % c->wb_queue_size;
+    return (uint64_t *)core_at(c, c->at.wb_queue) + core_ring_at(c->wb_queue_head, i, c->wb_queue_size);
 }
 
 static void send_writeback(const struct core_ctx *x, uint64_t line_and_kind)
@@ -189,7 +189,7 @@ static void fill_l1i(const struct core_ctx *x, uint64_t line, uint64_t ready, bo
 
 static uint32_t *miss_queue_slot(struct core *c, uint32_t i)
 {
-    return (uint32_t *)core_at(c, c->at.miss_queue) + (c->miss_queue_head + i) % c->miss_size;
+    return (uint32_t *)core_at(c, c->at.miss_queue) + core_ring_at(c->miss_queue_head, i, c->miss_size);
 }
 
 static inline uint32_t *miss_bucket(struct core *c, uint64_t line)
@@ -326,7 +326,7 @@ static void send_queued(const struct core_ctx *x)
         uint32_t idx = *miss_queue_slot(c, 0);
         if (!may_send(x, (enum line_kind)core_miss(c, idx)->kind))
             return;
-        c->miss_queue_head = (c->miss_queue_head + 1) % c->miss_size;
+        c->miss_queue_head = core_ring_at(c->miss_queue_head, 1, c->miss_size);
         c->miss_queue_n--;
         send_miss(x, idx, u64_max(core_miss(c, idx)->start, c->touch));
     }
@@ -660,7 +660,7 @@ void core_wb_acked(const struct core_ctx *x)
     c->stats.wb_acks++;
     while (c->wb_queue_n > 0 && c->wbs_out < x->p->l2.wb_buffers) {
         uint64_t entry = *wb_slot(c, 0);
-        c->wb_queue_head = (c->wb_queue_head + 1) % c->wb_queue_size;
+        c->wb_queue_head = core_ring_at(c->wb_queue_head, 1, c->wb_queue_size);
         c->wb_queue_n--;
         send_writeback(x, entry);
     }

@@ -266,8 +266,10 @@ static bool run_walk(const struct core_ctx *x, uint32_t idx)
         if (cycles == 0)
             cycles = core_cache_access(x, w->entry, LINE_PT, false, w->time,
                                        waiter_make(WAIT_WALK, idx), &served);
-        if (cycles == LATENCY_WAIT)
+        if (cycles == LATENCY_WAIT) {
+            ptmem_prefetch(x->cfg->ptmem, (paddr_t){w->entry});
             return false;
+        }
         w->time += cycles;
         count_ref(x, served, cycles);
         if (take_entry(x, w, served, cycles))
@@ -304,7 +306,26 @@ static bool start_walk(const struct core_ctx *x, uint32_t idx, const struct walk
 static struct walk_request *queued(struct core *c, uint32_t i)
 {
     return (struct walk_request *)core_at(c, c->at.walk_queue) +
-           (c->walk_queue_head + i) % c->walk_queue_size;
+           core_ring_at(c->walk_queue_head, i, c->walk_queue_size);
+}
+
+static uint16_t *nqueued_like(struct core *c, uint64_t vaddr)
+{
+    uint64_t page = vaddr >> PAGE_SHIFT;
+    return &c->walk_queued[(page ^ page >> 8) % WALK_QUEUED];
+}
+
+/* Of the walks that wait, the one to the page of `vaddr`; NO_INDEX: there is none. */
+static uint32_t find_queued(struct core *c, uint64_t vaddr)
+{
+    if (*nqueued_like(c, vaddr) == 0)
+        return NO_INDEX;
+    for (uint32_t i = c->walk_queue_n; i-- > 0;) { /* mostly one of the latest */
+        const struct walk_request *r = queued(c, i);
+        if (r->vaddr >> PAGE_SHIFT == vaddr >> PAGE_SHIFT && r->asid == c->asid)
+            return i;
+    }
+    return NO_INDEX;
 }
 
 static void release(const struct core_ctx *x, struct walk *w)
@@ -338,8 +359,9 @@ static void finish(const struct core_ctx *x, uint32_t idx)
         if (c->walk_queue_n == 0)
             return;
         struct walk_request r = *queued(c, 0);
-        c->walk_queue_head = (c->walk_queue_head + 1) % c->walk_queue_size;
+        c->walk_queue_head = core_ring_at(c->walk_queue_head, 1, c->walk_queue_size);
         c->walk_queue_n--;
+        --*nqueued_like(c, r.vaddr);
         if (!start_walk(x, idx, &r, u64_max(r.asked, c->walks[idx].time)))
             return;
     }
@@ -406,15 +428,14 @@ static struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, b
         if (best == NO_INDEX || w->time < c->walks[best].time)
             best = i;
     }
-    for (uint32_t i = 0; i < c->walk_queue_n; i++) {
-        struct walk_request *r = queued(c, i);
-        if (r->vaddr >> PAGE_SHIFT == page && r->asid == c->asid) {
-            c->stats.walk_merged++;
-            CORE_LOG(x, WALK_WAIT, log_number(c, who), vaddr, asked, CORE_JOIN_QUEUED, i);
-            r->write |= write;
-            link_waiter(c, who, &r->waiters);
-            return XLATE_WAITS;
-        }
+    uint32_t same = find_queued(c, vaddr);
+    if (same != NO_INDEX) {
+        struct walk_request *r = queued(c, same);
+        c->stats.walk_merged++;
+        CORE_LOG(x, WALK_WAIT, log_number(c, who), vaddr, asked, CORE_JOIN_QUEUED, same);
+        r->write |= write;
+        link_waiter(c, who, &r->waiters);
+        return XLATE_WAITS;
     }
     struct walk_request r = {.vaddr = vaddr, .asked = asked, .asid = c->asid, .write = write,
                              .exec = exec};
@@ -424,6 +445,7 @@ static struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, b
         CORE_LOG(x, WALK_WAIT, log_number(c, who), vaddr, asked, CORE_JOIN_NEW, c->walk_queue_n);
         link_waiter(c, who, &r.waiters);
         *queued(c, c->walk_queue_n++) = r;
+        ++*nqueued_like(c, vaddr);
         return XLATE_WAITS;
     }
     uint64_t start = u64_max(asked, c->walks[best].time);
