@@ -60,11 +60,14 @@ static enum err builtin_load(struct frontend *fe, uint32_t thread, uint64_t bloc
                              .tail_gap = ops->tail_gap,
                              .last = first + n >= b->iterations,
                              .first_instr = first * b->ninstr,
-                             .acc = acc,
+                             .acc_to = n * b->naccesses,
+                             .piece = acc,
                              .pcs = b->pcs};
     if (block == 0 && !fe->areas_mapped) { /* thread 0 maps code and data, the others wait for it */
-        out->ev = thread == 0 ? b->start : b->start + 2;
-        out->nev = thread == 0 ? 2 : 1;
+        static const struct fe_at places[2] = {{.form = 0}, {.form = 1}};
+        out->ev_forms = thread == 0 ? b->start : b->start + 2;
+        out->ev_at = places;
+        out->nev = out->nev_forms = thread == 0 ? 2 : 1;
     }
     return ERR_OK;
 }

@@ -49,7 +49,8 @@ struct stream {
     producer_t regs[256];
     /* the decoded block */
     struct access_rec *acc;
-    struct branch_rec *br;
+    struct branch_rec *br; /* each branch is its own form */
+    struct fe_at *br_at;
     uint64_t *pcs;
     uint32_t *pc_slots; /* id + 1 */
     uint32_t npcs;
@@ -316,13 +317,12 @@ static void decode_accesses(struct stream *s, const struct champsim_record *r, u
 }
 
 static void decode_branch(struct stream *s, const struct champsim_record *r,
-                          const struct champsim_record *next, const struct fe_block *b, uint32_t pc,
-                          uint32_t gap, struct branch_rec *br)
+                          const struct champsim_record *next, uint32_t pc, uint32_t gap,
+                          struct branch_rec *br)
 {
     producer_t p[2];
     latest_sources(s, r, p);
-    *br = (struct branch_rec){.pos = b->nacc,
-                              .pc_id = pc,
+    *br = (struct branch_rec){.pc_id = pc,
                               .instr_off = (uint16_t)gap,
                               .kind = (uint8_t)champsim_branch_kind(r),
                               .taken = r->taken};
@@ -336,7 +336,8 @@ static enum err decode_block(struct stream *s, struct fe_block *b)
 {
     uint32_t gap = 0;
     const struct champsim_record *next;
-    *b = (struct fe_block){.first_instr = s->record, .acc = s->acc, .br = s->br, .pcs = s->pcs};
+    *b = (struct fe_block){.first_instr = s->record, .piece = s->acc, .br_at = s->br_at, .br_forms = s->br,
+                           .pcs = s->pcs};
     memset(s->pc_slots, 0, PC_SLOTS * sizeof *s->pc_slots);
     s->npcs = 0;
     enum err e = stream_peek(s, &next);
@@ -351,9 +352,13 @@ static enum err decode_block(struct stream *s, struct fe_block *b)
         uint32_t pc = pc_id(s, r.ip);
         gap++;
         decode_accesses(s, &r, pc, &gap, b);
-        if (r.is_branch)
-            decode_branch(s, &r, next, b, pc, gap, &s->br[b->nbr++]);
+        if (r.is_branch) {
+            s->br_at[b->nbr] = (struct fe_at){.pos = b->nacc, .form = b->nbr};
+            decode_branch(s, &r, next, pc, gap, &s->br[b->nbr++]);
+        }
     }
+    b->acc_to = b->nacc;
+    b->nbr_forms = b->nbr;
     b->tail_gap = gap;
     b->npcs = s->npcs;
     b->last = next == NULL;
@@ -394,6 +399,7 @@ static void champsim_close(struct frontend *fe)
         free(s->path);
         free(s->acc);
         free(s->br);
+        free(s->br_at);
         free(s->pcs);
         free(s->pc_slots);
     }
@@ -417,9 +423,10 @@ static enum err stream_init(struct stream *s, const char *path)
     s->path = strdup(path);
     s->acc = malloc(MAX_ACCESSES * sizeof *s->acc);
     s->br = malloc(CHAMPSIM_BLOCK_INSTRS * sizeof *s->br);
+    s->br_at = malloc(CHAMPSIM_BLOCK_INSTRS * sizeof *s->br_at);
     s->pcs = malloc(MAX_PCS * sizeof *s->pcs);
     s->pc_slots = malloc(PC_SLOTS * sizeof *s->pc_slots);
-    if (!s->path || !s->acc || !s->br || !s->pcs || !s->pc_slots)
+    if (!s->path || !s->acc || !s->br || !s->br_at || !s->pcs || !s->pc_slots)
         return err_log(ERR_MEMORY, "%s: no memory to read the trace", path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? read(fd, head, sizeof head) : -1;

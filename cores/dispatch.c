@@ -212,14 +212,16 @@ static const struct fe_block *block_of(const struct core_ctx *x)
 {
     struct core_host *h = x->cfg->host;
     struct core *c = x->c;
-    if (h->loaded && h->thread == c->thread && h->block_no == c->pos.block)
-        return &h->block;
-    enum err e = h->fe->ops->load(h->fe, c->thread, c->pos.block, &h->block);
-    if (e != ERR_OK)
-        err_end(e); /* the front end has named thread, block and offset */
-    h->loaded = true;
-    h->thread = c->thread;
-    h->block_no = c->pos.block;
+    if (!h->loaded || h->thread != c->thread || h->block_no != c->pos.block) {
+        enum err e = h->fe->ops->load(h->fe, c->thread, c->pos.block, &h->block);
+        if (e != ERR_OK)
+            err_end(e); /* the front end has named thread, block and offset */
+        h->loaded = true;
+        h->thread = c->thread;
+        h->block_no = c->pos.block;
+    }
+    if (!fe_has(&h->block, c->pos.acc) && c->pos.acc < h->block.nacc)
+        h->fe->ops->piece(h->fe, c->thread, c->pos.acc, &h->block);
     return &h->block;
 }
 
@@ -233,7 +235,7 @@ static void tell_warm(const struct core_ctx *x)
 /* Position of the next branch in the block. */
 static inline uint32_t branch_pos(const struct core *c, const struct fe_block *b)
 {
-    return c->pos.br < b->nbr ? b->br[c->pos.br].pos : UINT32_MAX;
+    return c->pos.br < b->nbr ? b->br_at[c->pos.br].pos : UINT32_MAX;
 }
 
 /* The branches before an access, and the lines of code up to its instruction. */
@@ -258,8 +260,8 @@ static inline enum item pass_code(const struct core_ctx *x, const struct fe_bloc
 }
 
 /*
- * The common case, without the questions of a whole step: accesses up to the next event, far from
- * the instruction limit and the end of the warm-up. Stops (ITEM_PASSED) where the whole step must
+ * The common case, without the questions of a whole step: accesses up to the next event or the end of
+ * the piece, far from the instruction limit and the end of the warm-up. Stops (ITEM_PASSED) where the whole step must
  * look.
  */
 static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b, uint64_t until)
@@ -267,9 +269,11 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
     struct core *c = x->c;
     bool code = x->p->l1i.enabled;
     if (code) /* the lines tell of their pages */
-        while (c->pos.ev < b->nev && b->ev[c->pos.ev].type == FE_IFETCH_PAGE)
+        while (c->pos.ev < b->nev && fe_ev(b, c->pos.ev)->type == FE_IFETCH_PAGE)
             c->pos.ev++;
-    uint32_t end = c->pos.ev < b->nev ? b->ev[c->pos.ev].pos : b->nacc;
+    uint32_t end = b->acc_to;
+    if (c->pos.ev < b->nev && b->ev_at[c->pos.ev].pos < end)
+        end = b->ev_at[c->pos.ev].pos;
     uint64_t stop = x->cfg->instruction_limit != 0 ? x->cfg->instruction_limit : UINT64_MAX;
     if (x->cfg->warmup != 0 && !c->warm_told)
         stop = u64_min(stop, x->cfg->warmup);
@@ -278,7 +282,7 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
             core_run_fast(x, b, branch_pos(c, b) < end ? branch_pos(c, b) : end, stop, until);
         if (c->pos.acc == end)
             break;
-        const struct access_rec *r = &b->acc[c->pos.acc];
+        const struct access_rec *r = fe_acc(b, c->pos.acc);
         if (r->flags & (ACC_LOCK | ACC_FENCE))
             return ITEM_PASSED;
         uint64_t n = r->gap - c->pos.gap_done;
@@ -317,9 +321,11 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
 }
 
 /* A page event at the same instruction is about the next one, which the branch leads to. */
-static bool branch_first(const struct branch_rec *br, const struct fe_event *ev)
+static bool branch_first(const struct core *c, const struct fe_block *b)
 {
-    return br->pos < ev->pos || br->instr_off < ev->instr_off ||
+    const struct branch_rec *br = fe_br(b, c->pos.br);
+    const struct fe_event *ev = fe_ev(b, c->pos.ev);
+    return b->br_at[c->pos.br].pos < b->ev_at[c->pos.ev].pos || br->instr_off < ev->instr_off ||
            (br->instr_off == ev->instr_off && ev->type == FE_IFETCH_PAGE);
 }
 
@@ -347,12 +353,14 @@ static enum item step(const struct core_ctx *x, uint64_t until)
     enum item i = run_accesses(x, b, until);
     if (i != ITEM_PASSED)
         return i;
+    if (c->pos.acc < b->nacc && !fe_has(b, c->pos.acc))
+        return ITEM_PASSED; /* the next piece first */
     if (c->fetch.due != NO_LINE && (i = enter_due(x, b, until)) != ITEM_PASSED)
         return i;
-    const struct fe_event *ev = c->pos.ev < b->nev && b->ev[c->pos.ev].pos <= c->pos.acc ? &b->ev[c->pos.ev] : NULL;
-    const struct branch_rec *br = branch_pos(c, b) <= c->pos.acc ? &b->br[c->pos.br] : NULL;
-    const struct access_rec *r = c->pos.acc < b->nacc ? &b->acc[c->pos.acc] : NULL;
-    if (br != NULL && ev != NULL && !branch_first(br, ev))
+    const struct fe_event *ev = c->pos.ev < b->nev && b->ev_at[c->pos.ev].pos <= c->pos.acc ? fe_ev(b, c->pos.ev) : NULL;
+    const struct branch_rec *br = branch_pos(c, b) <= c->pos.acc ? fe_br(b, c->pos.br) : NULL;
+    const struct access_rec *r = c->pos.acc < b->nacc ? fe_acc(b, c->pos.acc) : NULL;
+    if (br != NULL && ev != NULL && !branch_first(c, b))
         br = NULL;
     uint64_t goal = br != NULL ? br->instr_off : ev != NULL ? ev->instr_off : r != NULL ? r->gap : b->tail_gap;
     bool within = x->cfg->instruction_limit == 0 ||

@@ -161,7 +161,7 @@ static inline void leave_branch(const struct core_ctx *x, const struct branch_re
 static inline enum item pass_branch(const struct core_ctx *x, const struct fe_block *b, uint64_t until)
 {
     const struct core *c = x->c;
-    const struct branch_rec *br = &b->br[c->pos.br];
+    const struct branch_rec *br = fe_br(b, c->pos.br);
     uint64_t line = b->pcs[br->pc_id] >> LINE_SHIFT;
     if (c->pos.br == c->fetch.ahead_br || line != c->fetch.line)
         return core_pass_branch(x, b, until);

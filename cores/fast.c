@@ -326,7 +326,7 @@ void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t 
     struct front f;
     take_up(c, &f);
     for (; acc < end; acc++, gap_done = 0) {
-        const struct access_rec *r = &b->acc[acc];
+        const struct access_rec *r = fe_acc(b, acc);
         bool write = r->flags & ACC_STORE;
         uint64_t n = r->gap - gap_done;
         if (code && r->gap != 0 && b->pcs[r->pc_id] >> LINE_SHIFT != c->fetch.line)

@@ -250,7 +250,7 @@ enum item core_pass_branch(const struct core_ctx *x, const struct fe_block *b, u
 {
     struct core *c = x->c;
     struct fetch *f = &c->fetch;
-    const struct branch_rec *br = &b->br[c->pos.br];
+    const struct branch_rec *br = fe_br(b, c->pos.br);
     uint64_t line = b->pcs[br->pc_id] >> LINE_SHIFT;
     enum item i;
     if (x->p->l1i.enabled && line != f->line &&
@@ -275,14 +275,14 @@ enum item core_pass_branch(const struct core_ctx *x, const struct fe_block *b, u
 /* ---- running ahead ---------------------------------------------------------------------------- */
 
 /* The next event before which prediction has to wait for a call of the kernel; NULL: none in the block. */
-static const struct fe_event *next_stop(const struct core *c, struct fetch *f, const struct fe_block *b)
+static const struct fe_at *next_stop(const struct core *c, struct fetch *f, const struct fe_block *b)
 {
     if (f->ahead_ev < c->pos.ev)
         f->ahead_ev = c->pos.ev;
     for (; f->ahead_ev < b->nev; f->ahead_ev++) {
-        const struct fe_event *ev = &b->ev[f->ahead_ev];
-        if (ev->type != FE_IFETCH_PAGE && ev->type != FE_ROI_BEGIN && ev->type != FE_ROI_END)
-            return ev;
+        uint16_t type = fe_ev(b, f->ahead_ev)->type;
+        if (type != FE_IFETCH_PAGE && type != FE_ROI_BEGIN && type != FE_ROI_END)
+            return &b->ev_at[f->ahead_ev];
     }
     return NULL;
 }
@@ -307,15 +307,17 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
     f->go = 0;
     if (!f->on)
         return;
-    const struct fe_event *stop = next_stop(c, f, b);
+    const struct fe_at *stop = next_stop(c, f, b);
+    uint16_t stop_off = stop != NULL ? b->ev_forms[stop->form].instr_off : 0;
     for (;;) {
         if (f->ahead_due && !ask_ahead(x))
             return;
         f->ahead_due = 0;
         if (f->wrong != BPRED_RIGHT || f->ahead_br >= b->nbr)
             return;
-        const struct branch_rec *br = &b->br[f->ahead_br];
-        if (stop != NULL && (br->pos > stop->pos || (br->pos == stop->pos && br->instr_off >= stop->instr_off)))
+        const struct branch_rec *br = fe_br(b, f->ahead_br);
+        uint32_t pos = b->br_at[f->ahead_br].pos;
+        if (stop != NULL && (pos > stop->pos || (pos == stop->pos && br->instr_off >= stop_off)))
             return;
         uint64_t line = b->pcs[br->pc_id] >> LINE_SHIFT;
         if (line != f->ahead_line) {

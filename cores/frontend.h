@@ -42,12 +42,13 @@ _Static_assert(sizeof(struct access_rec) == 32, "two accesses to a cache line");
 
 enum branch_kind { BR_COND, BR_JUMP, BR_INDIRECT, BR_CALL, BR_CALL_INDIRECT, BR_RET };
 
-/* One executed branch. It stands before access `pos` of the block. */
+/*
+ * One executed branch, but for its place (struct fe_at): the many branches of a block have few forms.
+ */
 struct branch_rec {
-    uint32_t pos;
     uint32_t pc_id;
     uint32_t target_id; /* index into fe_block.pcs, for taken branches */
-    uint16_t instr_off; /* instructions after the access before `pos` (or block start), >= 1 */
+    uint16_t instr_off; /* instructions after the access before it (or block start), >= 1 */
     uint16_t dep;       /* distance in loads to the load that feeds the condition or target, 0 = none */
     uint8_t ops;        /* dependent instructions between */
     uint8_t kind;       /* enum branch_kind */
@@ -98,26 +99,55 @@ enum fe_event_type {
 };
 
 struct fe_event {
-    uint32_t pos;       /* stands before access `pos` of the block; nacc = after the last one */
     uint16_t type;      /* enum fe_event_type; unknown values are skipped and counted */
-    uint16_t instr_off; /* instructions after the access before `pos` (or block start) */
+    uint16_t instr_off; /* instructions after the access before it (or block start) */
     uint64_t a[6];
+};
+
+/* A branch or event of a block: it stands before access `pos` (nacc: after the last one). */
+struct fe_at {
+    uint32_t pos;
+    uint32_t form; /* index into br_forms or ev_forms */
 };
 
 /*
  * One decoded block. Valid until the next load of the same thread. Instructions between the
  * last access and the end of the block are `tail_gap`.
+ *
+ * Of the accesses only a piece, [acc_from, acc_to), is here at a time, so that it stays in the host's
+ * caches and a thread takes little memory: see fe_has and ops->piece.
  */
 struct fe_block {
     uint32_t nacc, nbr, nev, npcs;
+    uint32_t nbr_forms, nev_forms;
     uint32_t tail_gap;
     uint32_t last; /* 1: the thread ends with this block */
     uint64_t first_instr;
-    const struct access_rec *acc;
-    const struct branch_rec *br;
-    const struct fe_event *ev;
+    uint32_t acc_from, acc_to;
+    const struct access_rec *piece;
+    const struct fe_at *br_at, *ev_at;
+    const struct branch_rec *br_forms;
+    const struct fe_event *ev_forms;
     const uint64_t *pcs;
 };
+
+/* Is access `i` in the present piece? */
+static inline bool fe_has(const struct fe_block *b, uint32_t i)
+{
+    return i - b->acc_from < b->acc_to - b->acc_from;
+}
+static inline const struct access_rec *fe_acc(const struct fe_block *b, uint32_t i)
+{
+    return b->piece + (i - b->acc_from);
+}
+static inline const struct branch_rec *fe_br(const struct fe_block *b, uint32_t i)
+{
+    return &b->br_forms[b->br_at[i].form];
+}
+static inline const struct fe_event *fe_ev(const struct fe_block *b, uint32_t i)
+{
+    return &b->ev_forms[b->ev_at[i].form];
+}
 
 struct frontend;
 
@@ -130,10 +160,16 @@ struct frontend_ops {
      */
     enum err (*load)(struct frontend *fe, uint32_t thread, uint64_t block, struct fe_block *out);
     /*
+     * Makes access `acc` (below nacc) of the thread's block, the one loaded last, part of the piece
+     * that is here. Quick for the accesses behind the present piece; before it, the block is decoded
+     * from its start. Everything was checked when the block was loaded. NULL: `load` gives all.
+     */
+    void (*piece)(struct frontend *fe, uint32_t thread, uint32_t acc, struct fe_block *out);
+    /*
      * The map events and marks of a block (others may stand among them), for those who need no more:
-     * out->ev, nev and last are valid until the next call for the thread. NULL: the addresses of this
-     * front end are those that it wants. With it, the arrays that `load` gives out, `pcs` excepted,
-     * may be changed by the caller.
+     * the events and `last` are valid until the next call for the thread. NULL: the addresses of this
+     * front end are those that it wants. With it, the pieces and places that `load` and `piece` give
+     * out may be changed by the caller.
      */
     enum err (*map_events)(struct frontend *fe, uint32_t thread, uint64_t block,
                            struct fe_block *out);
@@ -169,5 +205,14 @@ struct frontend {
     const struct fe_program *programs;
     const uint32_t *space_of_thread; /* [nthreads] */
 };
+
+/* Access `i`, which is below nacc, with the piece that holds it. */
+static inline const struct access_rec *fe_access(struct frontend *fe, uint32_t thread, uint32_t i,
+                                                 struct fe_block *b)
+{
+    if (!fe_has(b, i))
+        fe->ops->piece(fe, thread, i, b);
+    return fe_acc(b, i);
+}
 
 #endif

@@ -22,6 +22,13 @@ static enum err mix_load(struct frontend *fe, uint32_t thread, uint64_t block, s
     return e == ERR_OK ? e : err_log(e, "in program %u, %s", i, m->programs[i].name);
 }
 
+static void mix_piece(struct frontend *fe, uint32_t thread, uint32_t acc, struct fe_block *out)
+{
+    struct mix *m = (struct mix *)fe;
+    uint32_t i = m->space_of_thread[thread];
+    m->parts[i]->ops->piece(m->parts[i], thread - m->programs[i].first_thread, acc, out);
+}
+
 static void free_mix(struct mix *m)
 {
     for (uint32_t i = 0; m->programs != NULL && i < m->base.nprograms; i++)
@@ -43,7 +50,7 @@ static void mix_close(struct frontend *fe)
 
 static const struct frontend_ops mix_ops = {
     .name = "mix", .doc = "several programs at once, each in its own address space",
-    .load = mix_load, .close = mix_close};
+    .load = mix_load, .piece = mix_piece, .close = mix_close};
 
 /* The name with the number of its repetition. NULL: no memory. */
 static char *distinct_name(const struct mix_part *parts, uint32_t i)

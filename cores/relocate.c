@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define NHINTS 4096u /* places of each of the two tables below; a power of two */
+#define NONE UINT32_MAX
 
 /*
  * Map events that a thread knows of when a block starts, and the first that it learns of in this
@@ -16,17 +17,43 @@ struct block_start {
     uint64_t known, next;
 };
 
+/* Accesses of a block, from the end of the stretch before up to `end`, among which the map stays. */
+struct stretch {
+    uint32_t end;
+    uint32_t nchanges; /* the view that holds for them */
+    uint32_t nremaps;  /* of the block, made behind it */
+};
+
+/* From here on a recorded program counter of the block has another number. */
+struct remap {
+    uint32_t recorded, now;
+};
+
 struct moved_thread {
-    struct reloc_view view;
+    struct reloc_view view;     /* of the events and program counters: at the end of the block */
+    struct reloc_view acc_view; /* of the piece in hand */
     /* Pieces of the view in which to look first. An instruction mostly stays in one area; code, which
      * jumps between areas, among few pages. A hint may be wrong. */
     uint16_t by_pc[NHINTS], by_page[NHINTS];
     struct block_start *blocks; /* one more than there are */
     uint64_t nblocks, blocks_cap;
-    struct fe_event *ev; /* grown when calls become several; else events are changed in place */
+
+    /* The block in hand. */
+    uint64_t block;
     uint64_t *pcs;
     uint32_t *pc_now; /* index of a recorded program counter's present address in `pcs` */
-    uint32_t ev_cap, pcs_cap, pc_now_cap;
+    struct fe_at *ev_at; /* when calls have become several; else that of the trace is changed in place */
+    struct fe_event *ev_forms;
+    struct branch_rec *br_forms; /* when program counters have moved */
+    uint32_t *form_now;          /* moved form of a recorded one, events' then branches'; or NONE */
+    uint32_t *told;              /* changes that the block's events tell of, rising */
+    struct stretch *stretches;
+    struct remap *remaps;
+    uint32_t nev_forms, nbr_forms, ntold, nstretches, nremaps, npcs_recorded;
+    uint32_t pcs_cap, pc_now_cap, ev_at_cap, ev_forms_cap, br_forms_cap, form_now_cap, told_cap, stretches_cap,
+        remaps_cap;
+    /* The piece in hand: [from, to), in stretch `stretch`, `made` remaps made in `pc_now`. */
+    uint32_t from, to, stretch, made;
 };
 
 struct relocate {
@@ -36,19 +63,13 @@ struct relocate {
     struct moved_thread *threads;
 };
 
-/* The block in hand. */
+/* A block that is being loaded. */
 struct moving {
     const struct relocate *r;
     struct moved_thread *t;
-    struct fe_block b; /* as recorded; its arrays may be changed */
-    struct access_rec *acc;
-    struct branch_rec *br;
-    uint32_t iacc, ibr, iev;
-    uint32_t later;      /* changes known after the block, for its end */
-    uint32_t limit;      /* changes known after the next event that tells of any */
-    uint32_t limit_view; /* ... as of this view; UINT32_MAX: unknown */
+    struct fe_block b; /* as recorded; its places may be changed */
+    uint32_t ibr, iev;
     uint32_t npcs;
-    bool pcs_split; /* pc ids must be looked up in pc_now */
 };
 
 static bool is_map_event(const struct fe_event *e)
@@ -67,84 +88,34 @@ static uint32_t told_by(const struct relocate *r, const struct fe_event *e)
 /* ---- addresses ------------------------------------------------------------------------------- */
 
 /* Changes that may already have happened, though nothing has told the thread. */
-static uint32_t limit_of(struct moving *x)
+static uint32_t limit_of(const struct moved_thread *t, const struct reloc_view *v)
 {
-    uint32_t now = x->t->view.nchanges;
-    if (x->limit_view == now)
-        return x->limit;
-    x->limit_view = now;
-    x->limit = x->later;
-    for (uint32_t i = x->iev; i < x->b.nev; i++) {
-        uint32_t n = told_by(x->r, &x->b.ev[i]);
-        if (n > now) {
-            x->limit = n;
-            break;
-        }
-    }
-    return x->limit;
+    for (uint32_t i = 0; i < t->ntold; i++)
+        if (t->told[i] > v->nchanges)
+            return t->told[i];
+    return (uint32_t)t->blocks[t->block + 1].next;
 }
 
-static uint64_t find(struct moving *x, uint16_t *hint, uint64_t addr)
+static uint64_t find(const struct relocate *r, const struct moved_thread *t, const struct reloc_view *v, uint16_t *hint,
+                     uint64_t addr)
 {
-    const struct reloc_view *v = &x->t->view;
     uint32_t i = reloc_view_at(v, addr);
     if (i == v->n || v->p[i].start > addr)
-        return reloc_map_outside(&x->r->map, v, limit_of(x), addr);
+        return reloc_map_outside(&r->map, v, limit_of(t, v), addr);
     *hint = (uint16_t)i;
     return addr + v->p[i].delta;
 }
 
-static inline uint64_t moved_by_hint(struct moving *x, uint16_t *hint, uint64_t addr)
+/* Where `addr` lies now, whoever uses it. */
+static uint64_t moved(const struct moving *x, uint64_t addr)
 {
     const struct reloc_view *v = &x->t->view;
+    uint16_t *hint = &x->t->by_page[(addr >> PAGE_SHIFT) % NHINTS];
     const uint32_t i = *hint;
     if (i < v->n && addr - v->p[i].start < v->p[i].end - v->p[i].start)
         return addr + v->p[i].delta;
-    return find(x, hint, addr);
+    return find(x->r, x->t, v, hint, addr);
 }
-
-/* Where `addr` lies now, whoever uses it. */
-static inline uint64_t moved(struct moving *x, uint64_t addr)
-{
-    return moved_by_hint(x, &x->t->by_page[(addr >> PAGE_SHIFT) % NHINTS], addr);
-}
-
-static void move_accesses(struct moving *x, uint32_t end)
-{
-    uint16_t *const hints = x->t->by_pc;
-    const struct reloc_piece *const pieces = x->t->view.p;
-    const uint32_t n = x->t->view.n;
-    if (x->iacc >= end)
-        return;
-    for (struct access_rec *a = x->acc + x->iacc, *stop = x->acc + end; a < stop; a++) {
-        uint16_t *hint = &hints[a->pc_id % NHINTS];
-        const uint32_t h = *hint;
-        if (h < n && a->vaddr - pieces[h].start < pieces[h].end - pieces[h].start)
-            a->vaddr += pieces[h].delta;
-        else
-            a->vaddr = find(x, hint, a->vaddr);
-    }
-    if (x->pcs_split)
-        for (uint32_t i = x->iacc; i < end; i++)
-            x->acc[i].pc_id = x->t->pc_now[x->acc[i].pc_id];
-    x->iacc = end;
-}
-
-/* Branches before the event at (pos, instr_off); see trace_walk.c for the order at one place. */
-static void move_branches(struct moving *x, uint32_t pos, uint32_t instr_off, bool split)
-{
-    for (; x->ibr < x->b.nbr; x->ibr++) {
-        struct branch_rec *br = &x->br[x->ibr];
-        if (br->pos > pos || (br->pos == pos && br->instr_off >= instr_off))
-            return;
-        if (split) {
-            br->pc_id = x->t->pc_now[br->pc_id];
-            br->target_id = x->t->pc_now[br->target_id];
-        }
-    }
-}
-
-/* ---- program counters ------------------------------------------------------------------------ */
 
 static void *grown(void *p, uint32_t *cap, uint64_t need, size_t item)
 {
@@ -158,16 +129,24 @@ static void *grown(void *p, uint32_t *cap, uint64_t need, size_t item)
     return q;
 }
 
+/* ---- program counters ------------------------------------------------------------------------ */
+
+static void number_pcs(struct moved_thread *t)
+{
+    for (uint32_t i = 0; i < t->npcs_recorded; i++)
+        t->pc_now[i] = i;
+    t->made = 0;
+}
+
 static void first_pcs(struct moving *x)
 {
     struct moved_thread *t = x->t;
-    x->npcs = x->b.npcs;
+    x->npcs = t->npcs_recorded = x->b.npcs;
     t->pcs = grown(t->pcs, &t->pcs_cap, x->npcs, sizeof *t->pcs);
     t->pc_now = grown(t->pc_now, &t->pc_now_cap, x->npcs, sizeof *t->pc_now);
-    for (uint32_t i = 0; i < x->npcs; i++) {
+    for (uint32_t i = 0; i < x->npcs; i++)
         t->pcs[i] = moved(x, x->b.pcs[i]);
-        t->pc_now[i] = i;
-    }
+    number_pcs(t);
 }
 
 /* The map has just changed in [start, end): program counters that moved get a second entry. */
@@ -182,26 +161,75 @@ static void remap_pcs(struct moving *x, uint64_t start, uint64_t end)
         if (t->pcs[t->pc_now[i]] == to)
             continue;
         t->pcs = grown(t->pcs, &t->pcs_cap, (uint64_t)x->npcs + 1, sizeof *t->pcs);
+        t->remaps = grown(t->remaps, &t->remaps_cap, (uint64_t)t->nremaps + 1, sizeof *t->remaps);
         t->pcs[x->npcs] = to;
+        t->remaps[t->nremaps++] = (struct remap){.recorded = i, .now = x->npcs};
         t->pc_now[i] = x->npcs++;
-        x->pcs_split = true;
+    }
+}
+
+/* ---- branches -------------------------------------------------------------------------------- */
+
+static void forget_forms(struct moved_thread *t, uint32_t first, uint32_t n)
+{
+    for (uint32_t i = first; i < first + n; i++)
+        t->form_now[i] = NONE;
+}
+
+/* The branch's form with the present numbers of its program counters. */
+static uint32_t moved_branch(struct moving *x, uint32_t form)
+{
+    struct moved_thread *t = x->t;
+    uint32_t *now = &t->form_now[x->b.nev_forms + form];
+    if (*now != NONE)
+        return *now;
+    if (t->nbr_forms == 0) { /* those from before the first remap keep their numbers */
+        t->nbr_forms = x->b.nbr_forms;
+        t->br_forms = grown(t->br_forms, &t->br_forms_cap, t->nbr_forms, sizeof *t->br_forms);
+        memcpy(t->br_forms, x->b.br_forms, t->nbr_forms * sizeof *t->br_forms);
+    }
+    t->br_forms = grown(t->br_forms, &t->br_forms_cap, (uint64_t)t->nbr_forms + 1, sizeof *t->br_forms);
+    struct branch_rec *br = &t->br_forms[t->nbr_forms];
+    *br = x->b.br_forms[form];
+    br->pc_id = t->pc_now[br->pc_id];
+    br->target_id = t->pc_now[br->target_id];
+    return *now = t->nbr_forms++;
+}
+
+/* Branches before the event at (pos, instr_off); see trace_walk.c for the order at one place. */
+static void move_branches(struct moving *x, uint32_t pos, uint32_t instr_off)
+{
+    for (; x->ibr < x->b.nbr; x->ibr++) {
+        struct fe_at *at = (struct fe_at *)(uintptr_t)&x->b.br_at[x->ibr];
+        if (at->pos > pos || (at->pos == pos && x->b.br_forms[at->form].instr_off >= instr_off))
+            return;
+        if (x->t->nremaps > 0)
+            at->form = moved_branch(x, at->form);
     }
 }
 
 /* ---- changes --------------------------------------------------------------------------------- */
 
-/* Changes up to `nchanges` happen at event `e`. */
-static void pass_changes(struct moving *x, const struct fe_event *e, uint32_t nchanges)
+/* The accesses up to `end` have the view as it is now. */
+static void end_stretch(struct moving *x, uint32_t end)
+{
+    struct moved_thread *t = x->t;
+    t->stretches = grown(t->stretches, &t->stretches_cap, (uint64_t)t->nstretches + 1, sizeof *t->stretches);
+    t->stretches[t->nstretches++] = (struct stretch){.end = end, .nchanges = t->view.nchanges};
+}
+
+/* Changes up to `nchanges` happen at the event at hand. */
+static void pass_changes(struct moving *x, struct fe_at at, uint32_t instr_off, uint32_t nchanges)
 {
     const struct reloc_map *m = &x->r->map;
-    struct reloc_view *v = &x->t->view;
-    bool split = x->pcs_split;
+    struct moved_thread *t = x->t;
+    struct reloc_view *v = &t->view;
+    uint32_t nremaps = t->nremaps;
     uint64_t start, end;
     if (nchanges <= v->nchanges)
         return;
-    move_accesses(x, e->pos);
-    if (split)
-        move_branches(x, e->pos, e->instr_off, true);
+    end_stretch(x, at.pos);
+    move_branches(x, at.pos, instr_off);
     while (v->nchanges < nchanges) {
         uint32_t i = v->nchanges;
         reloc_view_set(m, v, i + 1);
@@ -210,9 +238,13 @@ static void pass_changes(struct moving *x, const struct fe_event *e, uint32_t nc
         if (reloc_change_unmaps(m, i, &start, &end))
             remap_pcs(x, start, end);
     }
-    if (x->pcs_split && !split) /* those up to here keep their program counters */
-        move_branches(x, e->pos, e->instr_off, false);
+    t->stretches[t->nstretches - 1].nremaps = t->nremaps;
+    forget_forms(t, 0, x->b.nev_forms);
+    if (t->nremaps != nremaps)
+        forget_forms(t, x->b.nev_forms, x->b.nbr_forms);
 }
+
+/* ---- events ---------------------------------------------------------------------------------- */
 
 /* Index of the thread's own map event; false: it is none of the map's (it came after a cut). */
 static bool own_change(const struct moving *x, const struct fe_event *e, uint32_t *i_out)
@@ -223,24 +255,30 @@ static bool own_change(const struct moving *x, const struct fe_event *e, uint32_
     return n > 0 && m->c[n - 1].ev.a[0] == e->a[0];
 }
 
-/* The thread's own map call; returns how many events it has become. */
-static uint32_t move_call(struct moving *x, const struct fe_event *e, uint32_t own,
-                          struct fe_event *out)
+static struct fe_event *more_forms(struct moved_thread *t, uint32_t n)
 {
-    struct fe_event ev = *e; /* `out` may be its place */
-    pass_changes(x, &ev, own);
-    uint32_t n = reloc_map_rewrite(&x->r->map, &x->t->view, own, out);
+    t->ev_forms = grown(t->ev_forms, &t->ev_forms_cap, (uint64_t)t->nev_forms + n, sizeof *t->ev_forms);
+    return t->ev_forms + t->nev_forms;
+}
+
+/* The thread's own map call; returns how many events it has become. */
+static uint32_t move_call(struct moving *x, struct fe_at at, const struct fe_event *e, uint32_t own, struct fe_at *out)
+{
+    struct moved_thread *t = x->t;
+    pass_changes(x, at, e->instr_off, own);
+    struct fe_event *f = more_forms(t, x->r->map.c[own].npieces);
+    uint32_t n = reloc_map_rewrite(&x->r->map, &t->view, own, f);
     SIM_ASSERT(n == x->r->map.c[own].npieces, "map event %llu became %u events, not %u",
-               (unsigned long long)ev.a[0], n, x->r->map.c[own].npieces);
+               (unsigned long long)e->a[0], n, x->r->map.c[own].npieces);
     for (uint32_t i = 0; i < n; i++) {
-        out[i].pos = ev.pos;
-        out[i].instr_off = ev.instr_off;
+        f[i].instr_off = e->instr_off;
+        out[i] = (struct fe_at){.pos = at.pos, .form = t->nev_forms++};
     }
-    pass_changes(x, &ev, own + 1);
+    pass_changes(x, at, e->instr_off, own + 1);
     return n;
 }
 
-static void move_event(struct moving *x, struct fe_event *e)
+static void move_event(struct moving *x, struct fe_at at, struct fe_event *e)
 {
     const struct reloc_map *m = &x->r->map;
     switch (e->type) {
@@ -248,7 +286,7 @@ static void move_event(struct moving *x, struct fe_event *e)
         e->a[0] = moved(x, e->a[0] << PAGE_SHIFT) >> PAGE_SHIFT;
         break;
     case FE_MAP_MARK:
-        pass_changes(x, e, reloc_map_upto(m, e->a[0]));
+        pass_changes(x, at, e->instr_off, reloc_map_upto(m, e->a[0]));
         e->a[0] = reloc_map_order(m, e->a[0]);
         break;
     case FE_FUTEX_WAIT:
@@ -264,41 +302,121 @@ static void move_event(struct moving *x, struct fe_event *e)
     }
 }
 
-/* Another array for the events, with room for what calls become: the first `n` are ready. */
-static struct fe_event *more_room(struct moving *x, const struct fe_event *ready, uint32_t n)
+/* The form of an event that is no map call: each is moved once between two changes of the map. */
+static uint32_t moved_event(struct moving *x, struct fe_at at)
+{
+    struct moved_thread *t = x->t;
+    if (t->form_now[at.form] != NONE)
+        return t->form_now[at.form];
+    struct fe_event e = x->b.ev_forms[at.form];
+    move_event(x, at, &e);
+    *more_forms(t, 1) = e;
+    return t->form_now[at.form] = t->nev_forms++;
+}
+
+/* Another array for the places, with room for what calls become: the first `n` are ready. */
+static struct fe_at *more_room(struct moving *x, const struct fe_at *ready, uint32_t n)
 {
     struct moved_thread *t = x->t;
     uint64_t need = (uint64_t)n + x->b.nev - x->iev;
     uint32_t own;
     for (uint32_t i = x->iev; i < x->b.nev; i++)
-        if (is_map_event(&x->b.ev[i]) && own_change(x, &x->b.ev[i], &own))
+        if (is_map_event(fe_ev(&x->b, i)) && own_change(x, fe_ev(&x->b, i), &own))
             need += x->r->map.c[own].npieces - 1u;
-    t->ev = grown(t->ev, &t->ev_cap, need, sizeof *t->ev);
-    memcpy(t->ev, ready, n * sizeof *ready);
-    return t->ev;
+    t->ev_at = grown(t->ev_at, &t->ev_at_cap, need, sizeof *t->ev_at);
+    memcpy(t->ev_at, ready, n * sizeof *ready);
+    return t->ev_at;
 }
 
-/* Events change in place until the first call that becomes several. */
-static const struct fe_event *move_events(struct moving *x, uint32_t *nev_out)
+/* Places change in place until the first call that becomes several. */
+static void move_events(struct moving *x, struct fe_block *b)
 {
-    struct fe_event *const recorded = (struct fe_event *)(uintptr_t)x->b.ev;
-    struct fe_event *out = recorded;
+    struct fe_at *const recorded = (struct fe_at *)(uintptr_t)x->b.ev_at;
+    struct fe_at *out = recorded;
     uint32_t n = 0, own;
     for (; x->iev < x->b.nev; x->iev++) {
-        struct fe_event *e = &recorded[x->iev];
+        struct fe_at at = recorded[x->iev];
+        const struct fe_event *e = &x->b.ev_forms[at.form];
         if (is_map_event(e) && own_change(x, e, &own)) {
             if (out == recorded && x->r->map.c[own].npieces > 1)
                 out = more_room(x, recorded, n);
-            n += move_call(x, e, own, out + n);
-            continue;
+            n += move_call(x, at, e, own, out + n);
+        } else {
+            out[n++] = (struct fe_at){.pos = at.pos, .form = moved_event(x, at)};
         }
-        move_event(x, e);
-        if (out != recorded)
-            out[n] = *e;
-        n++;
     }
-    *nev_out = n;
-    return out;
+    b->ev_at = out;
+    b->nev = n;
+    b->ev_forms = x->t->ev_forms;
+    b->nev_forms = x->t->nev_forms;
+}
+
+/* What the block's events tell of, before any of them is changed. */
+static void note_told(struct moving *x)
+{
+    struct moved_thread *t = x->t;
+    uint32_t most = 0;
+    t->ntold = 0;
+    for (uint32_t i = 0; i < x->b.nev; i++) {
+        const struct fe_event *e = fe_ev(&x->b, i);
+        bool tells = e->type >= FE_MMAP && e->type <= FE_MAP_MARK && e->a[0] != UINT64_MAX;
+        uint32_t n = tells ? told_by(x->r, e) : 0;
+        if (n <= most)
+            continue;
+        t->told = grown(t->told, &t->told_cap, (uint64_t)t->ntold + 1, sizeof *t->told);
+        t->told[t->ntold++] = most = n;
+    }
+}
+
+/* ---- accesses -------------------------------------------------------------------------------- */
+
+static void move_accesses(const struct relocate *r, struct moved_thread *t, struct access_rec *a, uint32_t n)
+{
+    uint16_t *const hints = t->by_pc;
+    const struct reloc_view *v = &t->acc_view;
+    const struct reloc_piece *const pieces = v->p;
+    const uint32_t npieces = v->n;
+    const struct access_rec *const stop = a + n;
+    for (uint32_t i = 0; t->made > 0 && i < n; i++)
+        a[i].pc_id = t->pc_now[a[i].pc_id];
+    for (; a < stop; a++) {
+        uint16_t *hint = &hints[a->pc_id % NHINTS];
+        const uint32_t h = *hint;
+        if (h < npieces && a->vaddr - pieces[h].start < pieces[h].end - pieces[h].start)
+            a->vaddr += pieces[h].delta;
+        else
+            a->vaddr = find(r, t, v, hint, a->vaddr);
+    }
+}
+
+static void first_stretch(const struct relocate *r, struct moved_thread *t)
+{
+    t->from = t->to = t->stretch = 0;
+    reloc_view_set(&r->map, &t->acc_view, t->stretches[0].nchanges);
+    if (t->nremaps > 0)
+        number_pcs(t);
+}
+
+static void next_stretch(const struct relocate *r, struct moved_thread *t)
+{
+    const struct stretch *s = &t->stretches[t->stretch++];
+    for (; t->made < s->nremaps; t->made++)
+        t->pc_now[t->remaps[t->made].recorded] = t->remaps[t->made].now;
+    reloc_view_set(&r->map, &t->acc_view, s[1].nchanges);
+}
+
+/* Moves the accesses of a piece that has just been decoded: the next one, or one behind it. */
+static void move_piece(const struct relocate *r, struct moved_thread *t, struct fe_block *b)
+{
+    for (uint32_t i = b->acc_from; i < b->acc_to;) {
+        while (t->stretches[t->stretch].end <= i)
+            next_stretch(r, t);
+        uint32_t end = t->stretches[t->stretch].end < b->acc_to ? t->stretches[t->stretch].end : b->acc_to;
+        move_accesses(r, t, (struct access_rec *)(uintptr_t)fe_acc(b, i), end - i);
+        i = end;
+    }
+    t->from = b->acc_from;
+    t->to = b->acc_to;
 }
 
 /* ---- the front end --------------------------------------------------------------------------- */
@@ -308,23 +426,40 @@ static enum err relocate_load(struct frontend *fe, uint32_t thread, uint64_t blo
 {
     struct relocate *r = (struct relocate *)fe;
     struct moved_thread *t = &r->threads[thread];
-    struct moving x = {.r = r, .t = t, .limit_view = UINT32_MAX};
+    struct moving x = {.r = r, .t = t};
     enum err e = r->inner->ops->load(r->inner, thread, block, &x.b);
     if (e != ERR_OK)
         return e;
-    x.acc = (struct access_rec *)(uintptr_t)x.b.acc;
-    x.br = (struct branch_rec *)(uintptr_t)x.b.br;
-    x.later = (uint32_t)t->blocks[block + 1].next;
+    t->block = block;
+    t->nev_forms = t->nbr_forms = t->nstretches = t->nremaps = 0;
+    t->form_now = grown(t->form_now, &t->form_now_cap, (uint64_t)x.b.nev_forms + x.b.nbr_forms, sizeof *t->form_now);
+    forget_forms(t, 0, x.b.nev_forms + x.b.nbr_forms);
+    note_told(&x);
     reloc_view_set(&r->map, &t->view, (uint32_t)t->blocks[block].known);
     first_pcs(&x);
     *out = x.b;
-    out->ev = move_events(&x, &out->nev);
-    move_accesses(&x, x.b.nacc);
-    if (x.pcs_split)
-        move_branches(&x, UINT32_MAX, UINT32_MAX, true);
+    move_events(&x, out);
+    end_stretch(&x, UINT32_MAX);
+    if (t->nremaps > 0) {
+        move_branches(&x, UINT32_MAX, UINT32_MAX);
+        out->br_forms = t->br_forms;
+        out->nbr_forms = t->nbr_forms;
+    }
     out->pcs = t->pcs;
     out->npcs = x.npcs;
+    first_stretch(r, t);
     return ERR_OK;
+}
+
+static void relocate_piece(struct frontend *fe, uint32_t thread, uint32_t acc, struct fe_block *out)
+{
+    struct relocate *r = (struct relocate *)fe;
+    struct moved_thread *t = &r->threads[thread];
+    if (acc < t->from)
+        first_stretch(r, t);
+    r->inner->ops->piece(r->inner, thread, acc, out);
+    if (out->acc_to != t->to || out->acc_from != t->from)
+        move_piece(r, t, out);
 }
 
 static void free_all(struct relocate *r)
@@ -333,9 +468,16 @@ static void free_all(struct relocate *r)
         struct moved_thread *t = &r->threads[i];
         reloc_view_free(&t->view);
         free(t->blocks);
-        free(t->ev);
+        reloc_view_free(&t->acc_view);
         free(t->pcs);
         free(t->pc_now);
+        free(t->ev_at);
+        free(t->ev_forms);
+        free(t->br_forms);
+        free(t->form_now);
+        free(t->told);
+        free(t->stretches);
+        free(t->remaps);
     }
     free(r->threads);
     reloc_map_free(&r->map);
@@ -353,6 +495,7 @@ static const struct frontend_ops relocate_ops = {
     .name = "relocate",
     .doc = "a trace with its areas laid out as Linux would",
     .load = relocate_load,
+    .piece = relocate_piece,
     .close = relocate_close,
 };
 
@@ -385,7 +528,7 @@ static enum err survey_block(struct relocate *r, uint32_t thread, const struct f
         return no_memory();
     *at = (struct block_start){.known = *known};
     for (uint32_t i = 0; i < b->nev; i++) {
-        const struct fe_event *e = &b->ev[i];
+        const struct fe_event *e = fe_ev(b, i);
         if (!is_map_event(e) && e->type != FE_MAP_MARK)
             continue;
         if (e->a[0] == UINT64_MAX)

@@ -436,6 +436,8 @@ static enum err run_bench(struct frontend *fe, const struct args *a)
                 enum err e = fe->ops->load(fe, t, i, &b);
                 if (e != ERR_OK)
                     return e;
+                for (uint32_t k = 0; k < b.nacc; k = b.acc_to)
+                    fe_access(fe, t, k, &b);
                 nacc += b.nacc;
                 nrec += (uint64_t)b.nacc + b.nbr + b.nev;
             }

@@ -28,10 +28,10 @@ enum err trace_walk_next(struct trace_walk *w, struct trace_item *out)
         if (e != ERR_OK)
             return e;
     }
-    const struct fe_event *ev = w->iev < w->b.nev ? &w->b.ev[w->iev] : NULL;
-    const struct branch_rec *br = w->ibr < w->b.nbr ? &w->b.br[w->ibr] : NULL;
-    bool ev_due = ev != NULL && ev->pos <= w->iacc;
-    bool br_due = br != NULL && br->pos <= w->iacc;
+    const struct fe_event *ev = w->iev < w->b.nev ? fe_ev(&w->b, w->iev) : NULL;
+    const struct branch_rec *br = w->ibr < w->b.nbr ? fe_br(&w->b, w->ibr) : NULL;
+    bool ev_due = ev != NULL && w->b.ev_at[w->iev].pos <= w->iacc;
+    bool br_due = br != NULL && w->b.br_at[w->ibr].pos <= w->iacc;
     if (ev_due && (!br_due || ev->instr_off <= br->instr_off)) {
         out->ev = ev;
         out->instr = w->at_access + ev->instr_off;
@@ -41,7 +41,7 @@ enum err trace_walk_next(struct trace_walk *w, struct trace_item *out)
         out->instr = w->at_access + br->instr_off;
         w->ibr++;
     } else if (w->iacc < w->b.nacc) {
-        out->acc = &w->b.acc[w->iacc++];
+        out->acc = fe_access(w->fe, w->thread, w->iacc++, &w->b);
         w->at_access += out->acc->gap;
         out->instr = w->at_access;
     } else {

@@ -1,14 +1,10 @@
 /*
- * Reader of VMT traces: a front end over one mapped file.
- *
- * A block is decoded in two passes over runs of accesses that stay in the first-level cache: first
- * the addresses, each a base plus a difference, then the records, each a copy of its template with
- * the address put in. Nothing in the file is trusted: sizes are checked against counts, ids against
- * dictionaries and the payload lengths against the payload before a loop runs.
+ * Reader of VMT traces: a front end over one mapped file. What is in a block: vmt_decode.h.
  */
 #include "cores/vmt.h"
 
 #include "cores/vmt_codec.h"
+#include "cores/vmt_decode.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,25 +16,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define RUN 512u     /* accesses per run of the two passes */
-#define HISTORY 8u   /* addresses kept before a run; the bases reach back seven */
-#define SLACK 64u    /* bytes after each raw column that a load may touch */
-
 struct thread_index {
     uint64_t *offsets; /* of each block */
     uint64_t nblocks, cap;
 };
 
-/* Buffers of one thread's decoded block; they grow to the largest one seen. */
-struct decoded {
-    void *acc, *br, *ev, *pcs;
-    size_t acc_cap, br_cap, ev_cap, pcs_cap;
-};
-
-/*
- * One open trace. `raw` and the template arrays are scratch for the block being decoded and shared
- * by all threads.
- */
+/* One open trace. */
 struct vmt_reader {
     struct frontend fe;
     struct vmt_info info;
@@ -51,12 +34,8 @@ struct vmt_reader {
     uint64_t size;
     struct thread_index *threads;
     uint32_t nthreads_cap;
-    struct decoded *decoded;
-    uint8_t *raw[VMT_NCOLS];
-    size_t raw_cap[VMT_NCOLS];
-    struct access_rec *acc_tmpl;
-    uint64_t *last_at_pc;
-    uint64_t *addrs;
+    struct vmt_decoded *decoded; /* [threads] */
+    struct vmt_scratch scratch;
     /* Truncated traces only: what survived. */
     uint64_t *wakes; /* bitmap over wake ids */
     uint64_t nwakes;
@@ -76,17 +55,6 @@ static enum err block_damaged(const struct vmt_reader *r, uint32_t thread, uint6
 }
 
 /* ---- header, meta, index ------------------------------------------------------------------- */
-
-static bool grow(void **p, size_t *cap, size_t need)
-{
-    if (*cap >= need && *p != NULL)
-        return true;
-    size_t n = need + need / 4 + 64;
-    free(*p); /* the old contents are not needed */
-    *p = aligned_alloc(64, (n + 63) & ~(size_t)63);
-    *cap = *p != NULL ? n : 0;
-    return *p != NULL;
-}
 
 static bool header_intact(const struct vmt_block_header *h)
 {
@@ -319,300 +287,6 @@ static enum err build_index(struct vmt_reader *r)
     return ERR_OK;
 }
 
-/* ---- decoding ------------------------------------------------------------------------------ */
-
-/* Cursor over the fields of a plane-wise stored table of n rows. */
-struct planes {
-    const uint8_t *p;
-    uint32_t n;
-};
-
-static bool all_zero(const uint8_t *p, size_t n)
-{
-    return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
-}
-
-/*
- * The next field of `nbytes` bytes into every row: `field` is its place in row 0, rows are `stride`
- * bytes apart and hold zeros. Byte b of a field is its b-th byte in memory, as on any little-endian
- * host. Most planes are zeros and cost one comparison.
- */
-static inline void get_field(struct planes *pl, unsigned nbytes, void *field, size_t stride)
-{
-    for (unsigned b = 0; b < nbytes; b++, pl->p += pl->n) {
-        const uint8_t *src = pl->p;
-        uint8_t *dst = (uint8_t *)field + b;
-        if (all_zero(src, pl->n))
-            continue;
-        for (uint32_t i = 0; i < pl->n; i++)
-            dst[i * stride] = src[i];
-    }
-}
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "planes are copied byte by byte");
-
-#define GET_FIELD(pl, nbytes, row0, field) \
-    get_field(&(pl), (nbytes), &(row0)->field, sizeof *(row0))
-
-/* Sizes that follow from the counts; the payload is bounded here and checked when decoded. */
-static const char *check_counts(const struct vmt_block_header *h)
-{
-    if (h->codec > VMT_CODEC_LZ4)
-        return "unknown compression";
-    if (h->nacc > VMT_MAX_ACCESSES || h->nbr > VMT_MAX_BRANCHES || h->nev > VMT_MAX_EVENTS ||
-        h->npcs > VMT_MAX_PCS)
-        return "more records than a block can hold";
-    if (h->nacc_tmpl > h->nacc || h->nbr_tmpl > h->nbr || h->nev_tmpl > h->nev)
-        return "more templates than records";
-    const uint64_t want[VMT_NCOLS_KNOWN] = {
-        [VMT_COL_ACC_IDS] = UINT64_C(2) * h->nacc,
-        [VMT_COL_ADDR_CTL] = h->nacc,
-        [VMT_COL_ADDR_PAYLOAD] = h->col[VMT_COL_ADDR_PAYLOAD].raw_bytes,
-        [VMT_COL_ACC_TMPL] = (uint64_t)VMT_ACC_TMPL_BYTES * h->nacc_tmpl,
-        [VMT_COL_PCS] = (uint64_t)VMT_PC_BYTES * h->npcs,
-        [VMT_COL_BR_IDS] = UINT64_C(2) * h->nbr,
-        [VMT_COL_BR_TMPL] = (uint64_t)VMT_BR_TMPL_BYTES * h->nbr_tmpl,
-        [VMT_COL_EV_IDS] = UINT64_C(2) * h->nev,
-        [VMT_COL_EV_TMPL] = (uint64_t)VMT_EV_TMPL_BYTES * h->nev_tmpl,
-    };
-    for (unsigned c = 0; c < VMT_NCOLS_KNOWN; c++)
-        if (h->col[c].raw_bytes != want[c] || h->col[c].stored_bytes > h->col[c].raw_bytes)
-            return "column sizes do not fit the record counts";
-    if (want[VMT_COL_ADDR_PAYLOAD] > UINT64_C(8) * h->nacc)
-        return "more address payload than accesses can use";
-    return NULL;
-}
-
-static bool unpack_column(struct vmt_reader *r, const struct vmt_block_header *h, unsigned c)
-{
-    const uint8_t *src = (const uint8_t *)h + sizeof *h;
-    for (unsigned i = 0; i < c; i++)
-        src += h->col[i].stored_bytes;
-    size_t raw = h->col[c].raw_bytes;
-    void *p = r->raw[c];
-    bool ok = grow(&p, &r->raw_cap[c], raw + SLACK);
-    r->raw[c] = p;
-    return ok && codec_unpack(p, raw, src, h->col[c].stored_bytes);
-}
-
-typedef uint16_t u16x8 __attribute__((vector_size(16)));
-typedef int16_t s16x8 __attribute__((vector_size(16)));
-
-/* Every id of every block passes here, so eight are compared at a time. */
-static bool ids_below(const uint16_t *ids, uint32_t n, uint32_t limit)
-{
-    if (n == 0 || limit > UINT16_MAX)
-        return true;
-    if (limit == 0)
-        return false;
-    const u16x8 last = (u16x8){0} + (uint16_t)(limit - 1);
-    s16x8 over = {0};
-    uint32_t i = 0;
-    bool ok = true;
-    for (; i + 8 <= n; i += 8) {
-        u16x8 v;
-        memcpy(&v, ids + i, sizeof v);
-        over |= v > last;
-    }
-    for (; i < n; i++)
-        ok &= ids[i] < limit;
-    uint64_t words[2];
-    memcpy(words, &over, sizeof words);
-    return ok && (words[0] | words[1]) == 0;
-}
-
-static void unpack_pcs(const struct vmt_reader *r, uint32_t n, uint64_t *pcs)
-{
-    struct planes pl = {r->raw[VMT_COL_PCS], n};
-    memset(pcs, 0, n * sizeof *pcs);
-    get_field(&pl, VMT_PC_BYTES, pcs, sizeof *pcs);
-    uint64_t pc = 0;
-    for (uint32_t i = 0; i < n; i++)
-        pcs[i] = pc += vmt_unzigzag(pcs[i]);
-}
-
-static void unpack_acc_templates(struct vmt_reader *r, uint32_t n)
-{
-    struct planes pl = {r->raw[VMT_COL_ACC_TMPL], n};
-    struct access_rec *t = r->acc_tmpl;
-    memset(t, 0, n * sizeof *t);
-    GET_FIELD(pl, 4, t, pc_id);
-    GET_FIELD(pl, 2, t, gap);
-    GET_FIELD(pl, 1, t, size);
-    GET_FIELD(pl, 1, t, flags);
-    GET_FIELD(pl, 2, t, addr_dep[0]);
-    GET_FIELD(pl, 2, t, addr_dep[1]);
-    GET_FIELD(pl, 2, t, data_dep);
-    GET_FIELD(pl, 1, t, addr_ops[0]);
-    GET_FIELD(pl, 1, t, addr_ops[1]);
-    GET_FIELD(pl, 1, t, data_ops);
-}
-
-static bool acc_templates_legal(const struct vmt_reader *r, uint32_t n, uint32_t npcs)
-{
-    bool ok = true;
-    for (uint32_t i = 0; i < n; i++)
-        ok &= r->acc_tmpl[i].pc_id < npcs && r->acc_tmpl[i].size - 1u < 64;
-    return ok;
-}
-
-/* Payload bytes that the control column asks for; eight codes at a time, code 7 means 8 bytes. */
-static uint64_t payload_bytes(const uint8_t *ctl, uint32_t n)
-{
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    uint64_t sum = 0;
-    uint32_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        uint64_t codes;
-        memcpy(&codes, ctl + i, sizeof codes);
-        codes &= 7 * ones;
-        codes += (codes + ones) >> 3 & ones;
-        sum += codes * ones >> 56;
-    }
-    for (; i < n; i++)
-        sum += (ctl[i] & 7u) + ((ctl[i] & 7u) == 7);
-    return sum;
-}
-
-/*
- * First pass over one run: addrs[-7..-1] are those before it. The chain from one address to the
- * next goes through memory, since any of the last seven, or the last at this program counter, may
- * be the base.
- */
-static const uint8_t *decode_addresses(struct vmt_reader *r, uint32_t from, uint32_t n,
-                                       uint64_t *addrs, const uint8_t *pay)
-{
-    static const uint64_t masks[8] = {0,
-                                      0xff,
-                                      0xffff,
-                                      0xffffff,
-                                      0xffffffff,
-                                      UINT64_C(0xffffffffff),
-                                      UINT64_C(0xffffffffffff),
-                                      UINT64_MAX};
-    const uint8_t *ctl = r->raw[VMT_COL_ADDR_CTL] + from;
-    const uint16_t *ids = (const uint16_t *)(const void *)r->raw[VMT_COL_ACC_IDS] + from;
-    for (uint32_t i = 0; i < n; i++) {
-        unsigned code = ctl[i] & 7u, base = (ctl[i] >> 3) & 7u;
-        uint64_t *same_pc = &r->last_at_pc[r->acc_tmpl[ids[i]].pc_id];
-        const uint64_t *recent = addrs + i - 1 - base;
-        const uint64_t *b = base == VMT_BASE_SAME_PC ? same_pc : recent;
-        uint64_t z;
-        memcpy(&z, pay, sizeof z);
-        pay += code + (code == 7);
-        addrs[i] = *b + vmt_unzigzag(z & masks[code]);
-        *same_pc = addrs[i];
-    }
-    return pay;
-}
-
-/* Second pass: a template with its address. */
-static void decode_records(const struct vmt_reader *r, uint32_t from, uint32_t n,
-                           const uint64_t *addrs, struct access_rec *out)
-{
-    const uint16_t *ids = (const uint16_t *)(const void *)r->raw[VMT_COL_ACC_IDS] + from;
-    for (uint32_t i = 0; i < n; i++) {
-        out[from + i] = r->acc_tmpl[ids[i]];
-        out[from + i].vaddr = addrs[i];
-    }
-}
-
-static const char *decode_accesses(struct vmt_reader *r, const struct vmt_block_header *h,
-                                   struct decoded *d)
-{
-    for (unsigned c = VMT_COL_ACC_IDS; c <= VMT_COL_ACC_TMPL; c++)
-        if (!unpack_column(r, h, c))
-            return "an access column does not decompress to its size";
-    const uint8_t *pay = r->raw[VMT_COL_ADDR_PAYLOAD];
-    if (payload_bytes(r->raw[VMT_COL_ADDR_CTL], h->nacc) !=
-        h->col[VMT_COL_ADDR_PAYLOAD].raw_bytes)
-        return "the address payload has another length than the control column says";
-    if (!ids_below((const uint16_t *)(const void *)r->raw[VMT_COL_ACC_IDS], h->nacc, h->nacc_tmpl))
-        return "an access names a template beyond the dictionary";
-    unpack_acc_templates(r, h->nacc_tmpl);
-    if (!acc_templates_legal(r, h->nacc_tmpl, h->npcs))
-        return "an access template has an illegal size or program counter";
-    memset(r->last_at_pc, 0, h->npcs * sizeof *r->last_at_pc);
-    uint64_t *addrs = r->addrs + HISTORY;
-    memset(r->addrs, 0, HISTORY * sizeof *r->addrs);
-    for (uint32_t from = 0; from < h->nacc; from += RUN) {
-        uint32_t n = h->nacc - from < RUN ? h->nacc - from : RUN;
-        pay = decode_addresses(r, from, n, addrs, pay);
-        decode_records(r, from, n, addrs, d->acc);
-        memmove(r->addrs, r->addrs + n, HISTORY * sizeof *r->addrs);
-    }
-    return NULL;
-}
-
-static const char *decode_branches(struct vmt_reader *r, const struct vmt_block_header *h,
-                                   struct decoded *d)
-{
-    if (!unpack_column(r, h, VMT_COL_BR_IDS) || !unpack_column(r, h, VMT_COL_BR_TMPL))
-        return "a branch column does not decompress to its size";
-    uint32_t n = h->nbr_tmpl;
-    const uint16_t *ids = (const uint16_t *)(const void *)r->raw[VMT_COL_BR_IDS];
-    if (!ids_below(ids, h->nbr, n))
-        return "a branch names a template beyond the dictionary";
-    struct branch_rec *out = d->br, *t = out + h->nbr;
-    struct planes pl = {r->raw[VMT_COL_BR_TMPL], n};
-    memset(t, 0, n * sizeof *t);
-    GET_FIELD(pl, 4, t, pos);
-    GET_FIELD(pl, 4, t, pc_id);
-    GET_FIELD(pl, 4, t, target_id);
-    GET_FIELD(pl, 2, t, instr_off);
-    GET_FIELD(pl, 2, t, dep);
-    GET_FIELD(pl, 1, t, ops);
-    GET_FIELD(pl, 1, t, kind);
-    GET_FIELD(pl, 1, t, taken);
-    bool ok = true;
-    for (uint32_t i = 0; i < n; i++)
-        ok &= t[i].pc_id < h->npcs && t[i].target_id < h->npcs;
-    if (!ok)
-        return "a branch template names a program counter beyond the dictionary";
-    uint64_t pos = 0;
-    for (uint32_t i = 0; i < h->nbr; i++) {
-        out[i] = t[ids[i]];
-        pos += out[i].pos;
-        out[i].pos = (uint32_t)pos;
-    }
-    return pos <= h->nacc ? NULL : "a branch stands after the last access";
-}
-
-static const char *decode_events(struct vmt_reader *r, const struct vmt_block_header *h,
-                                 struct decoded *d)
-{
-    if (!unpack_column(r, h, VMT_COL_EV_IDS) || !unpack_column(r, h, VMT_COL_EV_TMPL))
-        return "an event column does not decompress to its size";
-    uint32_t n = h->nev_tmpl;
-    const uint16_t *ids = (const uint16_t *)(const void *)r->raw[VMT_COL_EV_IDS];
-    if (!ids_below(ids, h->nev, n))
-        return "an event names a template beyond the dictionary";
-    struct fe_event *out = d->ev, *t = out + h->nev;
-    struct planes pl = {r->raw[VMT_COL_EV_TMPL], n};
-    memset(t, 0, n * sizeof *t);
-    GET_FIELD(pl, 4, t, pos);
-    GET_FIELD(pl, 2, t, type);
-    GET_FIELD(pl, 2, t, instr_off);
-    for (unsigned j = 0; j < 6; j++)
-        GET_FIELD(pl, 8, t, a[j]);
-    uint64_t pos = 0;
-    for (uint32_t i = 0; i < h->nev; i++) {
-        out[i] = t[ids[i]];
-        pos += out[i].pos;
-        out[i].pos = (uint32_t)pos;
-    }
-    return pos <= h->nacc ? NULL : "an event stands after the last access";
-}
-
-/* Does an event template of the block change the memory map, or mark a change? `r->raw` holds them. */
-static bool has_map_templates(const struct vmt_reader *r, uint32_t n)
-{
-    const uint8_t *low = r->raw[VMT_COL_EV_TMPL] + (size_t)4 * n, *high = low + n; /* after `pos` */
-    for (uint32_t i = 0; i < n; i++)
-        if (high[i] == 0 && low[i] >= FE_MMAP && low[i] <= FE_MAP_MARK)
-            return true;
-    return false;
-}
-
 /* ---- what a truncated trace lost ----------------------------------------------------------- */
 
 static bool wake_known(const struct vmt_reader *r, uint64_t id)
@@ -621,8 +295,10 @@ static bool wake_known(const struct vmt_reader *r, uint64_t id)
 }
 
 /* Waits and marks that point at lost events would hold a replay for ever. */
-static void mend_events(const struct vmt_reader *r, struct fe_event *ev, uint32_t n)
+static void mend_events(const struct vmt_reader *r, const struct fe_block *b)
 {
+    struct fe_event *ev = (struct fe_event *)(uintptr_t)b->ev_forms;
+    uint32_t n = b->nev_forms;
     for (uint32_t i = 0; i < n; i++) {
         if (ev[i].type == FE_FUTEX_WAIT && !wake_known(r, ev[i].a[1]))
             ev[i].a[1] = 0;
@@ -653,7 +329,7 @@ static bool note_events(struct vmt_reader *r, const struct fe_block *b, struct v
 {
     bool ok = true;
     for (uint32_t i = 0; i < b->nev && ok; i++) {
-        const struct fe_event *e = &b->ev[i];
+        const struct fe_event *e = fe_ev(b, i);
         if (e->type == FE_FUTEX_WAKE)
             ok = note_wake(r, e->a[1]);
         else if (e->type == FE_THREAD_EXIT)
@@ -701,18 +377,6 @@ static void read_ahead(const struct vmt_reader *r, uint32_t thread, uint64_t blo
     madvise((void *)(uintptr_t)(r->map + from), n, MADV_WILLNEED);
 }
 
-static enum err grow_decoded(const struct vmt_reader *r, const struct vmt_block_header *h,
-                             struct decoded *d)
-{
-    size_t nacc = (r->flags & VMT_NO_ACCESSES) != 0 ? 0 : h->nacc;
-    size_t nbr = (size_t)h->nbr + h->nbr_tmpl, nev = (size_t)h->nev + h->nev_tmpl;
-    bool ok = grow(&d->acc, &d->acc_cap, nacc * sizeof(struct access_rec)) &&
-              grow(&d->br, &d->br_cap, nbr * sizeof(struct branch_rec)) &&
-              grow(&d->ev, &d->ev_cap, nev * sizeof(struct fe_event)) &&
-              grow(&d->pcs, &d->pcs_cap, h->npcs * sizeof(uint64_t));
-    return ok ? ERR_OK : no_memory(r);
-}
-
 /* The block's header when it is whole and its checksums match; that of the columns on request. */
 static enum err checked_header(const struct vmt_reader *r, uint32_t thread, uint64_t block,
                                bool columns, const struct vmt_block_header **out)
@@ -726,27 +390,22 @@ static enum err checked_header(const struct vmt_reader *r, uint32_t thread, uint
         return block_damaged(r, thread, block, offset, "the header belongs to another block");
     if (columns && codec_hash(h + 1, (size_t)stored_bytes(h)) != h->payload_hash)
         return block_damaged(r, thread, block, offset, "the checksum of the block does not match");
-    const char *what = check_counts(h);
+    const char *what = vmt_decode_check(h);
     if (what != NULL)
         return block_damaged(r, thread, block, offset, what);
     *out = h;
     return ERR_OK;
 }
 
-static const char *decode_block(struct vmt_reader *r, const struct vmt_block_header *h,
-                                struct decoded *d)
+static void give_events(const struct vmt_reader *r, const struct vmt_block_header *h,
+                        const struct vmt_decoded *d, struct fe_block *out)
 {
-    const char *what = NULL;
-    if (!unpack_column(r, h, VMT_COL_PCS))
-        return "the program counters do not decompress to their size";
-    unpack_pcs(r, h->npcs, d->pcs);
-    if ((r->flags & VMT_NO_ACCESSES) == 0)
-        what = decode_accesses(r, h, d);
-    if (what == NULL && (r->flags & VMT_NO_BRANCHES) == 0)
-        what = decode_branches(r, h, d);
-    if (what == NULL && (r->flags & VMT_NO_EVENTS) == 0)
-        what = decode_events(r, h, d);
-    return what;
+    out->nev = h->nev;
+    out->nev_forms = h->nev_tmpl;
+    out->ev_at = d->ev_at.p;
+    out->ev_forms = d->ev_forms.p;
+    if (r->info.truncated)
+        mend_events(r, out);
 }
 
 static enum err vmt_load(struct frontend *fe, uint32_t thread, uint64_t block,
@@ -764,30 +423,38 @@ static enum err vmt_load(struct frontend *fe, uint32_t thread, uint64_t block,
     enum err e = checked_header(r, thread, block, true, &h);
     if (e != ERR_OK)
         return e;
-    struct decoded *d = &r->decoded[thread];
-    e = grow_decoded(r, h, d);
-    if (e != ERR_OK)
-        return e;
-    const char *what = decode_block(r, h, d);
+    struct vmt_decoded *d = &r->decoded[thread];
+    const char *what = vmt_decode_load(&r->scratch, h, r->flags, d);
     if (what != NULL)
         return block_damaged(r, thread, block, r->threads[thread].offsets[block], what);
     read_ahead(r, thread, block + 1);
     *out = (struct fe_block){
         .nacc = h->nacc,
-        .nbr = (r->flags & VMT_NO_BRANCHES) != 0 ? 0 : h->nbr,
-        .nev = (r->flags & VMT_NO_EVENTS) != 0 ? 0 : h->nev,
         .npcs = h->npcs,
         .tail_gap = h->tail_gap,
         .last = block + 1 == r->threads[thread].nblocks,
         .first_instr = h->first_instr,
-        .acc = (r->flags & VMT_NO_ACCESSES) != 0 ? NULL : d->acc,
-        .br = d->br,
-        .ev = d->ev,
-        .pcs = d->pcs,
+        .pcs = d->pcs.p,
     };
-    if (r->info.truncated)
-        mend_events(r, d->ev, out->nev);
+    if ((r->flags & VMT_NO_BRANCHES) == 0) {
+        out->nbr = h->nbr;
+        out->nbr_forms = h->nbr_tmpl;
+        out->br_at = d->br_at.p;
+        out->br_forms = d->br_forms.p;
+    }
+    if ((r->flags & VMT_NO_EVENTS) == 0)
+        give_events(r, h, d, out);
     return ERR_OK;
+}
+
+static void vmt_read_piece(struct frontend *fe, uint32_t thread, uint32_t acc, struct fe_block *out)
+{
+    struct vmt_decoded *d = &((struct vmt_reader *)fe)->decoded[thread];
+    SIM_ASSERT(acc < out->nacc && d->nacc == out->nacc, "no access %u in the block of %u", acc, out->nacc);
+    vmt_decode_piece(d, acc);
+    out->acc_from = d->from;
+    out->acc_to = d->to;
+    out->piece = vmt_piece(d);
 }
 
 /*
@@ -800,50 +467,33 @@ static enum err vmt_map_events(struct frontend *fe, uint32_t thread, uint64_t bl
     struct vmt_reader *r = (struct vmt_reader *)fe;
     const struct vmt_block_header *h = NULL;
     const struct thread_index *t = &r->threads[thread];
+    uint32_t nev = 0;
     *out = (struct fe_block){.last = block + 1 >= t->nblocks};
     if (t->nblocks == 0)
         return ERR_OK;
     enum err e = checked_header(r, thread, block, false, &h);
     if (e != ERR_OK || h->nev == 0)
         return e;
-    if (!unpack_column(r, h, VMT_COL_EV_TMPL))
-        return block_damaged(r, thread, block, t->offsets[block],
-                             "an event column does not decompress to its size");
-    if (!has_map_templates(r, h->nev_tmpl))
-        return ERR_OK;
-    struct decoded *d = &r->decoded[thread];
-    if (!grow(&d->ev, &d->ev_cap, ((size_t)h->nev + h->nev_tmpl) * sizeof(struct fe_event)))
-        return no_memory(r);
-    const char *what = decode_events(r, h, d);
+    const char *what = vmt_decode_map_events(&r->scratch, h, &r->decoded[thread], &nev);
     if (what != NULL)
         return block_damaged(r, thread, block, t->offsets[block], what);
-    out->ev = d->ev;
-    out->nev = h->nev;
-    if (r->info.truncated)
-        mend_events(r, d->ev, out->nev);
+    if (nev != 0)
+        give_events(r, h, &r->decoded[thread], out);
     return ERR_OK;
 }
 
 static void vmt_reader_close(struct frontend *fe)
 {
     struct vmt_reader *r = (struct vmt_reader *)fe;
-    for (uint32_t t = 0; r->decoded != NULL && t < fe->nthreads; t++) {
-        free(r->decoded[t].acc);
-        free(r->decoded[t].br);
-        free(r->decoded[t].ev);
-        free(r->decoded[t].pcs);
-    }
+    for (uint32_t t = 0; r->decoded != NULL && t < fe->nthreads; t++)
+        vmt_decoded_free(&r->decoded[t]);
+    vmt_scratch_free(&r->scratch);
     for (uint32_t t = 0; t < r->nthreads_cap; t++)
         free(r->threads[t].offsets);
-    for (unsigned c = 0; c < VMT_NCOLS; c++)
-        free(r->raw[c]);
     if (r->map != NULL)
         munmap((void *)(uintptr_t)r->map, r->size);
     free(r->threads);
     free(r->decoded);
-    free(r->acc_tmpl);
-    free(r->last_at_pc);
-    free(r->addrs);
     free(r->wakes);
     free(r->meta);
     free(r->description);
@@ -855,6 +505,7 @@ static const struct frontend_ops vmt_ops = {
     .name = "vmt",
     .doc = "trace recorded by `concerto record`",
     .load = vmt_load,
+    .piece = vmt_read_piece,
     .map_events = vmt_map_events,
     .close = vmt_reader_close,
 };
@@ -885,11 +536,7 @@ static enum err map_file(struct vmt_reader *r)
 static enum err take_buffers(struct vmt_reader *r)
 {
     r->decoded = calloc(r->fe.nthreads, sizeof *r->decoded);
-    r->acc_tmpl = aligned_alloc(64, VMT_MAX_ACCESSES * sizeof *r->acc_tmpl);
-    r->last_at_pc = malloc(VMT_MAX_PCS * sizeof *r->last_at_pc);
-    r->addrs = malloc((RUN + HISTORY) * sizeof *r->addrs);
-    bool ok = r->decoded && r->acc_tmpl && r->last_at_pc && r->addrs;
-    return ok ? ERR_OK : no_memory(r);
+    return r->decoded != NULL ? ERR_OK : no_memory(r);
 }
 
 static void describe(struct vmt_reader *r)

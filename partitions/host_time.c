@@ -35,6 +35,14 @@ static enum err timed_load(struct frontend *fe, uint32_t thread, uint64_t block,
     return e;
 }
 
+static void timed_piece(struct frontend *fe, uint32_t thread, uint32_t acc, struct fe_block *out)
+{
+    struct timed_frontend *t = (struct timed_frontend *)fe;
+    uint64_t start = now_ns();
+    t->inner->ops->piece(t->inner, thread, acc, out);
+    t->load_ns += now_ns() - start;
+}
+
 /* The inner one is closed by its owner. */
 static void timed_close(struct frontend *fe) { (void)fe; }
 
@@ -42,6 +50,7 @@ static const struct frontend_ops timed_ops = {
     .name = "timed",
     .doc = "another front end, with the time of its loads",
     .load = timed_load,
+    .piece = timed_piece,
     .close = timed_close,
 };
 

@@ -44,9 +44,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     for (uint64_t i = 0; !b.last && fe->ops->load(fe, 0, i, &b) == ERR_OK; i++) {
         for (uint32_t k = 0; k < b.nacc; k++)
-            fuzz_sink += b.pcs[b.acc[k].pc_id] + b.acc[k].size;
+            fuzz_sink += b.pcs[b.piece[k].pc_id] + b.piece[k].size;
         for (uint32_t k = 0; k < b.nbr; k++)
-            fuzz_sink += b.pcs[b.br[k].target_id];
+            fuzz_sink += b.pcs[b.br_forms[k].target_id];
     }
     fe->ops->close(fe);
     return 0;

@@ -101,11 +101,11 @@ static uint64_t read_everything(struct frontend *fe)
             if (fe->ops->load(fe, t, i, &b) != ERR_OK)
                 continue;
             for (uint32_t k = 0; k < b.nacc; k++)
-                sum += b.acc[k].vaddr + b.pcs[b.acc[k].pc_id];
+                sum += fe_access(fe, t, k, &b)->vaddr + b.pcs[fe_acc(&b, k)->pc_id];
             for (uint32_t k = 0; k < b.nbr; k++)
-                sum += b.pcs[b.br[k].pc_id] + b.pcs[b.br[k].target_id] + (b.br[k].pos > b.nacc);
+                sum += b.pcs[fe_br(&b, k)->pc_id] + b.pcs[fe_br(&b, k)->target_id] + (b.br_at[k].pos > b.nacc);
             for (uint32_t k = 0; k < b.nev; k++)
-                sum += b.ev[k].a[5] + (b.ev[k].pos > b.nacc);
+                sum += fe_ev(&b, k)->a[5] + (b.ev_at[k].pos > b.nacc);
         }
     }
     return sum;

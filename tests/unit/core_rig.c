@@ -144,9 +144,11 @@ struct fe_event *rig_event(struct rig *r, uint32_t thread, unsigned type, uint32
     if (b->nev == b->ev_cap) {
         b->ev_cap = b->ev_cap ? 2 * b->ev_cap : 16;
         b->ev = realloc(b->ev, b->ev_cap * sizeof *b->ev);
+        b->ev_at = realloc(b->ev_at, b->ev_cap * sizeof *b->ev_at);
     }
+    b->ev_at[b->nev] = (struct fe_at){.pos = b->nacc, .form = b->nev};
     struct fe_event *e = &b->ev[b->nev++];
-    *e = (struct fe_event){.pos = b->nacc, .type = (uint16_t)type, .instr_off = (uint16_t)instr_off};
+    *e = (struct fe_event){.type = (uint16_t)type, .instr_off = (uint16_t)instr_off};
     return e;
 }
 
@@ -157,9 +159,11 @@ struct branch_rec *rig_branch(struct rig *r, uint32_t thread, unsigned kind, uin
     if (b->nbr == b->br_cap) {
         b->br_cap = b->br_cap ? 2 * b->br_cap : 16;
         b->br = realloc(b->br, b->br_cap * sizeof *b->br);
+        b->br_at = realloc(b->br_at, b->br_cap * sizeof *b->br_at);
     }
+    b->br_at[b->nbr] = (struct fe_at){.pos = b->nacc, .form = b->nbr};
     struct branch_rec *br = &b->br[b->nbr++];
-    *br = (struct branch_rec){.pos = b->nacc, .pc_id = pc, .target_id = target, .instr_off = (uint16_t)instr_off,
+    *br = (struct branch_rec){.pc_id = pc, .target_id = target, .instr_off = (uint16_t)instr_off,
                               .kind = (uint8_t)kind, .taken = taken};
     return br;
 }
@@ -167,16 +171,28 @@ struct branch_rec *rig_branch(struct rig *r, uint32_t thread, unsigned kind, uin
 static enum err fe_load(struct frontend *fe, uint32_t thread, uint64_t block, struct fe_block *out)
 {
     struct rig *r = (struct rig *)((char *)fe - offsetof(struct rig, fe));
-    const struct rig_thread *t = &r->threads[thread];
+    struct rig_thread *t = &r->threads[thread];
     if (block >= t->nblocks && block != 0)
         return err_log(ERR_TRACE, "thread %u has no block %llu", thread, (unsigned long long)block);
     const struct rig_block *b = &t->blocks[block];
-    *out = (struct fe_block){.nacc = b->nacc, .nev = b->nev, .nbr = b->nbr, .br = b->br, .npcs = 64, .tail_gap = b->tail_gap,
-                             .last = block + 1 >= t->nblocks, .acc = b->acc, .ev = b->ev, .pcs = r->pcs};
+    t->loaded = block;
+    *out = (struct fe_block){.nacc = b->nacc, .nev = b->nev, .nbr = b->nbr, .npcs = 64, .tail_gap = b->tail_gap,
+                             .nev_forms = b->nev, .nbr_forms = b->nbr, .ev_at = b->ev_at, .ev_forms = b->ev,
+                             .br_at = b->br_at, .br_forms = b->br, .last = block + 1 >= t->nblocks, .pcs = r->pcs};
     return ERR_OK;
 }
 
-static const struct frontend_ops fe_ops = {.name = "rig", .doc = "arrays of a test", .load = fe_load};
+/* Pieces of a few accesses, so that their ends come where they may. */
+static void fe_piece(struct frontend *fe, uint32_t thread, uint32_t acc, struct fe_block *out)
+{
+    enum { PIECE = 7 };
+    struct rig *r = (struct rig *)((char *)fe - offsetof(struct rig, fe));
+    out->acc_from = acc - acc % PIECE;
+    out->acc_to = out->acc_from + PIECE < out->nacc ? out->acc_from + PIECE : out->nacc;
+    out->piece = r->threads[thread].blocks[r->threads[thread].loaded].acc + out->acc_from;
+}
+
+static const struct frontend_ops fe_ops = {.name = "rig", .doc = "arrays of a test", .load = fe_load, .piece = fe_piece};
 
 struct rig_order *rig_order(struct rig *r, simtime_t time, uint16_t type)
 {
@@ -521,6 +537,8 @@ void rig_close(struct rig *r)
             free(r->threads[t].blocks[b].acc);
             free(r->threads[t].blocks[b].ev);
             free(r->threads[t].blocks[b].br);
+            free(r->threads[t].blocks[b].ev_at);
+            free(r->threads[t].blocks[b].br_at);
         }
     free(r->threads);
     free(r->saved);

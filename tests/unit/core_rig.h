@@ -33,11 +33,13 @@ struct rig_block {
     struct access_rec *acc;
     struct fe_event *ev;
     struct branch_rec *br;
+    struct fe_at *ev_at, *br_at; /* each is its own form */
     uint32_t nacc, nev, nbr, acc_cap, ev_cap, br_cap, tail_gap;
 };
 
 struct rig_thread {
     struct rig_block blocks[RIG_BLOCKS];
+    uint64_t loaded; /* block */
     uint32_t nblocks, core, space;
     uint64_t start; /* cycle at which it starts, if it is the first of its core; 0: RIG_START */
 };

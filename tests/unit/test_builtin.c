@@ -33,9 +33,9 @@ static void gups_applied_twice_leaves_the_table_as_it_was(void)
                 CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, t, n, &b), ERR_OK);
                 for (uint32_t i = 0; i < b.nacc; i += 2, updates++) {
                     uint64_t value = gups_value(t * (uint64_t)N + ++k);
-                    CU_ASSERT_EQUAL(b.acc[i].vaddr, b.acc[i + 1].vaddr);
-                    table[(b.acc[i].vaddr - UINT64_C(0x7f0000000000)) / 8] ^= value;
-                    sum += (b.acc[i].vaddr - UINT64_C(0x7f0000000000)) / 8 != (value & (N - 1));
+                    CU_ASSERT_EQUAL(b.piece[i].vaddr, b.piece[i + 1].vaddr);
+                    table[(b.piece[i].vaddr - UINT64_C(0x7f0000000000)) / 8] ^= value;
+                    sum += (b.piece[i].vaddr - UINT64_C(0x7f0000000000)) / 8 != (value & (N - 1));
                 }
             }
         }
@@ -62,8 +62,8 @@ static void the_chase_visits_every_line_once(void)
         for (uint64_t k = 0; !b.last; k++) {
             CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, t, k, &b), ERR_OK);
             for (uint32_t i = 0; i < b.nacc; i++, n++) {
-                CU_ASSERT_EQUAL(b.acc[i].addr_dep[0], 1);
-                seen[(b.acc[i].vaddr - UINT64_C(0x7f0000000000)) / 64]++;
+                CU_ASSERT_EQUAL(b.piece[i].addr_dep[0], 1);
+                seen[(b.piece[i].vaddr - UINT64_C(0x7f0000000000)) / 64]++;
             }
         }
     }
@@ -88,16 +88,16 @@ static void blocks_hold_the_stated_instructions_in_any_order_of_loading(void)
             CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 0, blocks, &b), ERR_OK);
             CU_ASSERT_EQUAL(b.first_instr, instructions);
             for (uint32_t i = 0; i < b.nacc; i++)
-                instructions += b.acc[i].gap;
+                instructions += b.piece[i].gap;
             instructions += b.tail_gap;
         }
         CU_ASSERT_EQUAL(instructions, fe->ninstr);
         CU_ASSERT_EQUAL(instructions % per_iteration[kind], 0);
         CU_ASSERT_EQUAL(fe->ops->load(fe, 0, 1, &b), ERR_OK);
-        uint64_t vaddr = b.acc[5].vaddr;
+        uint64_t vaddr = b.piece[5].vaddr;
         CU_ASSERT_EQUAL(fe->ops->load(fe, 0, 0, &b), ERR_OK);
         CU_ASSERT_EQUAL(fe->ops->load(fe, 0, 1, &b), ERR_OK);
-        CU_ASSERT_EQUAL(b.acc[5].vaddr, vaddr);
+        CU_ASSERT_EQUAL(b.piece[5].vaddr, vaddr);
         fe->ops->close(fe);
     }
 }
@@ -130,9 +130,9 @@ static void blocks_are_the_same_in_any_order_and_stay_in_the_area(void)
                 for (unsigned again = 0; again < 2; again++) {
                     CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 2, at, &b), ERR_OK);
                     for (uint32_t i = 0; i < b.nacc; i++) {
-                        CU_ASSERT(b.acc[i].vaddr >= DATA && b.acc[i].vaddr + b.acc[i].size <= end);
-                        CU_ASSERT(b.acc[i].pc_id < b.npcs);
-                        sum[again] = sum[again] * 31 + b.acc[i].vaddr + b.acc[i].addr_dep[1];
+                        CU_ASSERT(b.piece[i].vaddr >= DATA && b.piece[i].vaddr + b.piece[i].size <= end);
+                        CU_ASSERT(b.piece[i].pc_id < b.npcs);
+                        sum[again] = sum[again] * 31 + b.piece[i].vaddr + b.piece[i].addr_dep[1];
                     }
                     struct fe_block other;
                     CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 2, at / 2, &other), ERR_OK);
@@ -159,7 +159,7 @@ static void a_graph_sweep_reads_every_edge_once_and_in_order(void)
             CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, t, k, &b), ERR_OK);
             CU_ASSERT_EQUAL(b.nacc, 64 * 2 + 1024 * 2);
             for (uint32_t i = 0; i < b.nacc; i++) {
-                const struct access_rec *r = &b.acc[i];
+                const struct access_rec *r = &b.piece[i];
                 if (r->flags & ACC_STORE) {
                     CU_ASSERT_EQUAL(r->vaddr, records_at + 64 * V + 8 * store++);
                     CU_ASSERT_EQUAL(r->data_dep, 1);
@@ -170,7 +170,7 @@ static void a_graph_sweep_reads_every_edge_once_and_in_order(void)
                 } else {
                     CU_ASSERT_EQUAL(r->vaddr, edges_at + 8 * edge++);
                     CU_ASSERT_EQUAL(r->addr_dep[0], 0);
-                    r = &b.acc[++i];
+                    r = &b.piece[++i];
                     CU_ASSERT((r->vaddr - records_at) % 64 == 0 && r->addr_dep[0] == 1);
                     hits[(r->vaddr - records_at) / 64]++;
                     degree++;
@@ -200,7 +200,7 @@ static void a_lookup_halves_the_grid_and_gathers_from_eight_nuclides(void)
     CU_ASSERT_EQUAL(b.nacc, 16 * 136);
     const uint64_t index_at = DATA + 8 * 2048, points_at = index_at + ((4 * 355 * 2048 + 4095) & ~4095);
     for (uint32_t k = 0; k < 16; k++) {
-        const struct access_rec *r = b.acc + (size_t)k * 136;
+        const struct access_rec *r = b.piece + (size_t)k * 136;
         uint64_t low = 0, length = 2048, nloads = 0, found = 0;
         for (; nloads < 11; nloads++, length /= 2) {
             CU_ASSERT_EQUAL((r[nloads].vaddr - DATA) / 8, low + length / 2);

@@ -73,18 +73,18 @@ static void fields_are_read_at_offsets_0_8_9_10_12_16_32(void)
     CU_ASSERT_EQUAL_FATAL(b.nacc, 5);
     static const uint64_t want[5] = {0x600000, 0x600040, 0x60007c, 0x7fff0008, 0x7fff0100};
     for (unsigned i = 0; i < 5; i++) {
-        CU_ASSERT_EQUAL(b.acc[i].vaddr, want[i]);
-        CU_ASSERT_EQUAL(b.acc[i].flags, i >= 3 ? ACC_STORE : 0);
-        CU_ASSERT_EQUAL(b.acc[i].gap, i == 0);
-        CU_ASSERT_EQUAL(b.pcs[b.acc[i].pc_id], 0x401000);
+        CU_ASSERT_EQUAL(b.piece[i].vaddr, want[i]);
+        CU_ASSERT_EQUAL(b.piece[i].flags, i >= 3 ? ACC_STORE : 0);
+        CU_ASSERT_EQUAL(b.piece[i].gap, i == 0);
+        CU_ASSERT_EQUAL(b.pcs[b.piece[i].pc_id], 0x401000);
     }
-    CU_ASSERT_EQUAL(b.acc[0].size, 8);
-    CU_ASSERT_EQUAL(b.acc[2].size, 4); /* the line ends there */
+    CU_ASSERT_EQUAL(b.piece[0].size, 8);
+    CU_ASSERT_EQUAL(b.piece[2].size, 4); /* the line ends there */
     CU_ASSERT_EQUAL_FATAL(b.nbr, 1);
-    CU_ASSERT_EQUAL(b.br[0].kind, BR_CALL);
-    CU_ASSERT_EQUAL(b.br[0].taken, 1);
-    CU_ASSERT_EQUAL(b.br[0].pos, 5);
-    CU_ASSERT_EQUAL(b.pcs[b.br[0].target_id], 0x402000);
+    CU_ASSERT_EQUAL(b.br_forms[0].kind, BR_CALL);
+    CU_ASSERT_EQUAL(b.br_forms[0].taken, 1);
+    CU_ASSERT_EQUAL(b.br_at[0].pos, 5);
+    CU_ASSERT_EQUAL(b.pcs[b.br_forms[0].target_id], 0x402000);
     CU_ASSERT_EQUAL(b.tail_gap, 1);
     CU_ASSERT_EQUAL(b.last, 1);
     fe->ops->close(fe);
@@ -106,15 +106,15 @@ static void registers_lead_to_the_load_that_wrote_them(void)
     struct fe_block b;
     CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 0, 0, &b), ERR_OK);
     CU_ASSERT_EQUAL_FATAL(b.nacc, 3);
-    CU_ASSERT_EQUAL(b.acc[0].addr_dep[0], 0);
-    CU_ASSERT_EQUAL(b.acc[2].addr_dep[0], 1);
-    CU_ASSERT_EQUAL(b.acc[2].addr_ops[0], 0);
-    CU_ASSERT_EQUAL(b.acc[2].addr_dep[1], 2);
-    CU_ASSERT_EQUAL(b.acc[2].addr_ops[1], 1);
+    CU_ASSERT_EQUAL(b.piece[0].addr_dep[0], 0);
+    CU_ASSERT_EQUAL(b.piece[2].addr_dep[0], 1);
+    CU_ASSERT_EQUAL(b.piece[2].addr_ops[0], 0);
+    CU_ASSERT_EQUAL(b.piece[2].addr_dep[1], 2);
+    CU_ASSERT_EQUAL(b.piece[2].addr_ops[1], 1);
     CU_ASSERT_EQUAL_FATAL(b.nbr, 1);
-    CU_ASSERT_EQUAL(b.br[0].kind, BR_COND);
-    CU_ASSERT_EQUAL(b.br[0].dep, 1);
-    CU_ASSERT_EQUAL(b.br[0].taken, 0);
+    CU_ASSERT_EQUAL(b.br_forms[0].kind, BR_COND);
+    CU_ASSERT_EQUAL(b.br_forms[0].dep, 1);
+    CU_ASSERT_EQUAL(b.br_forms[0].taken, 0);
     fe->ops->close(fe);
     unlink(g_path);
 }
@@ -156,7 +156,7 @@ static uint64_t digest(const struct fe_block *b)
 {
     uint64_t sum = b->first_instr * 1000003 + b->tail_gap + b->last;
     for (uint32_t i = 0; i < b->nacc; i++)
-        sum = sum * 31 + b->acc[i].vaddr + b->acc[i].addr_dep[0] + b->acc[i].gap;
+        sum = sum * 31 + b->piece[i].vaddr + b->piece[i].addr_dep[0] + b->piece[i].gap;
     return sum;
 }
 

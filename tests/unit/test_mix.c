@@ -93,7 +93,7 @@ static void threads_follow_program_after_program_with_the_blocks_of_each(void)
             CU_ASSERT_EQUAL_FATAL(mix->ops->load(mix, 1 + t, block, &a), ERR_OK);
             CU_ASSERT_EQUAL_FATAL(gups->ops->load(gups, t, block, &b), ERR_OK);
             CU_ASSERT_EQUAL(a.nacc, b.nacc);
-            CU_ASSERT_EQUAL(memcmp(a.acc, b.acc, a.nacc * sizeof *a.acc), 0);
+            CU_ASSERT_EQUAL(memcmp(a.piece, b.piece, a.nacc * sizeof *a.piece), 0);
             CU_ASSERT_EQUAL(a.nev, b.nev);
         }
     gups->ops->close(gups);

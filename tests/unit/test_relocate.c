@@ -154,9 +154,9 @@ static struct fe_event *all_map_events(struct frontend *fe, uint32_t *n_out)
         for (uint64_t k = 0; !b.last; k++) {
             CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, t, k, &b), ERR_OK);
             for (uint32_t i = 0; i < b.nev; i++)
-                if (is_map(&b.ev[i])) {
+                if (is_map(fe_ev(&b, i))) {
                     all = realloc(all, (n + 1) * sizeof *all);
-                    all[n++] = b.ev[i];
+                    all[n++] = *fe_ev(&b, i);
                 }
         }
     }
@@ -458,10 +458,10 @@ static void invent_records(struct inventor *v, uint32_t t)
     }
 }
 
-static void invent_trace(const char *path, uint64_t seed, uint32_t nsteps)
+static void invent_trace(const char *path, uint64_t seed, uint32_t nsteps, uint32_t block_accesses)
 {
     static struct inventor v;
-    struct vmt_writer_opts opts = {.block_accesses = 256};
+    struct vmt_writer_opts opts = {.block_accesses = block_accesses};
     v = (struct inventor){.order = rnd(2)};
     g_rng = seed;
     CU_ASSERT_EQUAL_FATAL(vmt_create(path, "command=invented\n", &opts, &v.w), ERR_OK);
@@ -495,7 +495,8 @@ static void invented_traces_with_reuse_cuts_and_moves_do_so_too(void)
     uint64_t nstrays = 0;
     for (uint64_t seed = 1; seed <= 12; seed++) {
         uint64_t npages[2];
-        invent_trace("invented.vmt", seed, 4000);
+        /* Blocks that are one piece, and blocks of many, with changes of the map among them. */
+        invent_trace("invented.vmt", seed, 4000, seed % 3 == 0 ? 0 : 256);
         nstrays += compare_traces("invented.vmt", seed % 4, npages);
     }
     CU_ASSERT(nstrays > 100);
@@ -509,17 +510,19 @@ static void blocks_can_be_loaded_in_any_order(void)
     struct fe_block b = {.last = 0};
     uint64_t sums[2000], n = 0;
     CU_ASSERT_FATAL(scratch_enter());
-    invent_trace("order.vmt", 5, 4000);
+    invent_trace("order.vmt", 5, 4000, 256);
     CU_ASSERT_EQUAL_FATAL(vmt_open("order.vmt", &fe), ERR_OK);
     CU_ASSERT_EQUAL_FATAL(relocate_wrap(&fe, &p), ERR_OK);
     for (int pass = 0; pass < 2; pass++) {
         for (uint64_t i = 0; pass == 0 ? !b.last : i < n; i++) {
             uint64_t k = pass == 0 ? i : (i * 7 + 3) % n, sum = 0;
             CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 1, k, &b), ERR_OK);
-            for (uint32_t j = 0; j < b.nacc; j++)
-                sum = sum * 31 + b.acc[j].vaddr + b.pcs[b.acc[j].pc_id];
+            for (uint32_t j = 0; j < b.nacc; j++) {
+                const struct access_rec *a = fe_access(fe, 1, j, &b);
+                sum = sum * 31 + a->vaddr + b.pcs[a->pc_id];
+            }
             for (uint32_t j = 0; j < b.nev; j++)
-                sum = sum * 31 + b.ev[j].a[0] + b.ev[j].a[1];
+                sum = sum * 31 + fe_ev(&b, j)->a[0] + fe_ev(&b, j)->a[1];
             if (pass == 0)
                 sums[n++] = sum;
             else
@@ -527,6 +530,30 @@ static void blocks_can_be_loaded_in_any_order(void)
         }
     }
     CU_ASSERT(n > 10 && n % 7 != 0);
+    fe->ops->close(fe);
+}
+
+/* So do the pieces of a block, back and forth. */
+static void pieces_can_be_asked_for_in_any_order(void)
+{
+    struct frontend *fe;
+    struct relocate_params p = params(3);
+    struct fe_block b;
+    CU_ASSERT_FATAL(scratch_enter());
+    invent_trace("pieces.vmt", 7, 9000, 0);
+    CU_ASSERT_EQUAL_FATAL(vmt_open("pieces.vmt", &fe), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(relocate_wrap(&fe, &p), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 1, 1, &b), ERR_OK);
+    CU_ASSERT_FATAL(b.nacc > 4000 && b.nev > 1000);
+    struct access_rec *all = malloc(b.nacc * sizeof *all);
+    for (uint32_t i = 0; i < b.nacc; i++)
+        all[i] = *fe_access(fe, 1, i, &b);
+    CU_ASSERT(b.acc_from > 0 && b.acc_to == b.nacc);
+    for (uint32_t i = 0; i < 500; i++) {
+        uint32_t k = (uint32_t)rnd(b.nacc);
+        CU_ASSERT_EQUAL(memcmp(fe_access(fe, 1, k, &b), &all[k], sizeof *all), 0);
+    }
+    free(all);
     fe->ops->close(fe);
 }
 
@@ -700,9 +727,9 @@ static void an_area_used_before_its_mark_is_found(void)
         CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 1, k, &b), ERR_OK);
         if (b.nacc == 0)
             continue;
-        CU_ASSERT_EQUAL(b.acc[0].vaddr, BASE - 0x2000 + 0x10);
-        CU_ASSERT_EQUAL(b.acc[1].vaddr, 0x4000009010); /* in no area, and no area ever lies there */
-        CU_ASSERT_EQUAL(b.pcs[b.acc[0].pc_id], BASE - 0x1000);
+        CU_ASSERT_EQUAL(fe_access(fe, 1, 0, &b)->vaddr, BASE - 0x2000 + 0x10);
+        CU_ASSERT_EQUAL(fe_access(fe, 1, 1, &b)->vaddr, 0x4000009010); /* in no area, and no area ever lies there */
+        CU_ASSERT_EQUAL(b.pcs[fe_access(fe, 1, 0, &b)->pc_id], BASE - 0x1000);
     }
     fe->ops->close(fe);
 }
@@ -734,7 +761,7 @@ static void recorded_layout_costs_nothing(void)
     struct relocate_params p = params(0);
     p.layout.mode = LAYOUT_RECORDED;
     CU_ASSERT_FATAL(scratch_enter());
-    invent_trace("recorded.vmt", 1, 50);
+    invent_trace("recorded.vmt", 1, 50, 256);
     CU_ASSERT_EQUAL_FATAL(vmt_open("recorded.vmt", &fe), ERR_OK);
     same = fe;
     CU_ASSERT_EQUAL(relocate_wrap(&fe, &p), ERR_OK);
@@ -746,6 +773,7 @@ UNIT_MAIN("cores/relocate",
           UNIT(shipped_traces_keep_every_address_in_its_area),
           UNIT(invented_traces_with_reuse_cuts_and_moves_do_so_too),
           UNIT(blocks_can_be_loaded_in_any_order),
+          UNIT(pieces_can_be_asked_for_in_any_order),
           UNIT(a_dynamic_program_lies_as_execve_and_ld_so_put_it),
           UNIT(a_call_over_areas_that_lie_apart_becomes_two),
           UNIT(gaps_are_used_again_and_mremap_moves_what_cannot_grow),

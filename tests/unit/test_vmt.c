@@ -147,9 +147,9 @@ struct cursor {
     bool open;
 };
 
-static bool same_access(const struct cursor *c, const struct item *it)
+static bool same_access(struct frontend *fe, uint32_t thread, struct cursor *c, const struct item *it)
 {
-    struct access_rec got = c->b.acc[c->iacc];
+    struct access_rec got = *fe_access(fe, thread, c->iacc, &c->b);
     bool ok = c->at_acc + got.gap == it->instr && c->b.pcs[got.pc_id] == it->pc;
     got.gap = 0;
     got.pc_id = 0;
@@ -158,8 +158,8 @@ static bool same_access(const struct cursor *c, const struct item *it)
 
 static bool same_branch(const struct cursor *c, const struct item *it)
 {
-    const struct branch_rec *got = &c->b.br[c->ibr];
-    return got->pos == c->iacc && c->at_acc + got->instr_off == it->instr &&
+    const struct branch_rec *got = fe_br(&c->b, c->ibr);
+    return c->b.br_at[c->ibr].pos == c->iacc && c->at_acc + got->instr_off == it->instr &&
            c->b.pcs[got->pc_id] == it->pc && c->b.pcs[got->target_id] == it->target &&
            got->dep == it->br.dep && got->ops == it->br.ops && got->kind == it->br.kind &&
            got->taken == it->br.taken;
@@ -167,8 +167,8 @@ static bool same_branch(const struct cursor *c, const struct item *it)
 
 static bool same_event(const struct cursor *c, const struct item *it)
 {
-    const struct fe_event *got = &c->b.ev[c->iev];
-    return got->pos == c->iacc && c->at_acc + got->instr_off == it->instr &&
+    const struct fe_event *got = fe_ev(&c->b, c->iev);
+    return c->b.ev_at[c->iev].pos == c->iacc && c->at_acc + got->instr_off == it->instr &&
            got->type == it->type && memcmp(got->a, it->a, sizeof it->a) == 0;
 }
 
@@ -194,9 +194,9 @@ static bool next_item(struct frontend *fe, uint32_t thread, struct cursor *c,
         return c->ibr < c->b.nbr && same_branch(c, it) && (c->ibr++, true);
     if (it->kind == ITEM_EVENT)
         return c->iev < c->b.nev && same_event(c, it) && (c->iev++, true);
-    if (c->iacc >= c->b.nacc || !same_access(c, it))
+    if (c->iacc >= c->b.nacc || !same_access(fe, thread, c, it))
         return false;
-    c->at_acc += c->b.acc[c->iacc++].gap;
+    c->at_acc += fe_acc(&c->b, c->iacc++)->gap;
     return true;
 }
 
@@ -257,7 +257,7 @@ static void blocks_decode_in_any_order(void)
             CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 0, b, &blk), ERR_OK);
             CU_ASSERT_EQUAL(blk.last, b + 1 == nblocks);
             for (uint32_t k = 0; k < blk.nacc; k++)
-                sum = sum * 31 + blk.acc[k].vaddr + blk.pcs[blk.acc[k].pc_id];
+                sum = sum * 31 + fe_access(fe, 0, k, &blk)->vaddr + blk.pcs[fe_acc(&blk, k)->pc_id];
             if (pass == 0)
                 sums[b] = sum;
             else
@@ -300,7 +300,7 @@ static void long_runs_without_access_keep_their_length(void)
         CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 0, i, &b), ERR_OK);
         CU_ASSERT_EQUAL(b.first_instr, ninstr);
         for (uint32_t k = 0; k < b.nacc; k++)
-            ninstr += b.acc[k].gap;
+            ninstr += fe_access(fe, 0, k, &b)->gap;
         ninstr += b.tail_gap;
         nacc += b.nacc;
     }
@@ -445,10 +445,10 @@ static void waits_for_lost_wakes_are_mended_in_a_truncated_trace(void)
     struct fe_block blk;
     CU_ASSERT_EQUAL_FATAL(vmt_open_flags(path, VMT_QUIET, &fe), ERR_OK);
     CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 0, 1, &blk), ERR_OK);
-    CU_ASSERT_EQUAL(blk.ev[3].a[1], 0);
-    CU_ASSERT_EQUAL(blk.ev[4].a[0], 1);
+    CU_ASSERT_EQUAL(fe_ev(&blk, 3)->a[1], 0);
+    CU_ASSERT_EQUAL(fe_ev(&blk, 4)->a[0], 1);
     CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 1, 1, &blk), ERR_OK);
-    CU_ASSERT_EQUAL(blk.ev[0].a[1], 1);
+    CU_ASSERT_EQUAL(fe_ev(&blk, 0)->a[1], 1);
     fe->ops->close(fe);
     free(p);
     unlink(path);
