@@ -33,7 +33,7 @@ SAY := $(if $(V),@:,@echo)
 
 GIT_VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all deps run figures test unit system bench asan lint fuzz clean help install
+.PHONY: all deps run figures test unit system bench guard-update asan lint fuzz clean help install
 all: $(BIN) $(PLUGIN)
 
 help:
@@ -41,6 +41,7 @@ help:
 	@echo "make figures run and draw the figures of README and configs/README (about four minutes)"
 	@echo "make test    install what is missing, build, run every test"
 	@echo "make bench   measure simulation speed; prints one table"
+	@echo "make guard-update  write tests/system/guard.tsv anew: host instructions for each simulated one"
 	@echo "make asan    the tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make fuzz    fuzz the trace and configuration readers (SECONDS=120 each)"
 	@echo "make lint    clang-tidy, cppcheck, folder order"
@@ -133,6 +134,10 @@ install: all
 # Speed on this host; takes some minutes. REPETITIONS=5
 bench: $(BIN)
 	@/usr/bin/python3 tests/bench.py
+
+# The bounds that `make test` holds the simulator to (tests/system/guard.sh).
+guard-update: $(BIN)
+	@CONCERTO=$(abspath $(BIN)) bash tests/system/guard.sh --update
 
 # The same program, optimised for speed with gcc: profile of a few short runs, link-time optimisation.
 # The kernel's files are left out, so that what is recorded of them never depends on a profile.
