@@ -15,7 +15,7 @@
 #include "partitions/launch.h"
 
 #define MESSAGES 48u /* a batch below MPI's eager limit */
-#define HEAD_BYTES 80u
+#define HEAD_BYTES 56u
 #define ROUNDS 32
 #define ROUND_EXCHANGES 64
 #define SECONDS_MAX 0.5
@@ -80,7 +80,8 @@ static void one_exchange(struct bench *b, uint64_t bytes)
             continue;
         SIM_ASSERT(b->out[r] != NULL, "no batch to rank %d", r);
         memcpy(b->out[r], b->scratch, bytes);
-        memcpy(b->out[r], &bytes, sizeof bytes);
+        uint32_t size = (uint32_t)bytes;
+        memcpy(b->out[r], &size, sizeof size);
         b->out_bytes[r] = bytes;
     }
     tr->ops->exchange(tr, (const void *const *)b->out, b->out_bytes, b->in, b->in_bytes);

@@ -83,7 +83,7 @@ void host_time_row(const struct host_time_source *s, double row[NHOST])
 {
     const struct engine_host *h = s->engine;
     double epochs = (double)h->epoch_ns * 1e-9;
-    double run = s->nranks > 1 ? (double)(h->run_ns[0] + h->run_ns[1]) * 1e-9 : s->wall_s - epochs;
+    double run = s->nranks > 1 ? (double)h->run_ns * 1e-9 : s->wall_s - epochs;
     row[HOST_wall_time] = s->wall_s;
     row[HOST_run_time] = run;
     row[HOST_core_time] = run * share(h, s->core_classes);
@@ -97,6 +97,7 @@ void host_time_row(const struct host_time_source *s, double row[NHOST])
     row[HOST_messages] = (double)h->nmessages_remote;
     row[HOST_bytes] = (double)h->nbytes_remote;
     row[HOST_windows] = (double)h->nwindows;
+    row[HOST_exchanges] = (double)h->nexchanges;
     row[HOST_memory_peak] = peak_bytes();
 }
 
@@ -154,7 +155,10 @@ void host_time_print(FILE *f, const double *rows, int nranks, uint64_t ninstruct
         print_alone(f, rows);
     else
         print_table(f, rows, nranks);
-    fprintf(f, "            %.0f windows, %.0f messages between ranks, %.0f MiB peak memory in all ranks\n",
-            rows[HOST_windows], spread_of(rows, nranks, HOST_messages).sum,
+    fprintf(f, "            %.0f windows, ", rows[HOST_windows]);
+    if (nranks > 1)
+        fprintf(f, "%.0f exchanges, ", rows[HOST_exchanges]);
+    fprintf(f, "%.0f messages between ranks, %.0f MiB peak memory in all ranks\n",
+            spread_of(rows, nranks, HOST_messages).sum,
             spread_of(rows, nranks, HOST_memory_peak).sum / (1 << 20));
 }

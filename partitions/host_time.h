@@ -29,7 +29,8 @@
     X(output_time,   "s",    "  output",    "of epoch_time: writing journal and HDF5 (rank 0)")           \
     X(messages,      "1",    "",            "messages sent to other ranks so far")                        \
     X(bytes,         "byte", "",            "bytes sent to other ranks so far")                           \
-    X(windows,       "1",    "",            "windows so far")                                             \
+    X(windows,       "1",    "",            "windows so far; of one process: stretches of a class of parts") \
+    X(exchanges,     "1",    "",            "exchanges with all other ranks so far")                      \
     X(memory_peak,   "byte", "",            "largest resident size so far")
 /* clang-format on */
 

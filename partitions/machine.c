@@ -16,6 +16,9 @@
 
 #define NROWS(t) (uint32_t)(sizeof(t) / sizeof((t)[0]))
 
+enum { ORDER_WINDOWS, ORDER_QUEUE };
+static const char *const order_words[] = {"windows", "queue", NULL};
+
 static const struct param_desc sim_rows[] = {
     {.name = "epoch", .type = PARAM_TIME, .unit = "fs", .def = "100us", .min = FS_PER_US, .max = FS_PER_S,
      .offset = offsetof(struct sim_params, epoch_fs),
@@ -40,6 +43,10 @@ static const struct param_desc sim_rows[] = {
     {.name = "cut_seed", .type = PARAM_COUNT, .unit = "", .def = "0", .max = UINT64_MAX,
      .offset = offsetof(struct sim_params, cut_seed),
      .doc = "windows are cut at random from this seed, a test of exactness; 0: they are not"},
+    {.name = "order", .type = PARAM_ENUM, .unit = "", .def = "windows", .max = ORDER_QUEUE, .choices = order_words,
+     .offset = offsetof(struct sim_params, order),
+     .doc = "windows, as many ranks need them, or, in one process, all parts under one queue, to measure what windows "
+            "cost; the statistics are the same"},
     {.name = "perturb", .type = PARAM_COUNT, .unit = "", .def = "0", .max = UINT64_MAX,
      .offset = offsetof(struct sim_params, perturb),
      .doc = "number of a repeat, from which its free frames, layout, thread starts and latencies are drawn; 0: the reference"},
@@ -236,12 +243,12 @@ static enum err configure_lps(struct machine *m)
 static void add_classes(struct machine *m)
 {
     struct engine *e = m->engine;
-    engine_add_class(e, "control", 1);
-    engine_add_class(e, "kernel", 1);
-    engine_add_class(e, "core", 0);
-    engine_add_class(e, "slice", 1);
-    engine_add_class(e, "channel", 0);
-    engine_add_class(e, "fuzz", 0);
+    engine_add_class(e, "control");
+    engine_add_class(e, "kernel");
+    engine_add_class(e, "core");
+    engine_add_class(e, "slice");
+    engine_add_class(e, "channel");
+    engine_add_class(e, "fuzz");
     simtime_t period = m->cores[0].period_fs;
     engine_add_edge(e, MACHINE_CORES, MACHINE_SLICES, core_request_min(m, period));
     engine_add_edge(e, MACHINE_SLICES, MACHINE_CORES, llc_lp_min_to_core_fs(&m->llc));
@@ -292,6 +299,8 @@ enum err machine_create(const struct machine_params *p, struct frontend *fe, con
     perturb_params(&m->own_params);
     p = m->params;
     enum err e = resolve(m);
+    if (e == ERR_OK && p->sim.order == ORDER_QUEUE && tr->nranks > 1)
+        e = err_log(ERR_USAGE, "sim.order = queue is for one process, this run has %d ranks", tr->nranks);
     if (e == ERR_OK)
         e = placement_create(partition, m->ncores, m->nslices, m->nchannels, tr->nranks, tr->rank == 0,
                              &m->placement);
@@ -307,6 +316,7 @@ enum err machine_create(const struct machine_params *p, struct frontend *fe, con
         .mirror_writer_class = MACHINE_KERNEL,
         .mirror_reader_class = MACHINE_CORES,
         .cut_seed = p->sim.cut_seed,
+        .one_queue = p->sim.order == ORDER_QUEUE,
     };
     if (ec.mirror_latency_fs < p->kernel.kernel_to_core_fs)
         ec.mirror_latency_fs = m->kernel.mirror_latency_fs = p->kernel.kernel_to_core_fs;

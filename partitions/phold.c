@@ -93,7 +93,7 @@ static enum err phold(const struct phold_cfg *c, struct transport *tr)
     enum err err = engine_create(&ec, &hooks, tr, &e);
     if (err != ERR_OK)
         return err;
-    uint32_t cls[2] = {engine_add_class(e, "even", 0), engine_add_class(e, "odd", 1)};
+    uint32_t cls[2] = {engine_add_class(e, "even"), engine_add_class(e, "odd")};
     engine_add_edge(e, cls[0], cls[1], c->lookahead_ns * FS_PER_NS);
     engine_add_edge(e, cls[1], cls[0], c->lookahead_ns * FS_PER_NS);
     for (uint64_t i = 0; err == ERR_OK && i < c->nlps; i++) {

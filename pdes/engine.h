@@ -1,13 +1,14 @@
 /*
  * The engine: runs the LPs of one rank in conservative windows.
  *
- * Every rank knows, per LP class, a lower bound of the next thing any LP of that class does. From
- * these and the declared minimum latency of each edge between classes follows how far each class
- * may run: safe[X] = min over Y of (bound[Y] + latency[Y][X]), where the bounds are first closed
- * over chains of messages (bound[X] = min(next[X], bound[Y] + latency[Y][X])). Classes are split in
- * two phases (cores and DRAM; shared parts and kernel) that alternate, with one exchange of messages
- * and bounds after each. So a window is as long as a round trip, and an idle machine skips ahead.
- * Windows never show in results: `cut_seed` shortens them at random to prove it.
+ * Every rank knows, per LP class, a lower bound of the next thing that any LP of that class does, on
+ * its own rank and on the others. From these and the declared minimum latency of each edge between
+ * classes follows how far each class may run: safe[X] = min over Y of (bound[Y] + distance[Y][X]),
+ * the distance being the least latency over chains of messages. In one process the class that is
+ * behind runs up to its safe time, then the one that is now behind; nothing is ever exchanged. Several
+ * ranks go in rounds: every class runs up to its safe time, then the ranks exchange what they sent and
+ * how far they are. Two rounds are about a round trip of the simulated machine, and an idle machine
+ * skips ahead. Windows never show in results: `cut_seed` shortens them at random to prove it.
  */
 #ifndef PDES_ENGINE_H
 #define PDES_ENGINE_H
@@ -16,7 +17,6 @@
 #include "pdes/transport.h"
 
 #define ENGINE_MAX_CLASSES 8
-#define ENGINE_NPHASES 2
 
 /* One mirrored write; see lp_mirror. */
 struct mirror_write {
@@ -49,22 +49,28 @@ struct engine_config {
     uint32_t mirror_writer_class; /* the one class that may call lp_mirror (one LP) */
     uint32_t mirror_reader_class;
     uint64_t cut_seed; /* 0: full windows; else cut at random */
+    /* One process: all LPs under one queue in the order of time, without windows; to compare with. */
+    bool one_queue;
 };
 
 /*
  * Host-side figures of one rank; wall-clock, never part of /stats. Classes are timed in one window
- * of some thirty: class_ns are shares of run_ns, not sums. A rank alone does not time its phases.
+ * of some thirty: class_ns are shares of run_ns, not sums. A rank alone does not time its running.
  */
 struct engine_host {
-    uint64_t nwindows, nmessages_remote, nbytes_remote, ndelivered;
-    uint64_t wait_ns, run_ns[ENGINE_NPHASES], exchange_ns, epoch_ns;
+    uint64_t nwindows;   /* stretches that one class ran; of several ranks, or profiled: pairs of rounds */
+    uint64_t nexchanges; /* with all other ranks */
+    uint64_t nmessages_remote, nbytes_remote, ndelivered;
+    uint64_t wait_ns, run_ns, exchange_ns, epoch_ns;
     uint64_t class_ns[ENGINE_MAX_CLASSES];
 };
 
 /*
- * Whoever wants to know what each LP costs the host. `begin` chooses the phases that are watched (the
- * same on all ranks if it has to be); in these each LP that did something is timed, and each message
- * told. In all other phases, and without a probe, none of this costs anything.
+ * Whoever wants to know what each LP costs the host. With a probe, also one process runs as many do, in
+ * rounds: in each, all classes go as far as the bounds allow that the last exchange told; two rounds are
+ * about a round trip, and are called the phases of a window here. `begin` chooses the phases that are
+ * watched (the same on all ranks if it has to be); in these each LP that did something is timed, and
+ * each message told.
  */
 struct engine_probe {
     void *ctx;
@@ -73,7 +79,7 @@ struct engine_probe {
     void (*ran)(void *ctx, const struct lp *lp, uint64_t ns, uint64_t nmsgs);
     /* A message; dst LPID_NONE: a mirrored write, which goes to every rank. */
     void (*sent)(void *ctx, lpid_t src, lpid_t dst);
-    /* The phase is over, its exchange is not; `idle_ns` went to `nidle` LPs with nothing to do. */
+    /* The phase is over, its exchange is not; `idle_ns` went to LPs with nothing to do, in `nidle` pieces. */
     void (*end)(void *ctx, unsigned phase, uint64_t idle_ns, uint64_t nidle);
 };
 
@@ -81,8 +87,8 @@ enum err engine_create(const struct engine_config *cfg, const struct engine_hook
                        struct transport *tr, struct engine **out);
 void engine_destroy(struct engine *e);
 
-/* Declares a class; `phase` is 0 or 1. Returns its index. */
-uint32_t engine_add_class(struct engine *e, const char *name, unsigned phase);
+/* Declares a class; returns its index. */
+uint32_t engine_add_class(struct engine *e, const char *name);
 /* Least latency of any message from class `src` to class `dst`; undeclared edges may not be used. */
 void engine_add_edge(struct engine *e, uint32_t src, uint32_t dst, simtime_t min_latency_fs);
 simtime_t engine_edge(const struct engine *e, uint32_t src, uint32_t dst);

@@ -6,48 +6,79 @@
 
 #include "pdes/err.h"
 
+/* Where the room of a lane begins; a key with the time 0 is before it. */
+static struct inbox_key *base_of(const struct inbox_lane *l, uint32_t cap) { return l->end - 2 * (size_t)cap; }
+
 void inbox_free(struct inbox *b)
 {
     free(b->slots);
-    free(b->keys);
     free(b->free_slots);
+    for (unsigned i = 0; i < INBOX_LANES && b->cap > 0; i++)
+        free(base_of(&b->lanes[i], b->cap) - 1);
     *b = (struct inbox){0};
 }
 
-static void *resize(void *p, size_t n, size_t size)
+/* Host cache lines are not shared with others. */
+static void *lines_alloc(size_t bytes)
 {
-    void *q = realloc(p, n * size);
-    if (q == NULL)
-        err_fatal(ERR_MEMORY, "no host memory for an inbox of %zu messages", n);
-    return q;
+    void *p = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+    if (p == NULL)
+        err_fatal(ERR_MEMORY, "no host memory for an inbox of %zu bytes", bytes);
+    return p;
 }
 
-static void grow(struct inbox *b)
+static void grow_lane(struct inbox_lane *l, uint32_t old_cap, uint32_t cap)
+{
+    size_t n = (size_t)(l->tail - l->head);
+    struct inbox_key *keys = lines_alloc((2 * (size_t)cap + 2) * sizeof *keys);
+    *keys++ = (struct inbox_key){0};
+    if (n > 0)
+        memcpy(keys, l->head, n * sizeof *keys);
+    if (old_cap > 0)
+        free(base_of(l, old_cap) - 1);
+    *l = (struct inbox_lane){.head = keys, .tail = keys + n, .end = keys + 2 * (size_t)cap};
+    l->tail->time = SIM_NEVER;
+}
+
+/* Called when every slot is taken. */
+void inbox_grow(struct inbox *b)
 {
     uint32_t cap = b->cap ? 2 * b->cap : 16;
-    b->slots = resize(b->slots, cap, sizeof *b->slots);
-    b->keys = resize(b->keys, 2 * (size_t)cap, sizeof *b->keys); /* room to move along */
-    b->free_slots = resize(b->free_slots, cap, sizeof *b->free_slots);
-    for (uint32_t i = cap; i-- > b->cap;)
-        b->free_slots[b->nfree++] = i;
+    struct msg *slots = lines_alloc(cap * sizeof *slots);
+    uint32_t *free_slots = lines_alloc(cap * sizeof *free_slots);
+    if (b->cap > 0)
+        memcpy(slots, b->slots, b->cap * sizeof *slots);
+    free(b->slots);
+    free(b->free_slots);
+    for (uint32_t i = b->cap; i < cap; i++)
+        free_slots[i] = i;
+    for (unsigned i = 0; i < INBOX_LANES; i++)
+        grow_lane(&b->lanes[i], b->cap, cap);
+    b->slots = slots;
+    b->free_slots = free_slots;
     b->cap = cap;
 }
 
-static inline bool key_before(const struct inbox *b, struct inbox_key x, struct inbox_key y)
+/* Of keys with equal times. */
+static bool tie_before(const struct inbox *b, struct inbox_key x, struct inbox_key y)
 {
-    if (x.time != y.time)
-        return x.time < y.time;
-    return msg_before(&b->slots[x.slot], &b->slots[y.slot]);
+    return x.src != y.src ? x.src < y.src : b->slots[x.slot].seq < b->slots[y.slot].seq;
 }
 
-/* How many of the n sorted keys come before `key`. */
-static uint32_t count_before(const struct inbox *b, const struct inbox_key *keys, uint32_t n,
-                             struct inbox_key key)
+unsigned inbox_tie(const struct inbox *b) { return tie_before(b, *b->lanes[1].head, *b->lanes[0].head); }
+
+static bool key_before(const struct inbox *b, struct inbox_key x, struct inbox_key y)
 {
-    uint32_t low = 0, high = n;
+    return x.time != y.time ? x.time < y.time : tie_before(b, x, y);
+}
+
+/* The first of the sorted keys that `key` comes before. */
+static struct inbox_key *place_of(const struct inbox *b, struct inbox_key *low, struct inbox_key *high,
+                                  struct inbox_key key)
+{
     while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (key_before(b, key, keys[middle]))
+        struct inbox_key *middle = low + (high - low) / 2;
+        if (key_before(b, key, *middle))
             high = middle;
         else
             low = middle + 1;
@@ -55,45 +86,45 @@ static uint32_t count_before(const struct inbox *b, const struct inbox_key *keys
     return low;
 }
 
-/* Makes place for one key before the at-th, by moving the shorter side; returns where it goes. */
-static struct inbox_key *open_gap(struct inbox *b, uint32_t at)
+#define NEAR 16 /* so far from the end a place is looked for key by key, and beyond by halving */
+
+void inbox_insert(struct inbox *b, struct inbox_lane *l, struct inbox_key key)
 {
-    if (b->first > 0 && at < b->n - at) {
-        struct inbox_key *keys = b->keys + --b->first;
-        for (uint32_t i = 0; i < at; i++)
-            keys[i] = keys[i + 1];
-        return keys + at;
+    if (l->tail == l->end) {
+        struct inbox_key *base = base_of(l, b->cap);
+        size_t n = (size_t)(l->tail - l->head);
+        memmove(base, l->head, n * sizeof *base);
+        l->head = base;
+        l->tail = base + n;
     }
-    if (b->first + b->n == 2 * b->cap) {
-        memmove(b->keys, b->keys + b->first, b->n * sizeof *b->keys);
-        b->first = 0;
+    struct inbox_key *at = l->tail, *near_end = at - l->head > NEAR ? at - NEAR : l->head;
+    for (; at > near_end && at[-1].time > key.time; at--)
+        *at = at[-1];
+    for (; at > near_end && key_before(b, key, at[-1]); at--)
+        *at = at[-1];
+    if (at == near_end && at > l->head) {
+        struct inbox_key *place = place_of(b, l->head, at, key);
+        memmove(place + 1, place, (size_t)(at - place) * sizeof *place);
+        at = place;
     }
-    struct inbox_key *keys = b->keys + b->first;
-    for (uint32_t i = b->n; i > at; i--)
-        keys[i] = keys[i - 1];
-    return keys + at;
+    *at = key;
+    (++l->tail)->time = SIM_NEVER;
+    b->n++;
 }
 
-void inbox_push(struct inbox *b, const struct msg *m)
+void inbox_push(struct inbox *b, unsigned lane, const struct msg *m)
 {
-    if (b->nfree == 0)
-        grow(b);
-    struct inbox_key key = {m->time, b->free_slots[--b->nfree]};
-    b->slots[key.slot] = *m;
-    const struct inbox_key *keys = b->keys + b->first;
-    uint32_t at = b->n;
-    if (at > 0 && !key_before(b, keys[at - 1], key))
-        at = key_before(b, key, keys[0]) ? 0 : count_before(b, keys, at - 1, key);
-    *open_gap(b, at) = key;
-    if (++b->n > b->high_water)
-        b->high_water = b->n;
+    struct msg *slot = inbox_take_slot(b);
+    *slot = *m;
+    inbox_enter(b, lane, slot, m->time, m->src);
 }
 
-void inbox_pop(struct inbox *b, struct msg *m_out)
+void inbox_copy(const struct inbox *b, void *out)
 {
-    uint32_t slot = b->keys[b->first++].slot;
-    *m_out = b->slots[slot];
-    b->free_slots[b->nfree++] = slot;
-    if (--b->n == 0)
-        b->first = b->cap / 2; /* room on both sides */
+    char *p = out;
+    struct inbox_key *at[INBOX_LANES] = {b->lanes[0].head, b->lanes[1].head};
+    for (uint32_t i = 0; i < b->n; i++, p += sizeof(struct msg)) {
+        unsigned lane = key_before(b, *at[1], *at[0]);
+        memcpy(p, &b->slots[at[lane]++->slot], sizeof(struct msg));
+    }
 }

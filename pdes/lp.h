@@ -53,22 +53,25 @@ struct lp_ops {
  * read-only and not part of the state.
  */
 struct lp {
+    /* What sending to it and running it touch comes first. */
+    _Alignas(64) struct inbox inbox;
+    simtime_t *next; /* the engine's: when it has something to do; NULL: another rank runs it */
+    uint32_t cls;    /* class index that engine_add_class returned */
+    uint32_t slot;   /* number among the LPs of its class on this rank */
     simtime_t now;          /* time of the message or action in progress */
+    uint64_t seq;           /* model messages sent so far */
+    lpid_t id;
+    uint32_t instance; /* number within the class */
+    struct engine *engine;
+    void *state;
+    const void *cfg;
+    const struct lp_ops *ops;
     simtime_t next_private; /* what the last `advance` returned */
     simtime_t advanced;     /* `until` of the last `advance` */
-    uint64_t seq;           /* model messages sent so far */
     uint64_t ndelivered;
     uint64_t log_mask; /* bit k: events of kind k are logged */
     uint64_t nlogged;
-    struct inbox inbox;
-    void *state;
     size_t state_bytes;
-    const struct lp_ops *ops;
-    const void *cfg;
-    struct engine *engine;
-    lpid_t id;
-    uint32_t cls;      /* class index given to engine_add_class */
-    uint32_t instance; /* number within the class */
     int rank;
 };
 

@@ -1,5 +1,5 @@
 /*
- * Transports over MPI. The first eight bytes of a batch are its size, so the receiver knows what to
+ * Transports over MPI. The first four bytes of a batch are its size, so the receiver knows what to
  * expect.
  *
  * `mpi`: one non-blocking message per pair of ranks and window. A batch that fits in one chunk
@@ -30,14 +30,16 @@
 #define TAG_FIRST 1
 #define TAG_REST 2
 
-/* One direction between two ranks; `bytes` of data follow. */
+/*
+ * One direction between two ranks. The first line of the host's cache holds the head of a usual batch, too,
+ * so that one without messages costs one line that another processor has written.
+ */
 struct mailbox {
-    _Atomic uint64_t exchange; /* number of the exchange whose batch it holds */
-    char pad[56];
-    char data[];
+    _Alignas(64) _Atomic uint64_t exchange; /* number of the exchange whose batch it holds */
+    char data[56];                          /* and what follows */
 };
 #define MAILBOX_BYTES (sizeof(struct mailbox) + 16384)
-#define MAILBOX_DATA (MAILBOX_BYTES - sizeof(struct mailbox))
+#define MAILBOX_DATA (MAILBOX_BYTES - offsetof(struct mailbox, data))
 
 struct transport_mpi {
     struct transport base;
@@ -96,7 +98,7 @@ static void mpi_exchange(struct transport *t, const void *const *out, const size
         in_bytes[r] = 0;
         if (r == t->rank)
             continue;
-        uint64_t total;
+        uint32_t total;
         memcpy(&total, m->in_buf[r], sizeof total);
         if (total > CHUNK_BYTES) {
             reserve(m, r, total);
@@ -140,7 +142,7 @@ static void shm_exchange(struct transport *t, const void *const *out, const size
     for (int i = 1; i < t->nranks; i++) {
         int r = (t->rank + i) % t->nranks;
         struct mailbox *box = mailbox(m, t->rank, r);
-        memcpy(box->data, out[r], out_bytes[r] < MAILBOX_DATA ? out_bytes[r] : MAILBOX_DATA);
+        memcpy((char *)box + offsetof(struct mailbox, data), out[r], out_bytes[r] < MAILBOX_DATA ? out_bytes[r] : MAILBOX_DATA);
         atomic_store_explicit(&box->exchange, m->exchange, memory_order_release);
         if (out_bytes[r] > MAILBOX_DATA)
             MPI_Isend((const char *)out[r] + MAILBOX_DATA, (int)(out_bytes[r] - MAILBOX_DATA), MPI_BYTE, r,
@@ -152,13 +154,14 @@ static void shm_exchange(struct transport *t, const void *const *out, const size
         int r = (t->rank + i) % t->nranks;
         struct mailbox *box = mailbox(m, r, t->rank);
         wait_for(m, box);
-        uint64_t total;
-        memcpy(&total, box->data, sizeof total);
-        in[r] = box->data;
+        uint32_t total;
+        const char *data = (const char *)box + offsetof(struct mailbox, data); /* beyond the array, too */
+        memcpy(&total, data, sizeof total);
+        in[r] = data;
         in_bytes[r] = total;
         if (total > MAILBOX_DATA) {
             reserve(m, r, total);
-            memcpy(m->in_buf[r], box->data, MAILBOX_DATA);
+            memcpy(m->in_buf[r], data, MAILBOX_DATA);
             MPI_Recv(m->in_buf[r] + MAILBOX_DATA, (int)(total - MAILBOX_DATA), MPI_BYTE, r, TAG_REST,
                      MPI_COMM_WORLD, MPI_STATUS_IGNORE);
             in[r] = m->in_buf[r];

@@ -51,6 +51,7 @@ ways=(
     "3 auto"
     "4 auto"
     "6 auto"
+    "1 one-queue -s sim.order=queue"
     "1 again"
     "1 cut      --cut 1"
     "3 packed   --partition packed"

@@ -461,11 +461,11 @@ static void build(struct rig *r)
                                  .mirror_floor = hook_floor, .epoch = hook_epoch, .idle = hook_idle};
     CU_ASSERT_EQUAL_FATAL(engine_create(&ec, &hooks, transport_self(), &r->engine), ERR_OK);
     struct engine *e = r->engine;
-    engine_add_class(e, "control", 1);
-    engine_add_class(e, "kernel", 1);
-    engine_add_class(e, "core", 0);
-    engine_add_class(e, "slice", 1);
-    engine_add_class(e, "fuzz", 0);
+    engine_add_class(e, "control");
+    engine_add_class(e, "kernel");
+    engine_add_class(e, "core");
+    engine_add_class(e, "slice");
+    engine_add_class(e, "fuzz");
     engine_add_edge(e, CORE, SLICE, core_min_request_cycles(&r->p) * RIG_CYCLE);
     engine_add_edge(e, SLICE, CORE,
                     u64_min(r->miss_cycles - r->p.l2.latency_cycles, r->wb_ack_cycles) * RIG_CYCLE);

@@ -7,7 +7,7 @@
 
 /* 4 s of phases; classes 1 to 4 are kernel, cores, slices, channels: 25, 50, 15 and 10 %. */
 static const struct engine_host engine = {
-    .run_ns = {3000000000u, 1000000000u},
+    .run_ns = 4000000000u,
     .exchange_ns = 1500000000u,
     .wait_ns = 1000000000u,
     .epoch_ns = 500000000u,

@@ -647,7 +647,7 @@ static uint64_t run_cut(uint64_t cut_seed)
                                .cut_seed = cut_seed};
     struct engine_hooks hooks = {.mirror = on_mirror, .epoch = on_epoch, .idle = on_idle};
     CU_ASSERT_EQUAL_FATAL(engine_create(&ec, &hooks, transport_self(), &e), ERR_OK);
-    uint32_t core_cls = engine_add_class(e, "core", 0), kernel_cls = engine_add_class(e, "kernel", 1);
+    uint32_t core_cls = engine_add_class(e, "core"), kernel_cls = engine_add_class(e, "kernel");
     engine_add_edge(e, core_cls, kernel_cls, REQUEST_FS);
     engine_add_edge(e, kernel_cls, core_cls, g.params.kernel_to_core_fs);
     lpid_t id = 0;
@@ -657,7 +657,7 @@ static uint64_t run_cut(uint64_t cut_seed)
         engine_add_lp(e, &fake_core_ops, core_cls, i, NULL, sizeof(struct fake_core), 0, &id);
     struct control_cfg control = {.nthreads = g.cfg.nthreads, .nprograms = g.cfg.nprocesses};
     if (g.cfg.mix) {
-        uint32_t control_cls = engine_add_class(e, "control", 1);
+        uint32_t control_cls = engine_add_class(e, "control");
         engine_add_edge(e, kernel_cls, control_cls, g.cfg.control_latency_fs);
         engine_add_lp(e, &control_lp_ops, control_cls, 0, &control, control_state_bytes(&control), 0,
                       &g.cfg.control_lp);

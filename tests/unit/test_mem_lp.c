@@ -181,8 +181,8 @@ static struct result simulate(const struct machine *m)
         .epoch_fs = 10 * FS_PER_US, .mirror_reader_class = 99, .cut_seed = m->cut_seed};
     struct engine_hooks hooks = {.epoch = go_on, .idle = run_is_over};
     CU_ASSERT_EQUAL_FATAL(engine_create(&ec, &hooks, transport_self(), &e), ERR_OK);
-    uint32_t cores = engine_add_class(e, "core", 0), slices = engine_add_class(e, "llc", 1),
-             channels = engine_add_class(e, "dram", 0);
+    uint32_t cores = engine_add_class(e, "core"), slices = engine_add_class(e, "llc"),
+             channels = engine_add_class(e, "dram");
     engine_add_edge(e, cores, slices, noc_core_slice_min_fs(&noc));
     engine_add_edge(e, slices, cores, llc_lp_min_to_core_fs(&llc_cfg));
     engine_add_edge(e, slices, channels, llc_lp_min_to_dram_fs(&llc_cfg));

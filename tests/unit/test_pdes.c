@@ -22,11 +22,11 @@ static void messages_come_out_by_time_then_source_then_sequence(void)
                          message(9, 0, 0)};
     int order[] = {3, 0, 4, 2, 1};
     for (int i = 0; i < 5; i++)
-        inbox_push(&b, &want[order[i]]);
+        inbox_push(&b, (unsigned)i % INBOX_LANES, &want[order[i]]);
     for (int i = 0; i < 5; i++) {
         struct msg m;
         CU_ASSERT_EQUAL(inbox_next_time(&b), want[i].time);
-        inbox_pop(&b, &m);
+        inbox_pop(&b, inbox_first(&b), &m);
         CU_ASSERT_EQUAL(memcmp(&m, &want[i], sizeof m), 0);
     }
     CU_ASSERT_EQUAL(inbox_next_time(&b), SIM_NEVER);
@@ -38,15 +38,48 @@ static void a_thousand_random_messages_come_out_sorted(void)
     struct inbox b = {0};
     for (uint64_t i = 0; i < 1000; i++) {
         struct msg m = message(rng_draw(1, 0, 0, 0, i) % 50, (lpid_t)(rng_draw(1, 0, 0, 1, i) % 5), i);
-        inbox_push(&b, &m);
+        inbox_push(&b, i % 7 < 3, &m);
     }
     struct msg last = {0}, m;
     for (int i = 0; i < 1000; i++) {
-        inbox_pop(&b, &m);
+        inbox_pop(&b, inbox_first(&b), &m);
         CU_ASSERT_FALSE(i > 0 && msg_before(&m, &last));
         last = m;
     }
     CU_ASSERT_EQUAL(b.n, 0);
+    inbox_free(&b);
+}
+
+/* Answers of a distant class, in one lane, and what comes meanwhile, in the other and far from its end. */
+static void lanes_and_places_far_from_the_end_keep_the_order(void)
+{
+    struct inbox b = {0};
+    struct msg m, copies[600];
+    bool added = false;
+    for (uint64_t i = 0; i < 200; i++) {
+        m = message(10000 + 10 * i, 3, i);
+        inbox_push(&b, 1, &m);
+        m = message(5000 - 10 * i, 2, i); /* each goes before all others of its lane */
+        inbox_push(&b, 0, &m);
+        m = message(10000 + 10 * i, 1 + (lpid_t)(i % 4), 1000 + i); /* the same time from other sources */
+        inbox_push(&b, 0, &m);
+    }
+    inbox_copy(&b, copies);
+    for (uint32_t i = 0; i < 600; i++) {
+        inbox_pop(&b, inbox_first(&b), &m);
+        CU_ASSERT_EQUAL(memcmp(&m, &copies[i], sizeof m), 0);
+        CU_ASSERT_FALSE(i > 0 && !msg_before(&copies[i - 1], &m));
+        if (i >= 300 && !added && inbox_next_time(&b) > m.time + 1) { /* what is taken out makes room, and a new one goes in between */
+            struct msg late = message(m.time + 1, 9, 5000);
+            added = true;
+            inbox_push(&b, 1, &late);
+            struct msg next;
+            inbox_pop(&b, inbox_first(&b), &next);
+            CU_ASSERT_EQUAL(next.seq, 5000);
+        }
+    }
+    CU_ASSERT(added);
+    CU_ASSERT_EQUAL(inbox_next_time(&b), SIM_NEVER);
     inbox_free(&b);
 }
 
@@ -122,15 +155,15 @@ struct ring_result {
     uint64_t hash, digest, epochs, windows;
 };
 
-static struct ring_result ring(uint64_t cut_seed, simtime_t hop, uint64_t save_at, bool load)
+static struct ring_result ring(uint64_t cut_seed, simtime_t hop, uint64_t save_at, bool load, bool one_queue)
 {
     static struct ring_cfg cfg;
     cfg = (struct ring_cfg){.nlps = 8, .hop = hop, .limit = 500};
     struct ring_run r = {.save_at = save_at, .load = load};
-    struct engine_config ec = {.epoch_fs = 5000, .mirror_reader_class = 99, .cut_seed = cut_seed};
+    struct engine_config ec = {.epoch_fs = 5000, .mirror_reader_class = 99, .cut_seed = cut_seed, .one_queue = one_queue};
     struct engine_hooks hooks = {.ctx = &r, .epoch = ring_epoch, .idle = ring_idle};
     engine_create(&ec, &hooks, transport_self(), &r.e);
-    uint32_t even = engine_add_class(r.e, "even", 0), odd = engine_add_class(r.e, "odd", 1);
+    uint32_t even = engine_add_class(r.e, "even"), odd = engine_add_class(r.e, "odd");
     engine_add_edge(r.e, even, odd, hop);
     engine_add_edge(r.e, odd, even, hop);
     for (uint32_t i = 0; i < cfg.nlps; i++) {
@@ -153,9 +186,9 @@ static struct ring_result ring(uint64_t cut_seed, simtime_t hop, uint64_t save_a
 
 static void windows_cut_at_random_do_not_show(void)
 {
-    struct ring_result full = ring(0, 40, 0, false);
+    struct ring_result full = ring(0, 40, 0, false, false);
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        struct ring_result cut = ring(seed, 40, 0, false);
+        struct ring_result cut = ring(seed, 40, 0, false, false);
         CU_ASSERT_EQUAL(cut.hash, full.hash);
         CU_ASSERT_EQUAL(cut.digest, full.digest);
         CU_ASSERT_EQUAL(cut.epochs, full.epochs);
@@ -165,11 +198,23 @@ static void windows_cut_at_random_do_not_show(void)
 
 static void saved_scrambled_and_restored_lps_go_on_with_the_same_digest(void)
 {
-    struct ring_result full = ring(0, 40, 0, false);
+    struct ring_result full = ring(0, 40, 0, false, false);
     for (uint64_t at = 1; at < full.epochs - 1; at++) {
-        struct ring_result again = ring(0, 40, at, true);
+        struct ring_result again = ring(0, 40, at, true, false);
         CU_ASSERT_EQUAL(again.hash, full.hash);
         CU_ASSERT_EQUAL(again.digest, full.digest);
+    }
+}
+
+static void one_queue_without_windows_gives_the_same_and_can_be_saved(void)
+{
+    struct ring_result full = ring(0, 40, 0, false, false);
+    for (uint64_t at = 0; at < full.epochs - 1; at += 3) {
+        struct ring_result queue = ring(0, 40, at, at != 0, true);
+        CU_ASSERT_EQUAL(queue.hash, full.hash);
+        CU_ASSERT_EQUAL(queue.digest, full.digest);
+        CU_ASSERT_EQUAL(queue.epochs, full.epochs);
+        CU_ASSERT(queue.windows > full.windows); /* one event is about one turn */
     }
 }
 
@@ -222,7 +267,7 @@ static void a_send_below_the_declared_latency_stops_the_run_and_names_both_ends(
         struct engine_config ec = {.epoch_fs = 5000, .mirror_reader_class = 99};
         struct engine_hooks hooks = {.ctx = &r, .epoch = ring_epoch, .idle = ring_idle};
         engine_create(&ec, &hooks, transport_self(), &r.e);
-        uint32_t from = engine_add_class(r.e, "from", 0), to = engine_add_class(r.e, "to", 1);
+        uint32_t from = engine_add_class(r.e, "from"), to = engine_add_class(r.e, "to");
         engine_add_edge(r.e, from, to, 40);
         lpid_t id;
         engine_add_lp(r.e, &hasty_ops, from, 0, NULL, 8, 0, &id);
@@ -277,8 +322,10 @@ static void marks_take_effect_once_at_the_next_boundary(void)
 }
 
 UNIT_MAIN("pdes", UNIT(messages_come_out_by_time_then_source_then_sequence),
-          UNIT(a_thousand_random_messages_come_out_sorted), UNIT(windows_cut_at_random_do_not_show),
+          UNIT(a_thousand_random_messages_come_out_sorted), UNIT(lanes_and_places_far_from_the_end_keep_the_order),
+          UNIT(windows_cut_at_random_do_not_show),
           UNIT(saved_scrambled_and_restored_lps_go_on_with_the_same_digest),
+          UNIT(one_queue_without_windows_gives_the_same_and_can_be_saved),
           UNIT(random_draws_do_not_depend_on_the_order_of_calls), UNIT(times_add_up_to_never_at_most),
           UNIT(the_nearest_word_is_found_within_its_distance),
           UNIT(a_send_below_the_declared_latency_stops_the_run_and_names_both_ends),

@@ -1,0 +1,164 @@
+/*
+ * See engine.h: several ranks, or one that is profiled, go in rounds:
+ *
+ *     bounds (the same on all ranks) -> safe time of each class -> run the local LPs of all classes
+ *     -> one batch to each rank {bounds, messages, mirrored writes} -> deliver
+ *
+ * All ranks hold the same bounds after an exchange, hence take the same decisions (epoch boundary, end)
+ * without any collective.
+ */
+#include <string.h>
+
+#include "pdes/engine_inside.h"
+
+/* ---- sending ---------------------------------------------------------------------------------- */
+
+/* Room for so many more bytes in the batch to a rank. */
+static char *batch_room(struct engine *e, struct outbox *o, size_t bytes)
+{
+    if (o->bytes < e->head_bytes)
+        o->bytes = e->head_bytes;
+    if (o->bytes + bytes > o->cap) {
+        o->cap = 2 * (o->bytes + bytes) + 4096;
+        o->data = engine_alloc(o->data, o->cap);
+    }
+    char *p = o->data + o->bytes;
+    o->bytes += bytes;
+    return p;
+}
+
+void engine_send_remote(struct engine *e, const struct lp *dst, const struct msg *m)
+{
+    struct outbox *o = &e->outboxes[dst->rank];
+    memcpy(batch_room(e, o, sizeof *m), m, sizeof *m);
+    o->sent[dst->cls] = u64_min(o->sent[dst->cls], m->time);
+    e->host.nmessages_remote++;
+}
+
+/* ---- running ----------------------------------------------------------------------------------- */
+
+/* From when on a class has something to do. */
+static simtime_t due(const struct engine *e, uint32_t x)
+{
+    return x == e->cfg.mirror_reader_class ? u64_min(e->bound[x], e->mirror_due) : e->bound[x];
+}
+
+/* All classes go as far as the bounds allow that the last exchange told. */
+static void run_classes(struct engine *e)
+{
+    simtime_t bounds[ENGINE_MAX_CLASSES] = {0}, until[ENGINE_MAX_CLASSES] = {0};
+    unsigned phase = e->nrounds & 1;
+    e->idle_ns = e->nidle = 0;
+    if (e->probe.begin != NULL) {
+        e->probed = e->probe.begin(e->probe.ctx, e->nrounds / 2, phase);
+        engine_watch_sends(e, e->probed);
+    }
+    for (uint32_t x = 0; x < e->nclasses; x++)
+        bounds[x] = u64_min(e->bound[x], e->remote[x]);
+    for (uint32_t x = 0; x < e->nclasses; x++)
+        until[x] = u64_min(engine_reach(e, bounds, x), e->epoch_end);
+    for (uint32_t x = 0; x < e->nclasses; x++) {
+        simtime_t next = due(e, x);
+        if (next < until[x])
+            engine_run_class(e, x, next, until[x], e->nrounds + x);
+    }
+    if (e->probed)
+        e->probe.end(e->probe.ctx, phase, e->idle_ns, e->nidle);
+    e->probed = false;
+    e->host.nwindows = ++e->nrounds / 2;
+}
+
+/* ---- exchange --------------------------------------------------------------------------------- */
+
+/* By class: the earliest message sent to any rank but `r`. */
+static void sent_elsewhere(const struct engine *e, int r, simtime_t *least)
+{
+    for (int q = 0; q < e->tr->nranks; q++)
+        for (uint32_t x = 0; q != r && q != e->tr->rank && x < e->nclasses; x++)
+            least[x] = u64_min(least[x], e->outboxes[q].sent[x]);
+}
+
+static void fill_batch(struct engine *e, int r)
+{
+    struct outbox *o = &e->outboxes[r];
+    simtime_t bounds[ENGINE_MAX_CLASSES];
+    memcpy(bounds, e->bound, sizeof bounds);
+    sent_elsewhere(e, r, bounds);
+    size_t write_bytes = e->nwrites * sizeof *e->writes;
+    char *p = batch_room(e, o, write_bytes);
+    if (write_bytes > 0)
+        memcpy(p, e->writes, write_bytes);
+    SIM_ASSERT(o->bytes <= UINT32_MAX, "a batch of %zu bytes", o->bytes);
+    struct batch_head head = {.nbytes = (uint32_t)o->bytes, .nwrites = e->nwrites};
+    memcpy(o->data, &head, sizeof head);
+    memcpy(o->data + sizeof head, bounds, e->nclasses * sizeof *bounds);
+    e->out[r] = o->data;
+    e->out_bytes[r] = o->bytes;
+    e->host.nbytes_remote += o->bytes;
+}
+
+static void take_batch(struct engine *e, const char *p)
+{
+    struct batch_head head;
+    simtime_t bounds[ENGINE_MAX_CLASSES];
+    memcpy(&head, p, sizeof head);
+    memcpy(bounds, p + sizeof head, e->nclasses * sizeof *bounds);
+    for (uint32_t x = 0; x < e->nclasses; x++)
+        e->remote[x] = u64_min(e->remote[x], bounds[x]);
+    const char *writes = p + head.nbytes - head.nwrites * sizeof(struct mirror_write);
+    for (p += e->head_bytes; p < writes; p += sizeof(struct msg)) {
+        lpid_t dst_id;
+        memcpy(&dst_id, p + offsetof(struct msg, dst), sizeof dst_id);
+        struct lp *dst = e->lps[dst_id];
+        struct msg *m = inbox_take_slot(&dst->inbox);
+        memcpy(m, p, sizeof *m);
+        engine_deliver(e, dst, m, e->lane[e->lps[m->src]->cls][dst->cls]);
+    }
+    for (uint32_t i = 0; i < head.nwrites; i++, p += sizeof(struct mirror_write)) {
+        struct mirror_write w;
+        memcpy(&w, p, sizeof w);
+        engine_take_mirror(e, &w);
+    }
+}
+
+/* What was sent is pending elsewhere now. */
+static void forget_sent(struct engine *e, struct outbox *o)
+{
+    o->bytes = 0;
+    for (uint32_t x = 0; x < e->nclasses; x++) {
+        e->remote[x] = u64_min(e->remote[x], o->sent[x]);
+        o->sent[x] = BOUND_NEVER;
+    }
+}
+
+/* Sends this rank's messages and bounds, and receives the others'. */
+void engine_exchange(struct engine *e)
+{
+    for (uint32_t x = 0; x < e->nclasses; x++)
+        e->remote[x] = BOUND_NEVER;
+    if (e->tr->nranks == 1)
+        return;
+    uint64_t start = engine_now_ns();
+    for (int r = 0; r < e->tr->nranks; r++)
+        if (r != e->tr->rank)
+            fill_batch(e, r);
+    e->nwrites = 0;
+    e->tr->ops->exchange(e->tr, e->out, e->out_bytes, e->in, e->in_bytes);
+    for (int r = 0; r < e->tr->nranks; r++) {
+        if (r == e->tr->rank)
+            continue;
+        forget_sent(e, &e->outboxes[r]);
+        take_batch(e, e->in[r]);
+    }
+    e->host.nexchanges++;
+    e->host.exchange_ns += engine_now_ns() - start;
+    e->host.wait_ns = e->tr->wait_ns;
+}
+
+void engine_round(struct engine *e)
+{
+    uint64_t start = e->tr->nranks > 1 ? engine_now_ns() : 0; /* alone, the whole run is running */
+    run_classes(e);
+    e->host.run_ns += e->tr->nranks > 1 ? engine_now_ns() - start : 0;
+    engine_exchange(e);
+}

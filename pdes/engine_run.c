@@ -1,0 +1,429 @@
+/*
+ * See engine.h: sending, delivering, running LPs; the windows of one process:
+ *
+ *     the class that is furthest behind -> its safe time -> run its LPs -> the class that is now behind ...
+ *
+ * Several ranks: engine_rounds.c.
+ */
+#include <string.h>
+
+#include "pdes/engine_inside.h"
+#include "pdes/rng.h"
+
+/* ---- sending and delivering ------------------------------------------------------------------ */
+
+/* Of one message; the words are multiplied side by side, so that it costs little. */
+static inline uint64_t msg_digest(const struct msg *m)
+{
+    uint64_t x = (m->time ^ UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xd6e8feb86659fd93);
+    x += (((uint64_t)m->src << 32 | m->dst) ^ m->seq << 13) * UINT64_C(0xbf58476d1ce4e5b9);
+    x += ((uint64_t)m->arg << 32 | (uint64_t)m->flags << 16 | m->type) * UINT64_C(0x94d049bb133111eb);
+    x += (m->a[0] ^ m->a[1] << 17) * UINT64_C(0x2545f4914f6cdd1d);
+    x += (m->a[2] ^ m->a[3] << 29) * UINT64_C(0xff51afd7ed558ccd);
+    return x ^ x >> 32;
+}
+
+static __attribute__((cold, noinline)) void say_past(const struct engine *e, const struct lp *dst,
+                                                     const struct msg *m)
+{
+    SIM_ASSERT(m->time >= e->until[dst->cls],
+               "message %u from LP %u to %s %u arrives at %llu fs, in the past of %llu fs", m->type,
+               m->src, dst->ops->name, dst->instance, (unsigned long long)m->time,
+               (unsigned long long)e->until[dst->cls]);
+}
+
+static inline void note_pending(struct engine *e, struct lp *dst, simtime_t time)
+{
+    *dst->next = u64_min(*dst->next, time);
+    e->bound[dst->cls] = u64_min(e->bound[dst->cls], time);
+}
+
+/* The message is in the slot that was taken. */
+void engine_deliver(struct engine *e, struct lp *dst, const struct msg *m, unsigned lane)
+{
+    if (m->time < e->until[dst->cls])
+        say_past(e, dst, m);
+    if (e->heap != NULL)
+        engine_queue_wake(e, dst, m->time);
+    inbox_enter(&dst->inbox, lane, m, m->time, m->src);
+    note_pending(e, dst, m->time);
+}
+
+static __attribute__((cold, noinline)) void say_hasty(const struct lp *lp, const struct lp *dst,
+                                                      simtime_t time, uint16_t type)
+{
+    simtime_t least = engine_edge(lp->engine, lp->cls, dst->cls);
+    SIM_ASSERT(least != SIM_NEVER && time >= time_add(lp->now, least),
+               "%s %u at %llu fs sends message %u to %s %u for %llu fs; the edge declares at least %llu fs",
+               lp->ops->name, lp->instance, (unsigned long long)lp->now, type & 0xffu, dst->ops->name,
+               dst->instance, (unsigned long long)time, (unsigned long long)least);
+}
+
+static inline void fill_msg(struct msg *m, struct lp *lp, lpid_t dst, simtime_t time, uint16_t type, uint32_t arg,
+                            uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3)
+{
+    m->time = time;
+    m->seq = lp->seq++;
+    m->src = lp->id;
+    m->dst = dst;
+    m->type = (uint16_t)(type & 0xffu);
+    m->flags = (uint16_t)(type >> 8);
+    m->arg = arg;
+    m->a[0] = a0;
+    m->a[1] = a1;
+    m->a[2] = a2;
+    m->a[3] = a3;
+}
+
+static __attribute__((noinline)) void send_any(struct lp *lp, lpid_t dst_id, simtime_t time, uint16_t type,
+                                               uint32_t arg, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3)
+{
+    struct engine *e = lp->engine;
+    struct lp *dst = e->lps[dst_id];
+    if (time < lp->now + e->latency[lp->cls][dst->cls])
+        say_hasty(lp, dst, time, type);
+    if (e->probed)
+        e->probe.sent(e->probe.ctx, lp->id, dst_id);
+    struct msg m;
+    fill_msg(&m, lp, dst_id, time, type, arg, a0, a1, a2, a3);
+    if (dst->next == NULL) {
+        engine_send_remote(e, dst, &m);
+        return;
+    }
+    struct msg *slot = inbox_take_slot(&dst->inbox);
+    *slot = m;
+    engine_deliver(e, dst, slot, e->lane[lp->cls][dst->cls]);
+}
+
+/* The usual case without a call: to an LP of this rank, behind all others of its lane. */
+void lp_send(struct lp *lp, lpid_t dst_id, simtime_t time, uint16_t type, uint32_t arg, uint64_t a0,
+             uint64_t a1, uint64_t a2, uint64_t a3)
+{
+    struct engine *e = lp->engine;
+    struct lp *dst = e->lps[dst_id];
+    uint32_t edge = lp->cls * ENGINE_MAX_CLASSES + dst->cls;
+    struct inbox *b = &dst->inbox;
+    struct inbox_lane *l = &b->lanes[e->lane[0][edge]];
+    bool usual = time >= lp->now + e->usual[0][edge] && dst->next != NULL && b->n < b->cap &&
+                 time >= e->until[dst->cls] && inbox_goes_last(l, time);
+    if (__builtin_expect(!usual, 0)) {
+        send_any(lp, dst_id, time, type, arg, a0, a1, a2, a3);
+        return;
+    }
+    struct msg *m = inbox_take_slot(b);
+    fill_msg(m, lp, dst_id, time, type, arg, a0, a1, a2, a3);
+    inbox_append(b, l, (struct inbox_key){time, lp->id, (uint32_t)(m - b->slots)});
+    note_pending(e, dst, time);
+}
+
+void engine_take_mirror(struct engine *e, const struct mirror_write *w)
+{
+    e->latest_mirror = u64_max(e->latest_mirror, w->time);
+    e->mirror_due = u64_min(e->mirror_due, w->time);
+    if (e->hooks.mirror)
+        e->hooks.mirror(e->hooks.mirror_ctx, w);
+}
+
+void lp_mirror(struct lp *lp, simtime_t time, paddr_t addr, uint64_t value, lpid_t writer)
+{
+    struct engine *e = lp->engine;
+    SIM_ASSERT(time >= time_add(lp->now, e->cfg.mirror_latency_fs) && time >= e->last_mirror,
+               "%s %u at %llu fs mirrors a write for %llu fs; least latency %llu fs, last write %llu fs",
+               lp->ops->name, lp->instance, (unsigned long long)lp->now, (unsigned long long)time,
+               (unsigned long long)e->cfg.mirror_latency_fs, (unsigned long long)e->last_mirror);
+    e->last_mirror = time;
+    struct mirror_write w = {.time = time, .addr = addr, .value = value, .writer = writer};
+    engine_take_mirror(e, &w);
+    if (e->probed)
+        e->probe.sent(e->probe.ctx, lp->id, LPID_NONE);
+    if (e->tr->nranks == 1)
+        return;
+    if (e->nwrites == e->writes_cap) {
+        e->writes_cap = e->writes_cap ? 2 * e->writes_cap : 64;
+        e->writes = engine_alloc(e->writes, e->writes_cap * sizeof *e->writes);
+    }
+    e->writes[e->nwrites++] = w;
+}
+
+void engine_watch_sends(struct engine *e, bool watch)
+{
+    for (uint32_t i = 0; i < ENGINE_MAX_CLASSES; i++)
+        for (uint32_t j = 0; j < ENGINE_MAX_CLASSES; j++)
+            e->usual[i][j] = watch ? BOUND_NEVER : e->latency[i][j];
+}
+
+/* ---- running one LP --------------------------------------------------------------------------- */
+
+/*
+ * A reader of mirrored writes must pass the time of each, even when it has nothing else to do.
+ */
+static inline bool must_advance(const struct engine *e, const struct lp *lp, simtime_t limit)
+{
+    return lp->next_private < limit ||
+           (lp->cls == e->cfg.mirror_reader_class && e->latest_mirror >= lp->advanced && limit > lp->advanced);
+}
+
+static inline void handle_next(struct lp *lp, uint64_t *digest)
+{
+    struct msg m;
+    inbox_pop(&lp->inbox, inbox_first(&lp->inbox), &m);
+    lp->now = m.time;
+    lp->ndelivered++;
+    *digest += msg_digest(&m);
+    lp->ops->handle(lp, &m);
+}
+
+/* An LP that only reacts. */
+static simtime_t run_reactive(struct engine *e, struct lp *lp, simtime_t until)
+{
+    uint64_t digest = 0;
+    simtime_t arrival;
+    while ((arrival = inbox_next_time(&lp->inbox)) < until)
+        handle_next(lp, &digest);
+    e->digest += digest;
+    return arrival;
+}
+
+simtime_t engine_run_lp(struct engine *e, struct lp *lp, simtime_t until)
+{
+    const struct lp_ops *ops = lp->ops;
+    if (ops->advance == NULL)
+        return run_reactive(e, lp, until);
+    uint64_t digest = 0;
+    for (;;) {
+        simtime_t arrival = inbox_next_time(&lp->inbox);
+        simtime_t limit = u64_min(arrival, until);
+        if (must_advance(e, lp, limit)) {
+            lp->next_private = ops->advance(lp, limit);
+            lp->advanced = limit;
+            SIM_ASSERT(lp->next_private >= limit, "%s %u wants to act at %llu fs again",
+                       ops->name, lp->instance, (unsigned long long)lp->next_private);
+        }
+        if (arrival >= until) {
+            e->digest += digest;
+            return u64_min(arrival, lp->next_private);
+        }
+        handle_next(lp, &digest);
+        lp->next_private = lp->now;
+    }
+}
+
+/* ---- windows ---------------------------------------------------------------------------------- */
+
+/* Least latencies over chains of messages. */
+static void close_distances(struct engine *e)
+{
+    uint32_t n = ENGINE_MAX_CLASSES;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < n; j++)
+            e->distance[j][i] = e->latency[i][j];
+    for (uint32_t k = 0; k < n; k++)
+        for (uint32_t i = 0; i < n; i++)
+            for (uint32_t j = 0; j < n; j++)
+                e->distance[j][i] = u64_min(e->distance[j][i], e->distance[k][i] + e->distance[j][k]);
+}
+
+/* What the nearest class sends to a class has its own lane in inboxes. */
+static void choose_lanes(struct engine *e)
+{
+    for (uint32_t dst = 0; dst < ENGINE_MAX_CLASSES; dst++) {
+        uint32_t nearest = 0;
+        for (uint32_t src = 0; src < ENGINE_MAX_CLASSES; src++)
+            nearest = e->latency[src][dst] < e->latency[nearest][dst] ? src : nearest;
+        for (uint32_t src = 0; src < ENGINE_MAX_CLASSES; src++)
+            e->lane[src][dst] = src != nearest;
+    }
+}
+
+/* A time after `next`, not after `until`. */
+static simtime_t cut(struct engine *e, simtime_t next, simtime_t until)
+{
+    uint64_t r = rng_draw(e->cfg.cut_seed, 0, (uint64_t)e->tr->rank, 0, e->ncuts++);
+    return next + 1 + rng_below(r, until - next);
+}
+
+/* Like run_lps, which is below, watched. */
+static void run_lps_watched(struct engine *e, uint32_t x, simtime_t until, bool all)
+{
+    const struct lp_class *c = &e->classes[x];
+    e->bound[x] = BOUND_NEVER;
+    uint64_t start = engine_now_ns();
+    for (uint32_t i = 0; i < c->nlocal; i++) {
+        struct lp *lp = c->local[i];
+        if (c->next[i] < until || all) {
+            uint64_t delivered = lp->ndelivered, now = engine_now_ns();
+            e->idle_ns += now - start;
+            c->next[i] = engine_run_lp(e, lp, until);
+            start = engine_now_ns();
+            e->probe.ran(e->probe.ctx, lp, start - now, lp->ndelivered - delivered);
+            start = engine_now_ns(); /* what the probe does is nobody's time */
+            e->nidle++;
+        }
+        e->bound[x] = u64_min(e->bound[x], c->next[i]);
+    }
+    e->idle_ns += engine_now_ns() - start;
+    e->nidle++;
+}
+
+/* Runs the LPs of a class that have something to do before `until`; the others too, if `all`. */
+static inline void run_lps(struct engine *e, uint32_t x, simtime_t until, bool all)
+{
+    if (__builtin_expect(e->probed, 0)) {
+        run_lps_watched(e, x, until, all);
+        return;
+    }
+    const struct lp_class *c = &e->classes[x];
+    simtime_t least = BOUND_NEVER, *next = c->next;
+    e->bound[x] = BOUND_NEVER; /* what is delivered meanwhile lowers it again */
+    for (uint32_t i = 0, n = c->nlocal; i < n; i++) {
+        if (next[i] < until || all)
+            next[i] = engine_run_lp(e, c->local[i], until);
+        least = u64_min(least, next[i]);
+    }
+    e->bound[x] = u64_min(e->bound[x], least);
+}
+
+/* The same of readers with writes to pass. */
+static void run_readers(struct engine *e, uint32_t x, simtime_t until)
+{
+    run_lps(e, x, until, true);
+    if (until > 0 && e->hooks.mirror_floor)
+        e->hooks.mirror_floor(e->hooks.mirror_ctx, until - 1);
+    e->readers_past = until;
+    e->mirror_due = e->latest_mirror >= until ? until : SIM_NEVER;
+}
+
+/* Runs class x, which has something to do from `next` on, up to `until`. */
+static void run_class(struct engine *e, uint32_t x, simtime_t next, simtime_t until)
+{
+    if (__builtin_expect(e->cfg.cut_seed != 0, 0))
+        until = cut(e, next, until);
+    until = u64_max(until, e->until[x]);
+    e->until[x] = until;
+    if (x == e->cfg.mirror_reader_class && e->latest_mirror >= e->readers_past)
+        run_readers(e, x, until);
+    else
+        run_lps(e, x, until, false);
+}
+
+/* One of 32 is timed, spread evenly, but not in step with anything that the workload repeats. */
+static inline bool is_sample(uint64_t n) { return (uint32_t)n * UINT32_C(0x9e3779b1) >> 27 == 0; }
+
+void engine_run_class(struct engine *e, uint32_t x, simtime_t next, simtime_t until, uint64_t n)
+{
+    if (__builtin_expect(!is_sample(n), 1)) {
+        run_class(e, x, next, until);
+        return;
+    }
+    uint64_t start = engine_now_ns();
+    run_class(e, x, next, until);
+    e->host.class_ns[x] += engine_now_ns() - start;
+}
+
+/* The class that is furthest behind. */
+static inline uint32_t furthest_behind(const struct engine *e, simtime_t *next_out)
+{
+    uint32_t best = 0;
+    simtime_t next = BOUND_NEVER;
+    for (uint32_t x = 0; x < e->nclasses; x++) {
+        best = e->bound[x] < next ? x : best;
+        next = u64_min(e->bound[x], next);
+    }
+    if (e->mirror_due < next) {
+        best = e->cfg.mirror_reader_class; /* may be no class at all */
+        next = e->mirror_due;
+    }
+    *next_out = next;
+    return best;
+}
+
+/*
+ * One process: whoever is furthest behind goes on, until the epoch's end. It always may, since every
+ * latency is more than 0.
+ */
+static void run_windows(struct engine *e)
+{
+    simtime_t next;
+    for (uint32_t x = furthest_behind(e, &next); next < e->epoch_end; x = furthest_behind(e, &next))
+        engine_run_class(e, x, next, u64_min(engine_reach(e, e->bound, x), e->epoch_end), e->host.nwindows++);
+}
+
+/* ---- the run ---------------------------------------------------------------------------------- */
+
+/* The same on all ranks after an exchange. */
+static simtime_t earliest(const struct engine *e)
+{
+    simtime_t t = BOUND_NEVER;
+    for (uint32_t x = 0; x < e->nclasses; x++)
+        t = u64_min(t, u64_min(e->bound[x], e->remote[x]));
+    return t;
+}
+
+bool engine_close_epochs(struct engine *e, simtime_t next)
+{
+    while (next >= e->epoch_end) {
+        bool over = next >= BOUND_NEVER;
+        e->host.ndelivered = 0;
+        for (uint32_t i = 0; i < e->nlps; i++)
+            e->host.ndelivered += e->lps[i]->ndelivered;
+        if (over && !e->hooks.idle(e->hooks.ctx))
+            return true;
+        uint64_t start = engine_now_ns(), epoch = e->epoch++;
+        e->closing_end = e->epoch_end;
+        e->epoch_end += e->cfg.epoch_fs; /* before the hook: it may save, and what is saved is past it */
+        bool stop = e->hooks.epoch(e->hooks.ctx, epoch, e->closing_end) || over;
+        e->host.epoch_ns += engine_now_ns() - start;
+        if (stop)
+            return true;
+    }
+    return false;
+}
+
+static void start_lps(struct engine *e)
+{
+    engine_find_bounds(e); /* LPs may send as they start */
+    for (uint32_t i = 0; i < e->nlps; i++) {
+        struct lp *lp = e->lps[i];
+        if (lp->state == NULL || e->restored)
+            continue;
+        if (lp->ops->start)
+            lp->ops->start(lp);
+        if (lp->ops->advance)
+            lp->next_private = 0;
+    }
+    engine_find_bounds(e);
+}
+
+static void prepare(struct engine *e)
+{
+    close_distances(e);
+    choose_lanes(e);
+    engine_watch_sends(e, false);
+    for (uint32_t x = 0; x < e->nclasses && e->hooks.mirror; x++)
+        SIM_ASSERT(e->latency[x][e->cfg.mirror_reader_class] >= BOUND_NEVER ||
+                       x != e->cfg.mirror_writer_class ||
+                       e->cfg.mirror_latency_fs >= e->latency[x][e->cfg.mirror_reader_class],
+                   "mirrored writes of %s are faster than its messages", e->classes[x].name);
+    e->head_bytes = sizeof(struct batch_head) + e->nclasses * sizeof(simtime_t);
+    for (int r = 0; r < e->tr->nranks; r++)
+        for (uint32_t x = 0; x < ENGINE_MAX_CLASSES; x++)
+            e->outboxes[r].sent[x] = BOUND_NEVER;
+}
+
+enum err engine_run(struct engine *e)
+{
+    prepare(e);
+    start_lps(e);
+    if (e->cfg.one_queue && e->tr->nranks == 1) {
+        engine_queue_run(e);
+        return ERR_OK;
+    }
+    engine_exchange(e);
+    while (!engine_close_epochs(e, earliest(e))) {
+        if (e->probe.begin != NULL || e->tr->nranks > 1)
+            engine_round(e);
+        else
+            run_windows(e);
+    }
+    return ERR_OK;
+}
