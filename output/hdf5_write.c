@@ -15,8 +15,18 @@
 #define PATH_BYTES 512u
 #define CHUNK_INDEX_K 4u
 
+/*
+ * With hundreds of datasets and thousands of attributes, looking up paths and making types, spaces and
+ * property lists anew is most of a short run: they are kept. An id is -1 when there is none.
+ */
 struct h5file {
     hid_t id;
+    hid_t object, group; /* used last: by an attribute, as the place of a dataset */
+    char object_path[PATH_BYTES], group_path[PATH_BYTES];
+    hid_t text, boolean, links, single; /* types; the space of one value */
+    hid_t plain, chunked;        /* properties of datasets */
+    unsigned chunk_rank;
+    hsize_t chunk[H5_RANK_MAX]; /* of `chunked` */
 };
 
 struct mark_row {
@@ -75,6 +85,15 @@ static void start_library(void)
     }
 }
 
+static hid_t make_text_type(size_t n)
+{
+    hid_t t = H5Tcopy(H5T_C_S1);
+    H5Tset_size(t, n > 0 ? n : 1);
+    H5Tset_strpad(t, H5T_STR_NULLPAD);
+    H5Tset_cset(t, H5T_CSET_UTF8);
+    return t;
+}
+
 /* ---- files and groups ---------------------------------------------------------------------- */
 
 static hid_t make_plist(hid_t class)
@@ -107,8 +126,59 @@ static struct h5file *wrap_file(hid_t id)
             H5Fclose(id);
         return NULL;
     }
-    f->id = id;
+    *f = (struct h5file){.id = id, .object = -1, .group = -1, .text = -1, .boolean = -1, .links = -1, .single = -1,
+                         .plain = -1, .chunked = -1};
     return f;
+}
+
+/* What is needed to write. The boolean is the two-valued enumeration that h5py takes for one. */
+static void make_kept(struct h5file *f)
+{
+    static const int8_t no = 0, yes = 1;
+    f->text = make_text_type(1);
+    f->boolean = H5Tenum_create(H5T_NATIVE_INT8);
+    H5Tenum_insert(f->boolean, "FALSE", &no);
+    H5Tenum_insert(f->boolean, "TRUE", &yes);
+    f->links = H5Tvlen_create(H5T_STD_REF_OBJ);
+    f->single = H5Screate(H5S_SCALAR);
+    f->plain = make_plist(H5P_DATASET_CREATE);
+    f->chunked = make_plist(H5P_DATASET_CREATE);
+    H5Pset_shuffle(f->chunked);
+    H5Pset_deflate(f->chunked, 1);
+}
+
+/* The objects among them, before the file is closed. */
+static void close_kept(struct h5file *f)
+{
+    const hid_t ids[] = {f->object, f->group, f->text, f->boolean, f->links, f->single, f->plain, f->chunked};
+    for (unsigned i = 0; i < sizeof ids / sizeof ids[0]; i++)
+        if (ids[i] >= 0)
+            H5Idec_ref(ids[i]);
+}
+
+/* `id` becomes the kept object at `path`, instead of the one before; a reference to it is taken over. */
+static void keep(hid_t *kept, char *kept_path, const char *path, hid_t id)
+{
+    if (*kept >= 0)
+        H5Idec_ref(*kept);
+    *kept = id;
+    snprintf(kept_path, PATH_BYTES, "%s", path);
+}
+
+static bool is_kept(hid_t kept, const char *kept_path, const char *path)
+{
+    return kept >= 0 && strcmp(kept_path, path) == 0;
+}
+
+/* The group or dataset at `path`, for attributes; not to be closed. */
+static hid_t object_at(struct h5file *f, const char *path)
+{
+    if (is_kept(f->object, f->object_path, path))
+        return f->object;
+    hid_t id = H5Oopen(f->id, path, H5P_DEFAULT);
+    if (id >= 0)
+        keep(&f->object, f->object_path, path, id);
+    return id;
 }
 
 struct h5file *h5_create(const char *path)
@@ -120,6 +190,8 @@ struct h5file *h5_create(const char *path)
     struct h5file *f = wrap_file(H5Fcreate(path, H5F_ACC_TRUNC, create, access));
     H5Pclose(create);
     H5Pclose(access);
+    if (f != NULL)
+        make_kept(f);
     return f;
 }
 
@@ -136,13 +208,13 @@ bool h5_flush(struct h5file *f) { return H5Fflush(f->id, H5F_SCOPE_LOCAL) >= 0 |
 
 bool h5_close(struct h5file *f)
 {
+    close_kept(f);
     bool ok = H5Fclose(f->id) >= 0 || failed();
     free(f);
     return ok;
 }
 
 void h5_abandon(struct h5file *f) { free(f); }
-
 
 /* Groups one by one, since those that HDF5 makes by itself would not have our properties. */
 static bool make_groups_above(struct h5file *f, const char *path)
@@ -191,33 +263,57 @@ static hid_t type_of(enum h5_kind kind)
     return kind == H5_KIND_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_UINT64;
 }
 
-static hid_t make_text_type(size_t n)
+/* The group that holds `path`, made if need be; not to be closed. Negative: failed. */
+static hid_t group_above(struct h5file *f, const char *path)
 {
-    hid_t t = H5Tcopy(H5T_C_S1);
-    H5Tset_size(t, n > 0 ? n : 1);
-    H5Tset_strpad(t, H5T_STR_NULLPAD);
-    H5Tset_cset(t, H5T_CSET_UTF8);
-    return t;
+    char part[PATH_BYTES];
+    const char *slash = strrchr(path, '/');
+    if (slash == path)
+        return f->id;
+    if (strlen(path) >= sizeof part) {
+        make_groups_above(f, path); /* says why not */
+        return -1;
+    }
+    snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+    if (is_kept(f->group, f->group_path, part))
+        return f->group;
+    if (!h5_group(f, part))
+        return -1;
+    hid_t id = H5Gopen2(f->id, part, H5P_DEFAULT);
+    if (id < 0)
+        failed();
+    else
+        keep(&f->group, f->group_path, part, id);
+    return id;
+}
+
+static hid_t chunked_properties(struct h5file *f, unsigned rank, const hsize_t *chunk)
+{
+    if (f->chunk_rank != rank || memcmp(f->chunk, chunk, rank * sizeof *chunk) != 0) {
+        H5Pset_chunk(f->chunked, (int)rank, chunk);
+        f->chunk_rank = rank;
+        memcpy(f->chunk, chunk, rank * sizeof *chunk);
+    }
+    return f->chunked;
 }
 
 /* `chunk` NULL: contiguous. */
 static hid_t create_dataset(struct h5file *f, const char *path, hid_t type, unsigned rank,
                             const hsize_t *dims, const hsize_t *max, const hsize_t *chunk)
 {
-    if (!make_groups_above(f, path))
+    hid_t group = group_above(f, path);
+    if (group < 0)
         return -1;
     hid_t space = rank ? H5Screate_simple((int)rank, dims, max) : H5Screate(H5S_SCALAR);
-    hid_t plist = make_plist(H5P_DATASET_CREATE);
-    if (chunk != NULL) {
-        H5Pset_chunk(plist, (int)rank, chunk);
-        H5Pset_shuffle(plist);
-        H5Pset_deflate(plist, 1);
-    }
-    hid_t set = H5Dcreate2(f->id, path, type, space, H5P_DEFAULT, plist, H5P_DEFAULT);
-    H5Pclose(plist);
+    hid_t plist = chunk != NULL ? chunked_properties(f, rank, chunk) : f->plain;
+    hid_t set = H5Dcreate2(group, strrchr(path, '/') + 1, type, space, H5P_DEFAULT, plist, H5P_DEFAULT);
     H5Sclose(space);
-    if (set < 0)
+    if (set < 0) {
         failed();
+        return set;
+    }
+    H5Iinc_ref(set); /* its attributes are next */
+    keep(&f->object, f->object_path, path, set);
     return set;
 }
 
@@ -345,10 +441,56 @@ bool h5_make_scale(struct h5file *f, h5set_t set, const char *name)
     return H5DSset_scale(set, name) >= 0 || failed();
 }
 
-bool h5_attach_scale(struct h5file *f, h5set_t set, h5set_t scale, unsigned dim)
+/*
+ * The two attributes that H5DSattach_scale keeps, by the HDF5 dimension scale specification. It writes
+ * the scale's list of users anew for each of them.
+ */
+bool h5_use_scales(struct h5file *f, h5set_t set, unsigned rank, const h5set_t *scales, unsigned n)
 {
+    hobj_ref_t refs[H5_RANK_MAX];
+    hvl_t lists[H5_RANK_MAX] = {{0, NULL}};
+    hsize_t dims[1] = {rank};
+    bool ok = true;
+    for (unsigned i = 0; i < n && ok; i++) {
+        ok = H5Rcreate(&refs[i], scales[i], ".", H5R_OBJECT, -1) >= 0;
+        lists[i] = (hvl_t){.len = 1, .p = &refs[i]};
+    }
+    hid_t space = H5Screate_simple(1, dims, NULL);
+    hid_t a = ok ? H5Acreate2(set, "DIMENSION_LIST", f->links, space, H5P_DEFAULT, H5P_DEFAULT) : -1;
+    ok = (a >= 0 && H5Awrite(a, f->links, lists) >= 0) || failed();
+    if (a >= 0)
+        H5Aclose(a);
+    H5Sclose(space);
+    return ok;
+}
+
+/* As the library lays it out. */
+struct scale_user {
+    hobj_ref_t set;
+    int dim;
+};
+
+bool h5_scale_users(struct h5file *f, h5set_t scale, const h5set_t *sets, uint64_t n, unsigned dim)
+{
+    struct scale_user *users = calloc(n + 1, sizeof *users);
+    hsize_t dims[1] = {n};
+    bool ok = users != NULL;
     (void)f;
-    return H5DSattach_scale(set, scale, dim) >= 0 || failed();
+    for (uint64_t i = 0; i < n && ok; i++) {
+        users[i].dim = (int)dim;
+        ok = H5Rcreate(&users[i].set, sets[i], ".", H5R_OBJECT, -1) >= 0;
+    }
+    hid_t type = H5Tcreate(H5T_COMPOUND, sizeof *users), space = H5Screate_simple(1, dims, NULL);
+    H5Tinsert(type, "dataset", HOFFSET(struct scale_user, set), H5T_STD_REF_OBJ);
+    H5Tinsert(type, "dimension", HOFFSET(struct scale_user, dim), H5T_NATIVE_INT);
+    hid_t a = ok ? H5Acreate2(scale, "REFERENCE_LIST", type, space, H5P_DEFAULT, H5P_DEFAULT) : -1;
+    ok = (a >= 0 && H5Awrite(a, type, users) >= 0) || failed();
+    if (a >= 0)
+        H5Aclose(a);
+    H5Sclose(space);
+    H5Tclose(type);
+    free(users);
+    return ok;
 }
 
 void h5_set_close(h5set_t set)
@@ -359,39 +501,33 @@ void h5_set_close(h5set_t set)
 
 /* ---- attributes ---------------------------------------------------------------------------- */
 
-static bool write_attr(struct h5file *f, const char *path, const char *name, hid_t type,
-                       hid_t memory_type, hid_t space, const void *data)
+/* One that exists makes the first try fail: there are few of these. */
+static bool write_attr(struct h5file *f, const char *path, const char *name, hid_t type, hid_t space,
+                       const void *data)
 {
-    hid_t object = H5Oopen(f->id, path, H5P_DEFAULT);
+    hid_t object = object_at(f, path);
     if (object < 0)
         return failed();
-    if (H5Aexists(object, name) > 0)
-        H5Adelete(object, name);
     hid_t a = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
-    bool ok = (a >= 0 && H5Awrite(a, memory_type, data) >= 0) || failed();
+    if (a < 0 && H5Aexists(object, name) > 0) {
+        H5Eclear2(H5E_DEFAULT);
+        H5Adelete(object, name);
+        a = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    }
+    bool ok = (a >= 0 && H5Awrite(a, type, data) >= 0) || failed();
     if (a >= 0)
         H5Aclose(a);
-    H5Oclose(object);
-    return ok;
-}
-
-static bool write_single(struct h5file *f, const char *path, const char *name, hid_t type,
-                         const void *data)
-{
-    hid_t space = H5Screate(H5S_SCALAR);
-    bool ok = write_attr(f, path, name, type, type, space, data);
-    H5Sclose(space);
     return ok;
 }
 
 bool h5_attr_u64(struct h5file *f, const char *path, const char *name, uint64_t value)
 {
-    return write_single(f, path, name, H5T_NATIVE_UINT64, &value);
+    return write_attr(f, path, name, H5T_NATIVE_UINT64, f->single, &value);
 }
 
 bool h5_attr_f64(struct h5file *f, const char *path, const char *name, double value)
 {
-    return write_single(f, path, name, H5T_NATIVE_DOUBLE, &value);
+    return write_attr(f, path, name, H5T_NATIVE_DOUBLE, f->single, &value);
 }
 
 bool h5_attr_u64s(struct h5file *f, const char *path, const char *name, const uint64_t *values,
@@ -399,30 +535,22 @@ bool h5_attr_u64s(struct h5file *f, const char *path, const char *name, const ui
 {
     hsize_t dims[1] = {n};
     hid_t space = H5Screate_simple(1, dims, NULL);
-    bool ok = write_attr(f, path, name, H5T_NATIVE_UINT64, H5T_NATIVE_UINT64, space, values);
+    bool ok = write_attr(f, path, name, H5T_NATIVE_UINT64, space, values);
     H5Sclose(space);
     return ok;
 }
 
-/* The two-valued enumeration that h5py takes for a bool. */
 bool h5_attr_bool(struct h5file *f, const char *path, const char *name, bool value)
 {
-    static const int8_t no = 0, yes = 1;
-    hid_t type = H5Tenum_create(H5T_NATIVE_INT8);
-    H5Tenum_insert(type, "FALSE", &no);
-    H5Tenum_insert(type, "TRUE", &yes);
-    bool ok = write_single(f, path, name, type, value ? &yes : &no);
-    H5Tclose(type);
-    return ok;
+    int8_t byte = value;
+    return write_attr(f, path, name, f->boolean, f->single, &byte);
 }
 
 bool h5_attr_text(struct h5file *f, const char *path, const char *name, const char *text)
 {
     size_t n = u64_min(strlen(text), ATTR_TEXT_BYTES_MAX);
-    hid_t type = make_text_type(n);
-    bool ok = write_single(f, path, name, type, text);
-    H5Tclose(type);
-    return ok;
+    H5Tset_size(f->text, n > 0 ? n : 1);
+    return write_attr(f, path, name, f->text, f->single, text);
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */

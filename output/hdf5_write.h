@@ -53,7 +53,10 @@ h5set_t h5_marks(struct h5file *f, const char *path);
 bool h5_append_mark(struct h5file *f, h5set_t set, uint64_t row, const char *name, uint64_t epoch);
 
 bool h5_make_scale(struct h5file *f, h5set_t set, const char *name);
-bool h5_attach_scale(struct h5file *f, h5set_t set, h5set_t scale, unsigned dim);
+/* Dimensions 0 to n - 1 of `set`, which has `rank` of them, have these scales. Once for a dataset. */
+bool h5_use_scales(struct h5file *f, h5set_t set, unsigned rank, const h5set_t *scales, unsigned n);
+/* All datasets that use `scale`, in dimension `dim`. Once for a scale. */
+bool h5_scale_users(struct h5file *f, h5set_t scale, const h5set_t *sets, uint64_t n, unsigned dim);
 void h5_set_close(h5set_t set);
 
 /* Attributes of the group or dataset at `path`; one that exists is replaced. */

@@ -35,6 +35,8 @@ struct stats_writer {
 
     struct series *series;
     size_t nseries;
+    h5set_t *scaled; /* those with dimension scales */
+    size_t nscaled;
     h5set_t *host_sets;
     h5set_t end_set, end_fs_set, epoch_set, marks_set;
     uint64_t nmarks;
@@ -131,8 +133,11 @@ static bool add_series(struct stats_writer *w, const struct stat_component *c,
         return false;
     if (is_hist && !add_bins(w, path, d))
         return false;
-    return w->nseries > SCALE_LINKS_MAX || (h5_attach_scale(w->file, s->set, w->end_set, 0) &&
-                                            h5_attach_scale(w->file, s->set, id_set, 1));
+    if (w->nseries > SCALE_LINKS_MAX)
+        return true;
+    const h5set_t scales[2] = {w->end_set, id_set};
+    w->scaled[w->nscaled++] = s->set;
+    return h5_use_scales(w->file, s->set, is_hist || d->nbins > 1 ? 3 : 2, scales, 2);
 }
 
 static bool add_component(struct stats_writer *w, const struct stat_component *c, size_t first)
@@ -148,10 +153,13 @@ static bool add_component(struct stats_writer *w, const struct stat_component *c
     free(ids);
     bool ok = id_set >= 0 && describe(w->file, path, "1", c->instance_axis, "index", NULL) &&
               h5_make_scale(w->file, id_set, c->instance_axis);
+    size_t nscaled = w->nscaled;
     for (uint32_t r = 0; r < c->nrows && ok; r++) {
         ok = add_series(w, c, &c->rows[r], first, id_set);
         first += c->rows[r].nbins;
     }
+    if (ok && w->nscaled > nscaled)
+        ok = h5_scale_users(w->file, id_set, w->scaled + nscaled, w->nscaled - nscaled, 1);
     h5_set_close(id_set);
     return ok;
 }
@@ -175,7 +183,9 @@ static bool add_stats(struct stats_writer *w)
         return false;
     for (size_t i = 0; i < w->info->ncomponents; i++)
         nrows += w->info->components[i].nrows;
-    if ((w->series = calloc(nrows + 1, sizeof *w->series)) == NULL)
+    w->series = calloc(nrows + 1, sizeof *w->series);
+    w->scaled = calloc(nrows + 1, sizeof *w->scaled);
+    if (w->series == NULL || w->scaled == NULL)
         return false;
     for (size_t i = 0; i < w->info->ncomponents; i++) {
         const struct stat_component *c = &w->info->components[i];
@@ -183,7 +193,8 @@ static bool add_stats(struct stats_writer *w)
             return false;
         first += (size_t)c->ninstances * c->nvalues;
     }
-    return h5_group(w->file, "/stats/summary/run") && h5_group(w->file, "/stats/summary/roi") &&
+    return (w->nscaled == 0 || h5_scale_users(w->file, w->end_set, w->scaled, w->nscaled, 0)) &&
+           h5_group(w->file, "/stats/summary/run") && h5_group(w->file, "/stats/summary/roi") &&
            h5_group(w->file, "/stats/summary/checks");
 }
 
@@ -450,6 +461,7 @@ void stats_writer_abandon(struct stats_writer *w)
         h5_close(w->file);
     free(w->path);
     free(w->series);
+    free(w->scaled);
     free(w->host_sets);
     free(w->ends);
     free(w->block);

@@ -90,6 +90,27 @@ assert list(table["repeat"]) == [0, 1, 2, 3] and list(table["cores/cycles"]) == 
 assert abs(mean - cycles.mean()) <= 0.51 and abs(said - half) <= 0.51, (line, cycles.mean(), half)
 PY
 
+# Dimension scales, as the library itself sees them: time along the first, instances along the second.
+/usr/bin/python3 - "$dir/one.h5" <<'PY' && ok "each counter has the scales of its dimensions" || fail "dimension scales"
+import sys
+import h5py
+
+f = h5py.File(sys.argv[1])
+time, n = f["stats/time/end"], 0
+
+def check(name, item):
+    global n
+    if not isinstance(item, h5py.Dataset) or "stamp" not in item.attrs:
+        return
+    ids = f["stats"][name.split("/")[0]]["id"]
+    assert h5py.h5ds.is_attached(item.id, time.id, 0) and h5py.h5ds.is_attached(item.id, ids.id, 1), name
+    assert item.dims[0][0] == time and item.dims[1][0] == ids and len(item.dims) == item.ndim, name
+    n += 1
+
+f["stats"].visititems(check)
+assert n > 200 and len(time.attrs["REFERENCE_LIST"]) == n
+PY
+
 # What is said of bad input.
 "$concerto" run "${gups[@]}" --repeat 2 -s sim.perturb=1 >/dev/null 2>"$dir/err"
 [ $? -eq 2 ] && grep -q 'sim.perturb' "$dir/err" && ok "--repeat with sim.perturb is refused" || fail "--repeat with sim.perturb"
