@@ -133,6 +133,15 @@ static void print_alone(FILE *f, const double *row)
 #undef PERCENT
 }
 
+/* Ranks that are more than there are processors; they slept. */
+static int count_empty(const double *rows, int nranks)
+{
+    int n = 0;
+    for (int r = 0; r < nranks; r++)
+        n += rows[(size_t)r * NHOST + HOST_run_time] == 0;
+    return n;
+}
+
 static void print_table(FILE *f, const double *rows, int nranks)
 {
     double wall = rows[HOST_wall_time] > 0 ? rows[HOST_wall_time] : 1;
@@ -161,4 +170,7 @@ void host_time_print(FILE *f, const double *rows, int nranks, uint64_t ninstruct
     fprintf(f, "%.0f messages between ranks, %.0f MiB peak memory in all ranks\n",
             spread_of(rows, nranks, HOST_messages).sum,
             spread_of(rows, nranks, HOST_memory_peak).sum / (1 << 20));
+    if (nranks > 1 && count_empty(rows, nranks) > 0)
+        fprintf(f, "            %d of these ranks hold nothing: there are more ranks than processors, or a map says so\n",
+                count_empty(rows, nranks));
 }

@@ -302,8 +302,8 @@ enum err machine_create(const struct machine_params *p, struct frontend *fe, con
     if (e == ERR_OK && p->sim.order == ORDER_QUEUE && tr->nranks > 1)
         e = err_log(ERR_USAGE, "sim.order = queue is for one process, this run has %d ranks", tr->nranks);
     if (e == ERR_OK)
-        e = placement_create(partition, m->ncores, m->nslices, m->nchannels, tr->nranks, tr->rank == 0,
-                             &m->placement);
+        e = placement_create(partition, m->ncores, m->nslices, m->nchannels, tr->nranks,
+                             tr->has_processor, tr->rank == 0, &m->placement);
     if (e == ERR_OK)
         e = ptmem_create(&m->ptmem);
     if (e == ERR_OK)

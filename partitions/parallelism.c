@@ -125,7 +125,7 @@ static enum err predict_auto(const struct parallelism *p, int nranks, bool host,
     struct placement pl;
     if (nranks == m->tr->nranks)
         return predict_placed(p, &costs, &m->placement, out);
-    enum err e = placement_create("auto", m->ncores, m->nslices, m->nchannels, nranks, true, &pl);
+    enum err e = placement_create("auto", m->ncores, m->nslices, m->nchannels, nranks, NULL, true, &pl);
     if (e != ERR_OK)
         return e;
     e = predict_placed(p, &costs, &pl, out);

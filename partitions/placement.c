@@ -307,8 +307,9 @@ static bool read_load(struct placement *p, struct loads *l, const char *line)
     int n = 0;
     if (sscanf(line, " %15[a-z] %n", what, &n) != 1)
         return line[strspn(line, " \t\r\n")] == '\0' || line[strspn(line, " \t")] == '#';
-    double *one = strcmp(what, "kernel") == 0 ? &l->kernel : strcmp(what, "control") == 0 ? &l->control : NULL;
-    if (one != NULL) {
+    bool is_kernel = strcmp(what, "kernel") == 0;
+    if (is_kernel || strcmp(what, "control") == 0) {
+        double *one = is_kernel ? &l->kernel : &l->control;
         *one = sscanf(line + n, "%lf", &load) == 1 && load >= 0 ? load : -1;
         return *one >= 0;
     }
@@ -416,8 +417,37 @@ static enum err place(struct placement *p, const char *spec, bool speak)
     return place_by_file(p, spec, speak);
 }
 
+/* Places on as many ranks as are useful, as if there were no others; then they get their numbers. */
+static enum err place_on_useful(struct placement *p, const char *spec, const unsigned char *useful, bool speak)
+{
+    int nranks = p->nranks, n = 0;
+    if (useful == NULL || (strcmp(spec, "auto") != 0 && strncmp(spec, "profile:", 8) != 0))
+        return place(p, spec, speak);
+    int *rank_of = calloc((size_t)nranks, sizeof *rank_of);
+    if (rank_of == NULL)
+        return err_log(ERR_MEMORY, "no host memory to place on %d ranks", nranks);
+    for (int r = 0; r < nranks; r++)
+        if (useful[r])
+            rank_of[n++] = r;
+    SIM_ASSERT(n > 0, "none of %d ranks is useful", nranks);
+    p->nranks = n;
+    enum err e = place(p, spec, speak);
+    p->nranks = nranks;
+    for (uint32_t i = 0; i < p->ncores; i++)
+        p->core[i] = rank_of[p->core[i]];
+    for (uint32_t i = 0; i < p->nslices; i++)
+        p->slice[i] = rank_of[p->slice[i]];
+    for (uint32_t i = 0; i < p->nchannels; i++)
+        p->channel[i] = rank_of[p->channel[i]];
+    p->kernel = rank_of[p->kernel];
+    p->control = rank_of[p->control];
+    p->fuzz = rank_of[p->fuzz];
+    free(rank_of);
+    return e;
+}
+
 enum err placement_create(const char *spec, uint32_t ncores, uint32_t nslices, uint32_t nchannels,
-                          int nranks, bool speak, struct placement *out)
+                          int nranks, const unsigned char *useful, bool speak, struct placement *out)
 {
     struct placement p = {.ncores = ncores, .nslices = nslices, .nchannels = nchannels, .nranks = nranks};
     p.core = calloc(ncores, sizeof *p.core);
@@ -427,7 +457,7 @@ enum err placement_create(const char *spec, uint32_t ncores, uint32_t nslices, u
     if (p.core == NULL || p.slice == NULL || p.channel == NULL)
         e = err_log(ERR_MEMORY, "no host memory to place %u cores", ncores);
     else
-        e = place(&p, spec, speak);
+        e = place_on_useful(&p, spec, useful, speak);
     if (e != ERR_OK) {
         placement_free(&p);
         return e;

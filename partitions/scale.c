@@ -150,7 +150,7 @@ enum err scale_predict(const struct scale *s, const struct exchange_costs *costs
     const struct scale_shape *h = &s->shape;
     struct placement pl;
     enum err e = placement_create("auto", copies * h->ncores, copies * h->nslices,
-                                  copies * h->nchannels, nranks, true, &pl);
+                                  copies * h->nchannels, nranks, NULL, true, &pl);
     if (e != ERR_OK)
         return e;
     struct predictor *p = predictor_create(costs, &(struct predict_map){.nranks = nranks});

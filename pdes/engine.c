@@ -45,12 +45,13 @@ enum err engine_create(const struct engine_config *cfg, const struct engine_hook
     e->epoch_end = cfg->epoch_fs;
     e->mirror_due = SIM_NEVER;
     e->outboxes = calloc(n, sizeof *e->outboxes);
+    e->takes_part = calloc(n, sizeof *e->takes_part);
     e->out = calloc(n, sizeof *e->out);
     e->out_bytes = calloc(n, sizeof *e->out_bytes);
     e->in = calloc(n, sizeof *e->in);
     e->in_bytes = calloc(n, sizeof *e->in_bytes);
     *out = e; /* the caller destroys it in any case */
-    if (!e->outboxes || !e->out || !e->out_bytes || !e->in_bytes || !e->in)
+    if (!e->outboxes || !e->takes_part || !e->out || !e->out_bytes || !e->in_bytes || !e->in)
         return err_log(ERR_MEMORY, "no host memory for %zu ranks", n);
     for (size_t i = 0; i < ENGINE_MAX_CLASSES; i++)
         for (size_t j = 0; j < ENGINE_MAX_CLASSES; j++)
@@ -78,6 +79,7 @@ void engine_destroy(struct engine *e)
         free(e->outboxes[r].data);
     free(e->lps);
     free(e->outboxes);
+    free(e->takes_part);
     free(e->writes);
     free(e->out);
     free(e->out_bytes);

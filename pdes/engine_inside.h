@@ -56,6 +56,8 @@ struct engine {
     struct transport *tr;
     size_t head_bytes; /* of a batch */
     struct outbox *outboxes; /* per rank */
+    bool *takes_part;        /* per rank: it holds an LP, or is rank 0; the others sleep */
+    int nparts;              /* ranks that take part */
     struct mirror_write *writes;
     uint32_t nwrites, writes_cap;
     simtime_t last_mirror;   /* of this rank's sender */
@@ -99,8 +101,13 @@ void engine_send_remote(struct engine *e, const struct lp *dst, const struct msg
 void engine_run_class(struct engine *e, uint32_t x, simtime_t next, simtime_t until, uint64_t n);
 /* All classes go as far as is safe, and the ranks exchange. */
 void engine_round(struct engine *e);
-/* Sends this rank's messages and bounds, and receives the others'. */
+/* Sends this rank's messages and bounds to all that take part, and receives theirs. */
 void engine_exchange(struct engine *e);
+void engine_choose_parts(struct engine *e);
+/* Rank 0 tells the ranks that sleep that epochs end, of which the earliest thing pending is at `next`. */
+void engine_rouse(struct engine *e, simtime_t next);
+/* Of a rank that holds nothing: the run, up to its end. */
+void engine_sleep(struct engine *e);
 
 /* Runs one LP up to `until` and returns the time of what it does next. */
 simtime_t engine_run_lp(struct engine *e, struct lp *lp, simtime_t until);

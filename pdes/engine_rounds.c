@@ -136,16 +136,16 @@ void engine_exchange(struct engine *e)
 {
     for (uint32_t x = 0; x < e->nclasses; x++)
         e->remote[x] = BOUND_NEVER;
-    if (e->tr->nranks == 1)
+    if (e->nparts == 1)
         return;
     uint64_t start = engine_now_ns();
     for (int r = 0; r < e->tr->nranks; r++)
-        if (r != e->tr->rank)
+        if (r != e->tr->rank && e->takes_part[r])
             fill_batch(e, r);
     e->nwrites = 0;
     e->tr->ops->exchange(e->tr, e->out, e->out_bytes, e->in, e->in_bytes);
     for (int r = 0; r < e->tr->nranks; r++) {
-        if (r == e->tr->rank)
+        if (r == e->tr->rank || !e->takes_part[r])
             continue;
         forget_sent(e, &e->outboxes[r]);
         take_batch(e, e->in[r]);
@@ -157,8 +157,37 @@ void engine_exchange(struct engine *e)
 
 void engine_round(struct engine *e)
 {
-    uint64_t start = e->tr->nranks > 1 ? engine_now_ns() : 0; /* alone, the whole run is running */
+    uint64_t start = engine_now_ns();
     run_classes(e);
-    e->host.run_ns += e->tr->nranks > 1 ? engine_now_ns() - start : 0;
+    e->host.run_ns += engine_now_ns() - start;
     engine_exchange(e);
+}
+
+/* ---- ranks without LPs -------------------------------------------------------------------------- */
+
+/* Those that are profiled all take part, so that each measures the same exchanges. */
+void engine_choose_parts(struct engine *e)
+{
+    for (int r = 0; r < e->tr->nranks; r++)
+        e->takes_part[r] = r == 0 || e->probe.begin != NULL;
+    for (uint32_t i = 0; i < e->nlps; i++)
+        e->takes_part[e->lps[i]->rank] = true;
+    e->nparts = 0;
+    for (int r = 0; r < e->tr->nranks; r++)
+        e->nparts += e->takes_part[r];
+}
+
+void engine_rouse(struct engine *e, simtime_t next)
+{
+    for (int r = 1; r < e->tr->nranks && e->tr->rank == 0 && next >= e->epoch_end; r++)
+        if (!e->takes_part[r])
+            e->tr->ops->rouse(e->tr, r, next);
+}
+
+void engine_sleep(struct engine *e)
+{
+    do {
+        e->host.exchange_ns = e->host.wait_ns = e->tr->wait_ns;
+    } while (!engine_close_epochs(e, e->tr->ops->sleep(e->tr)));
+    e->host.exchange_ns = e->host.wait_ns = e->tr->wait_ns;
 }

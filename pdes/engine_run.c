@@ -136,7 +136,7 @@ void lp_mirror(struct lp *lp, simtime_t time, paddr_t addr, uint64_t value, lpid
     engine_take_mirror(e, &w);
     if (e->probed)
         e->probe.sent(e->probe.ctx, lp->id, LPID_NONE);
-    if (e->tr->nranks == 1)
+    if (e->nparts == 1)
         return;
     if (e->nwrites == e->writes_cap) {
         e->writes_cap = e->writes_cap ? 2 * e->writes_cap : 64;
@@ -344,8 +344,10 @@ static inline uint32_t furthest_behind(const struct engine *e, simtime_t *next_o
 static void run_windows(struct engine *e)
 {
     simtime_t next;
+    uint64_t start = engine_now_ns();
     for (uint32_t x = furthest_behind(e, &next); next < e->epoch_end; x = furthest_behind(e, &next))
         engine_run_class(e, x, next, u64_min(engine_reach(e, e->bound, x), e->epoch_end), e->host.nwindows++);
+    e->host.run_ns += engine_now_ns() - start;
 }
 
 /* ---- the run ---------------------------------------------------------------------------------- */
@@ -408,6 +410,7 @@ static void prepare(struct engine *e)
     for (int r = 0; r < e->tr->nranks; r++)
         for (uint32_t x = 0; x < ENGINE_MAX_CLASSES; x++)
             e->outboxes[r].sent[x] = BOUND_NEVER;
+    engine_choose_parts(e);
 }
 
 enum err engine_run(struct engine *e)
@@ -418,12 +421,18 @@ enum err engine_run(struct engine *e)
         engine_queue_run(e);
         return ERR_OK;
     }
+    if (!e->takes_part[e->tr->rank]) {
+        engine_sleep(e);
+        return ERR_OK;
+    }
     engine_exchange(e);
-    while (!engine_close_epochs(e, earliest(e))) {
-        if (e->probe.begin != NULL || e->tr->nranks > 1)
+    for (simtime_t next = earliest(e);; next = earliest(e)) {
+        engine_rouse(e, next);
+        if (engine_close_epochs(e, next))
+            return ERR_OK;
+        if (e->probe.begin != NULL || e->nparts > 1)
             engine_round(e);
         else
             run_windows(e);
     }
-    return ERR_OK;
 }

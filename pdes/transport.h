@@ -15,7 +15,8 @@ struct transport_ops {
     const char *name;
     /*
      * Sends out[r] (nbytes) to each other rank r and receives one batch from each: in[r] points to
-     * memory of the transport, valid until the next exchange. Entries of the own rank are ignored.
+     * memory of the transport, valid until the next exchange. Nothing passes to and from a rank whose out[r]
+     * is NULL (on both sides alike), and the own one.
      */
     void (*exchange)(struct transport *t, const void *const *out, const size_t *out_bytes,
                      const void **in, size_t *in_bytes);
@@ -25,6 +26,12 @@ struct transport_ops {
     void (*bcast)(struct transport *t, void *data, size_t bytes); /* from rank 0 */
     uint64_t (*sum)(struct transport *t, uint64_t x);             /* over all ranks, same on all */
     void (*barrier)(struct transport *t);
+    /*
+     * A rank that does not exchange sleeps, without using its processor, until rank 0 rouses it with a value.
+     * Values that come before it looks are one: the last.
+     */
+    uint64_t (*sleep)(struct transport *t);
+    void (*rouse)(struct transport *t, int rank, uint64_t value);
     void (*close)(struct transport *t);
 };
 
@@ -32,6 +39,8 @@ struct transport {
     const struct transport_ops *ops;
     int rank, nranks;
     uint64_t wait_ns; /* host time spent waiting for other ranks */
+    /* By rank: it has a processor that no rank before it on its node claims; NULL: each has one. */
+    unsigned char *has_processor;
 };
 
 struct transport *transport_self(void);

@@ -14,12 +14,14 @@
  * With more ranks than processors a waiting rank must yield, or each window costs milliseconds: the
  * setting is made before MPI_Init, from what the launcher tells of this node.
  */
+#include <linux/futex.h>
 #include <mpi.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,6 +31,9 @@
 #define CHUNK_BYTES 4000
 #define TAG_FIRST 1
 #define TAG_REST 2
+#define TAG_ROUSE 3
+#define SPINS 20000 /* before a waiting rank yields */
+#define DOZE_NS 200000 /* a sleeper that cannot be woken looks that often */
 
 /*
  * One direction between two ranks. The first line of the host's cache holds the head of a usual batch, too,
@@ -41,12 +46,26 @@ struct mailbox {
 #define MAILBOX_BYTES (sizeof(struct mailbox) + 16384)
 #define MAILBOX_DATA (MAILBOX_BYTES - offsetof(struct mailbox, data))
 
+/*
+ * By which a rank that sleeps is woken; behind its mailboxes. `rings` and `batches` are futexes. While ranks share
+ * processors, each batch counts, by the parity of its exchange, and whoever brings the last one that the rank waits
+ * for wakes it: a rank that yields instead comes to its turn many times for nothing.
+ */
+struct bell {
+    _Alignas(64) _Atomic uint64_t value;
+    _Atomic uint32_t rings;
+    _Alignas(64) _Atomic uint32_t batches[2]; /* that came so far */
+    _Atomic uint32_t asleep[2];               /* it sleeps until so many came; 0: it does not */
+};
+
 struct transport_mpi {
     struct transport base;
     MPI_Win window;    /* shm only */
     char **mailboxes;  /* shm only: each rank's segment, [receiver][2] of MAILBOX_BYTES */
     uint64_t exchange; /* shm only: exchanges so far */
-    unsigned spins;    /* before a waiting rank yields */
+    uint32_t rings;    /* shm only: of the own bell, heard */
+    uint32_t expected[2]; /* shm only: batches to this rank, up to the exchange under way */
+    bool crowded;      /* some ranks have no processor to themselves */
     char **in_buf; /* per rank, grows */
     size_t *in_cap;
     MPI_Request *requests;
@@ -78,13 +97,13 @@ static void mpi_exchange(struct transport *t, const void *const *out, const size
     uint64_t start = now_ns();
     int nreq = 0;
     for (int r = 0; r < t->nranks; r++) {
-        if (r == t->rank)
+        if (r == t->rank || out[r] == NULL)
             continue;
         MPI_Irecv(m->in_buf[r], CHUNK_BYTES, MPI_BYTE, r, TAG_FIRST, MPI_COMM_WORLD,
                   &m->requests[nreq++]);
     }
     for (int r = 0; r < t->nranks; r++) {
-        if (r == t->rank)
+        if (r == t->rank || out[r] == NULL)
             continue;
         MPI_Isend(out[r], chunk_of(out_bytes[r]), MPI_BYTE, r, TAG_FIRST, MPI_COMM_WORLD,
                   &m->requests[nreq++]);
@@ -96,7 +115,7 @@ static void mpi_exchange(struct transport *t, const void *const *out, const size
     for (int r = 0; r < t->nranks; r++) {
         in[r] = NULL;
         in_bytes[r] = 0;
-        if (r == t->rank)
+        if (r == t->rank || out[r] == NULL)
             continue;
         uint32_t total;
         memcpy(&total, m->in_buf[r], sizeof total);
@@ -119,10 +138,20 @@ static struct mailbox *mailbox(const struct transport_mpi *m, int from, int to)
     return (struct mailbox *)(void *)(m->mailboxes[from] + n * MAILBOX_BYTES);
 }
 
+static struct bell *bell(const struct transport_mpi *m, int r)
+{
+    return (struct bell *)(void *)(m->mailboxes[r] + (size_t)m->base.nranks * 2 * MAILBOX_BYTES);
+}
+
+static void futex(_Atomic uint32_t *word, int op, uint32_t value)
+{
+    syscall(SYS_futex, word, op, value, NULL, NULL, 0);
+}
+
 static void wait_for(const struct transport_mpi *m, struct mailbox *box)
 {
     for (unsigned n = 0; atomic_load_explicit(&box->exchange, memory_order_acquire) != m->exchange; n++) {
-        if (n < m->spins) {
+        if (n < SPINS) {
 #if defined(__x86_64__)
             __builtin_ia32_pause();
 #endif
@@ -130,6 +159,32 @@ static void wait_for(const struct transport_mpi *m, struct mailbox *box)
             sched_yield();
         }
     }
+}
+
+/* Is the count the other, or past it? It may wrap around. */
+static bool reached(uint32_t count, uint32_t wanted) { return (int32_t)(count - wanted) >= 0; }
+
+static void count_batch(const struct transport_mpi *m, int to)
+{
+    struct bell *b = bell(m, to);
+    unsigned parity = m->exchange & 1;
+    uint32_t count = atomic_fetch_add(&b->batches[parity], 1) + 1, wanted = atomic_load(&b->asleep[parity]);
+    if (wanted != 0 && reached(count, wanted))
+        futex(&b->batches[parity], FUTEX_WAKE, 1);
+}
+
+/* Until all batches of this exchange have come. */
+static void sleep_for_all(const struct transport_mpi *m)
+{
+    struct bell *b = bell(m, m->base.rank);
+    unsigned parity = m->exchange & 1;
+    uint32_t wanted = m->expected[parity], count = atomic_load(&b->batches[parity]);
+    if (reached(count, wanted))
+        return;
+    atomic_store(&b->asleep[parity], wanted);
+    while (!reached(count = atomic_load(&b->batches[parity]), wanted))
+        futex(&b->batches[parity], FUTEX_WAIT, count);
+    atomic_store(&b->asleep[parity], 0);
 }
 
 static void shm_exchange(struct transport *t, const void *const *out, const size_t *out_bytes,
@@ -141,17 +196,27 @@ static void shm_exchange(struct transport *t, const void *const *out, const size
     m->exchange++;
     for (int i = 1; i < t->nranks; i++) {
         int r = (t->rank + i) % t->nranks;
+        if (out[r] == NULL)
+            continue;
         struct mailbox *box = mailbox(m, t->rank, r);
         memcpy((char *)box + offsetof(struct mailbox, data), out[r], out_bytes[r] < MAILBOX_DATA ? out_bytes[r] : MAILBOX_DATA);
         atomic_store_explicit(&box->exchange, m->exchange, memory_order_release);
+        m->expected[m->exchange & 1]++; /* and one comes from there */
         if (out_bytes[r] > MAILBOX_DATA)
             MPI_Isend((const char *)out[r] + MAILBOX_DATA, (int)(out_bytes[r] - MAILBOX_DATA), MPI_BYTE, r,
                       TAG_REST, MPI_COMM_WORLD, &m->requests[nreq++]);
     }
+    for (int i = 1; m->crowded && i < t->nranks; i++)
+        if (out[(t->rank + i) % t->nranks] != NULL)
+            count_batch(m, (t->rank + i) % t->nranks);
+    if (m->crowded)
+        sleep_for_all(m);
     in[t->rank] = NULL;
     in_bytes[t->rank] = 0;
     for (int i = 1; i < t->nranks; i++) {
         int r = (t->rank + i) % t->nranks;
+        if (out[r] == NULL)
+            continue;
         struct mailbox *box = mailbox(m, r, t->rank);
         wait_for(m, box);
         uint32_t total;
@@ -172,6 +237,27 @@ static void shm_exchange(struct transport *t, const void *const *out, const size
     t->wait_ns += now_ns() - start;
 }
 
+static uint64_t shm_sleep(struct transport *t)
+{
+    struct transport_mpi *m = (struct transport_mpi *)t;
+    struct bell *b = bell(m, t->rank);
+    uint64_t start = now_ns();
+    uint32_t rings;
+    while ((rings = atomic_load(&b->rings)) == m->rings)
+        futex(&b->rings, FUTEX_WAIT, rings);
+    m->rings = rings;
+    t->wait_ns += now_ns() - start;
+    return atomic_load(&b->value);
+}
+
+static void shm_rouse(struct transport *t, int rank, uint64_t value)
+{
+    struct bell *b = bell((struct transport_mpi *)t, rank);
+    atomic_store(&b->value, value);
+    atomic_fetch_add(&b->rings, 1);
+    futex(&b->rings, FUTEX_WAKE, 1);
+}
+
 /* Maps every rank's mailboxes when all ranks share this node's memory; false: they do not. */
 static bool open_mailboxes(struct transport_mpi *m)
 {
@@ -188,9 +274,9 @@ static bool open_mailboxes(struct transport_mpi *m)
     if (all != 0) {
         char *segment = NULL;
         m->mailboxes = calloc((size_t)nranks, sizeof *m->mailboxes);
-        MPI_Win_allocate_shared((MPI_Aint)((size_t)nranks * 2 * MAILBOX_BYTES), 1, MPI_INFO_NULL, node,
-                                &segment, &m->window);
-        memset(segment, 0, (size_t)nranks * 2 * MAILBOX_BYTES);
+        size_t bytes = (size_t)nranks * 2 * MAILBOX_BYTES + sizeof(struct bell);
+        MPI_Win_allocate_shared((MPI_Aint)bytes, 1, MPI_INFO_NULL, node, &segment, &m->window);
+        memset(segment, 0, bytes);
         for (int r = 0; r < nranks && m->mailboxes != NULL; r++) {
             MPI_Aint size;
             int unit;
@@ -242,6 +328,29 @@ static void mpi_barrier(struct transport *t)
     MPI_Barrier(MPI_COMM_WORLD);
 }
 
+static uint64_t mpi_sleep(struct transport *t)
+{
+    const struct timespec doze = {.tv_nsec = DOZE_NS};
+    uint64_t start = now_ns(), value = 0;
+    int here = 0;
+    MPI_Request request;
+    MPI_Irecv(&value, 1, MPI_UINT64_T, 0, TAG_ROUSE, MPI_COMM_WORLD, &request);
+    for (;;) {
+        MPI_Test(&request, &here, MPI_STATUS_IGNORE);
+        if (here)
+            break;
+        nanosleep(&doze, NULL);
+    }
+    t->wait_ns += now_ns() - start;
+    return value;
+}
+
+static void mpi_rouse(struct transport *t, int rank, uint64_t value)
+{
+    (void)t;
+    MPI_Send(&value, 1, MPI_UINT64_T, rank, TAG_ROUSE, MPI_COMM_WORLD);
+}
+
 static void mpi_close(struct transport *t)
 {
     struct transport_mpi *m = (struct transport_mpi *)t;
@@ -255,6 +364,7 @@ static void mpi_close(struct transport *t)
     free(m->in_buf);
     free(m->in_cap);
     free(m->requests);
+    free(t->has_processor);
     free(m);
 }
 
@@ -265,6 +375,8 @@ static const struct transport_ops mpi_ops = {
     .bcast = mpi_bcast,
     .sum = mpi_sum,
     .barrier = mpi_barrier,
+    .sleep = mpi_sleep,
+    .rouse = mpi_rouse,
     .close = mpi_close,
 };
 
@@ -275,6 +387,8 @@ static const struct transport_ops shm_ops = {
     .bcast = mpi_bcast,
     .sum = mpi_sum,
     .barrier = mpi_barrier,
+    .sleep = shm_sleep,
+    .rouse = shm_rouse,
     .close = mpi_close,
 };
 
@@ -331,6 +445,51 @@ static void set_yielding(void)
         setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
 }
 
+/* The first processor that this rank may use and none before it claimed, by the masks that ranks have. */
+static bool claim(const cpu_set_t *mask, cpu_set_t *claimed)
+{
+    for (size_t c = 0; c < CPU_SETSIZE; c++)
+        if (CPU_ISSET(c, mask) && !CPU_ISSET(c, claimed)) {
+            CPU_SET(c, claimed);
+            return true;
+        }
+    return false;
+}
+
+/*
+ * Rank by rank of this node: does it have a processor? CONCERTO_PROCESSORS=N pretends that there are so many
+ * (tests: ranks that share processors are to hold something).
+ */
+static enum err find_processors(struct transport_mpi *m)
+{
+    int nranks = m->base.nranks, here = 0, at = 0;
+    const char *pretended = getenv("CONCERTO_PROCESSORS");
+    MPI_Comm node;
+    MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, m->base.rank, MPI_INFO_NULL, &node);
+    MPI_Comm_size(node, &here);
+    MPI_Comm_rank(node, &at);
+    cpu_set_t mine, claimed, *masks = calloc((size_t)here, sizeof *masks);
+    m->base.has_processor = calloc((size_t)nranks, 1);
+    if (masks == NULL || m->base.has_processor == NULL)
+        return err_log(ERR_MEMORY, "no host memory for %d ranks", nranks);
+    CPU_ZERO(&claimed);
+    if (sched_getaffinity(0, sizeof mine, &mine) != 0)
+        memset(&mine, 0xff, sizeof mine); /* more processors than the mask can tell */
+    MPI_Allgather(&mine, sizeof mine, MPI_BYTE, masks, sizeof mine, MPI_BYTE, node);
+    unsigned char has = 0;
+    for (int r = 0; r <= at; r++)
+        has = claim(&masks[r], &claimed);
+    MPI_Allgather(&has, 1, MPI_BYTE, m->base.has_processor, 1, MPI_BYTE, MPI_COMM_WORLD);
+    m->crowded = memchr(m->base.has_processor, 0, (size_t)nranks) != NULL;
+    if (pretended != NULL) {
+        has = at < strtol(pretended, NULL, 10);
+        MPI_Allgather(&has, 1, MPI_BYTE, m->base.has_processor, 1, MPI_BYTE, MPI_COMM_WORLD);
+    }
+    free(masks);
+    MPI_Comm_free(&node);
+    return ERR_OK;
+}
+
 static void abort_all(int exit_code)
 {
     MPI_Abort(MPI_COMM_WORLD, exit_code);
@@ -356,7 +515,9 @@ enum err transport_mpi_open(int *argc, char ***argv, struct transport **out)
         return err_log(ERR_MEMORY, "no host memory for %zu ranks", n);
     for (int r = 0; r < m->base.nranks; r++)
         reserve(m, r, CHUNK_BYTES);
-    m->spins = oversubscribed() ? 16 : 20000;
+    enum err e = find_processors(m);
+    if (e != ERR_OK)
+        return e;
     if (open_mailboxes(m))
         m->base.ops = &shm_ops;
     err_set_rank(m->base.rank, m->base.nranks);

@@ -31,6 +31,17 @@ static uint64_t self_sum(struct transport *t, uint64_t x)
 
 static void self_nothing(struct transport *t) { (void)t; }
 
+static uint64_t self_sleep(struct transport *t)
+{
+    (void)t;
+    return 0;
+}
+
+static void self_rouse(struct transport *t, int rank, uint64_t value)
+{
+    (void)t, (void)rank, (void)value;
+}
+
 static const struct transport_ops self_ops = {
     .name = "self",
     .exchange = self_exchange,
@@ -38,6 +49,8 @@ static const struct transport_ops self_ops = {
     .bcast = self_bcast,
     .sum = self_sum,
     .barrier = self_nothing,
+    .sleep = self_sleep,
+    .rouse = self_rouse,
     .close = self_nothing,
 };
 

@@ -10,6 +10,7 @@
 #   ONLY       a pattern of pairs, such as 'virtuoso redis*'
 set -u
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export CONCERTO_PROCESSORS=64 # every rank is to hold something, also where ranks share processors
 root=$(cd "$(dirname "$0")/../.." && pwd)
 concerto=${CONCERTO:-$root/concerto}
 [ -x "$concerto" ] || { echo "exact.sh: no concerto at $concerto"; exit 77; }

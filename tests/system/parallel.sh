@@ -39,6 +39,17 @@ check "larger machines are extrapolated up to 1024 ranks"
 grep -q 'exchange .*shared memory [0-9]' "$dir/one.log"
 check "the costs of an exchange are told"
 
+# More ranks than processors: auto leaves the last ones empty, which sleep to the end of each epoch.
+for n in 1 2; do
+    for transport in shm mpi; do
+        CONCERTO_PROCESSORS=$n CONCERTO_TRANSPORT=$transport run 4 crowded && same crowded &&
+            grep -qE "^ +$((4 - n)) of these ranks hold nothing" "$dir/crowded.log"
+        check "4 ranks on $n processors ($transport): the others hold nothing, and no statistic changes"
+    done
+done
+CONCERTO_PROCESSORS=1 run 6 crowded --partition dedicated && same crowded && ! grep -q "hold nothing" "$dir/crowded.log"
+check "each core has a rank when that is asked for, however few processors there are"
+
 ratio=$(sed -n 's/.*this run, 1 process .*(ratio \([0-9.]*\)).*/\1/p' "$dir/one.log")
 awk -v r="$ratio" 'BEGIN {exit !(r > 0.2 && r < 3)}'
 check "the prediction of one process (ratio $ratio) is near its processor time"

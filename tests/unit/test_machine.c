@@ -183,7 +183,7 @@ static void placements_give_every_lp_one_rank(void)
     for (int k = 0; k < 3; k++)
         for (int nranks = 1; nranks <= 20; nranks++) {
             struct placement p;
-            enum err e = placement_create(names[k], 8, 8, 2, nranks, false, &p);
+            enum err e = placement_create(names[k], 8, 8, 2, nranks, NULL, false, &p);
             if (strcmp(names[k], "dedicated") == 0 && nranks < 10) {
                 CU_ASSERT_EQUAL(e, ERR_USAGE);
                 continue;
@@ -225,7 +225,7 @@ static void auto_gives_the_rank_of_the_kernel_fewer_slices(void)
      * (420 + 80 = 500 against 490). */
     struct placement p;
     int cores[3], slices[3];
-    CU_ASSERT_EQUAL_FATAL(placement_create("auto", 40, 40, 2, 3, false, &p), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(placement_create("auto", 40, 40, 2, 3, NULL, false, &p), ERR_OK);
     count_parts(&p, p.core, 40, cores);
     count_parts(&p, p.slice, 40, slices);
     CU_ASSERT_EQUAL(cores[0], 14);
@@ -242,12 +242,34 @@ static void auto_gives_the_rank_of_the_kernel_fewer_slices(void)
 static void auto_puts_channels_and_kernel_where_no_core_is(void)
 {
     struct placement p;
-    CU_ASSERT_EQUAL_FATAL(placement_create("auto", 2, 2, 2, 4, false, &p), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(placement_create("auto", 2, 2, 2, 4, NULL, false, &p), ERR_OK);
     CU_ASSERT_EQUAL(p.core[0], 0);
     CU_ASSERT_EQUAL(p.core[1], 1);
     CU_ASSERT(p.channel[0] > 1 && p.channel[1] > 1 && p.channel[0] != p.channel[1]);
     CU_ASSERT_EQUAL(p.kernel, 3);
     CU_ASSERT(p.slice[0] != 3 && p.slice[1] != 3 && p.slice[0] != p.slice[1]);
+    placement_free(&p);
+}
+
+static void ranks_without_a_processor_get_nothing_from_auto(void)
+{
+    static const unsigned char useful[6] = {1, 0, 0, 1, 0, 1};
+    struct placement p, q;
+    CU_ASSERT_EQUAL_FATAL(placement_create("auto", 8, 8, 2, 6, useful, false, &p), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(placement_create("auto", 8, 8, 2, 3, NULL, false, &q), ERR_OK);
+    static const int rank_of[3] = {0, 3, 5};
+    for (int i = 0; i < 8; i++) {
+        CU_ASSERT_EQUAL(p.core[i], rank_of[q.core[i]]);
+        CU_ASSERT_EQUAL(p.slice[i], rank_of[q.slice[i]]);
+    }
+    CU_ASSERT_EQUAL(p.channel[0], rank_of[q.channel[0]]);
+    CU_ASSERT_EQUAL(p.kernel, rank_of[q.kernel]);
+    CU_ASSERT_EQUAL(p.nranks, 6);
+    placement_free(&p);
+    placement_free(&q);
+    CU_ASSERT_EQUAL_FATAL(placement_create("packed", 6, 6, 2, 6, useful, false, &p), ERR_OK); /* as it is told */
+    for (int i = 0; i < 6; i++)
+        CU_ASSERT_EQUAL(p.core[i], i);
     placement_free(&p);
 }
 
@@ -265,7 +287,7 @@ static void a_profile_is_balanced_longest_first(void)
     char spec[64];
     snprintf(spec, sizeof spec, "profile:%s", path);
     struct placement p;
-    CU_ASSERT_EQUAL_FATAL(placement_create(spec, 4, 3, 1, 2, false, &p), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(placement_create(spec, 4, 3, 1, 2, NULL, false, &p), ERR_OK);
     CU_ASSERT_EQUAL(p.core[0], p.core[2]);
     CU_ASSERT_NOT_EQUAL(p.core[0], p.core[1]);
     CU_ASSERT_EQUAL(p.core[3], 1); /* a tie goes to the rank of its place */
@@ -274,8 +296,8 @@ static void a_profile_is_balanced_longest_first(void)
     CU_ASSERT_EQUAL(p.slice[1], p.kernel);
     CU_ASSERT_NOT_EQUAL(p.slice[0], p.kernel);
     placement_free(&p);
-    CU_ASSERT_EQUAL(placement_create(spec, 5, 3, 1, 2, false, &p), ERR_USAGE); /* core 4 has no load */
-    CU_ASSERT_EQUAL(placement_create(spec, 4, 2, 1, 2, false, &p), ERR_USAGE); /* there is no slice 2 */
+    CU_ASSERT_EQUAL(placement_create(spec, 5, 3, 1, 2, NULL, false, &p), ERR_USAGE); /* core 4 has no load */
+    CU_ASSERT_EQUAL(placement_create(spec, 4, 2, 1, 2, NULL, false, &p), ERR_USAGE); /* there is no slice 2 */
     unlink(path);
 }
 
@@ -284,4 +306,4 @@ UNIT_MAIN("machine", UNIT(a_machine_saved_scrambled_and_restored_goes_on_with_th
           UNIT(windows_cut_at_random_do_not_show_in_any_counter),
           UNIT(ideal_translation_is_never_slower_and_walks_nothing),
           UNIT(placements_give_every_lp_one_rank), UNIT(a_core_keeps_little_beside_its_modelled_arrays), UNIT(auto_gives_the_rank_of_the_kernel_fewer_slices),
-          UNIT(auto_puts_channels_and_kernel_where_no_core_is), UNIT(a_profile_is_balanced_longest_first))
+          UNIT(auto_puts_channels_and_kernel_where_no_core_is), UNIT(ranks_without_a_processor_get_nothing_from_auto), UNIT(a_profile_is_balanced_longest_first))
