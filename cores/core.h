@@ -96,29 +96,35 @@ static inline uint32_t waiter_idx(waiter_t w) { return w & 0xffffu; }
 
 enum { SLOT_ADDR0, SLOT_ADDR1, SLOT_DATA, NSLOTS };
 
-/* An access between dispatch and retirement. */
+/* An access between dispatch and retirement, as far as every one needs it. */
+struct flight {
+    uint64_t instr; /* ordinal of its instruction in the thread, from 1 */
+    uint64_t done;  /* cycle it can retire: data back (load), address and data known (store) */
+    uint64_t issue; /* cycle its translation began */
+    uint16_t tlb_cycles; /* from issue: in the TLBs; the rest of the translation is a walk */
+    uint16_t place;      /* load: of load_done, store: of the store queue */
+    uint8_t phase, flags;
+    uint8_t level;  /* enum served_by: where its data came from */
+    uint8_t common; /* complete from the start (fast.c): nothing walked, and its struct inflight is an older one's */
+};
+_Static_assert(sizeof(struct flight) == 32, "two to a host cache line");
+
+/* The rest, of one that is not complete at its dispatch; the same index. */
 struct inflight {
-    uint64_t instr;      /* ordinal of its instruction in the thread, from 1 */
-    uint64_t done;       /* cycle it can retire: data back (load), address and data known (store) */
     uint64_t ready;      /* cycle its address is known, as far as producers have answered */
     uint64_t data_ready; /* the same for a store's data or a forwarded load */
     uint64_t vaddr;
     uint64_t paddr;      /* once translated; PH_FAULT: the cycle its walk ended without a translation */
-    uint64_t issue;      /* cycle its translation began */
-    uint64_t translated; /* cycle it ended, with or without an address */
-    uint32_t ip;       /* its instruction, as prefetchers know it; 0 without one */
-    uint16_t load_no;  /* ordinal among loads */
-    uint16_t sq_idx;
+    uint64_t translated; /* cycle its translation ended, with or without an address */
+    uint32_t ip;         /* its instruction, as prefetchers know it; 0 without one */
     waiter_t next_waiter;         /* next one that waits for the same line or walk */
     uint16_t dependents;          /* head of the list of accesses that wait for this one: 1 + idx*4+slot */
     uint16_t next_dependent[NSLOTS];
     uint8_t slot_ops[NSLOTS];
     uint8_t nwait_addr, nwait_data;
-    uint8_t phase, flags, kernel, xlated;
-    uint8_t level; /* enum served_by: where its data came from */
-    uint16_t tlb_cycles; /* from issue: in the TLBs; the rest of the translation is a walk */
+    uint8_t kernel, xlated;
 };
-_Static_assert(sizeof(struct inflight) == 96, "an index times three");
+_Static_assert(sizeof(struct inflight) == 64, "a host cache line");
 
 /* A store between dispatch and its write to L1D; outlives its inflight entry. */
 struct store_entry {
@@ -224,6 +230,7 @@ struct core_share {
 #define PREFETCH_LATEST 16u
 #define RECENT_PAGES 16u
 #define RECENT_CODE_PAGES 64u
+#define RECENT_LINES 64u
 #define MAX_WALKERS 64u
 #define WALK_QUEUED 256u
 #define NPWC 4u
@@ -235,7 +242,7 @@ struct core {
     struct {
         uint64_t l1i4k, l1i2m, l1d4k, l1d2m, l1d1g, stlb, stlb1g, mmu, pwc[NPWC], l1i, l1d, l2, bpred;
         uint64_t prefetch_l1d, prefetch_l2; /* the designs' state */
-        uint64_t cpi_ahead, window, wake, sq, misses, miss_free, miss_queue, walk_queue, wb_queue;
+        uint64_t cpi_ahead, flights, window, wake, sq, misses, miss_free, miss_queue, walk_queue, wb_queue;
     } at;
 
     /* the thread */
@@ -318,8 +325,14 @@ struct core {
     uint16_t walk_queued[WALK_QUEUED]; /* by hash of the page: how many of the queue */
 
     /* caches */
-    uint64_t last_line;
-    uint64_t last_line_word; /* byte offset of its payload */
+    /*
+     * The line used latest in each set of an L1, or in some sets: asking for it again changes no recency.
+     * Indexed by line modulo a divisor of the number of sets, as with pages.
+     */
+    struct recent_line {
+        uint64_t line, word; /* byte offset of its payload */
+    } recent_line[RECENT_LINES], recent_code_line[RECENT_LINES]; /* code: in L1I */
+    uint32_t recent_line_mask, recent_code_line_mask;
     uint32_t miss_bucket[MISS_BUCKETS]; /* 1 + index of the first miss */
     uint32_t nmisses, miss_size, nsent, nsent_data, ncode, nmiss_free, miss_queue_head, miss_queue_n;
     uint32_t wbs_out, wb_queue_head, wb_queue_n, wb_queue_size;
@@ -359,6 +372,10 @@ static inline void *core_at(struct core *c, uint64_t offset) { return (char *)c 
 static inline struct inflight *core_window(struct core *c, uint64_t no)
 {
     return (struct inflight *)core_at(c, c->at.window) + (no & (c->window_size - 1));
+}
+static inline struct flight *core_flight(struct core *c, uint64_t no)
+{
+    return (struct flight *)core_at(c, c->at.flights) + (no & (c->window_size - 1));
 }
 static inline struct store_entry *core_sq(struct core *c, uint64_t i)
 {
@@ -467,19 +484,24 @@ void core_prefetch_into_l2(const struct core_ctx *x, uint64_t line, uint64_t sta
 void core_kernel_store(const struct core_ctx *x, uint64_t paddr);
 
 /* ---- data_prefetch.c */
-/* The data access of `e`, seen by the prefetchers; parameters and result of core_cache_access. */
-uint64_t core_seen_access(const struct core_ctx *x, const struct inflight *e, bool write, uint64_t start,
-                          waiter_t who, enum served_by *served_out);
+/* A data access, as the prefetchers know it. */
+struct seen {
+    uint64_t vaddr, paddr;
+    uint32_t ip;
+};
+/* The data access, seen by the prefetchers; parameters and result of core_cache_access. */
+uint64_t core_seen_access(const struct core_ctx *x, struct seen a, bool write, uint64_t start, waiter_t who,
+                          enum served_by *served_out);
 static inline uint64_t core_data_access(const struct core_ctx *x, const struct inflight *e, bool write,
                                         uint64_t start, waiter_t who, enum served_by *served_out)
 {
     if (x->c->pf.on)
-        return core_seen_access(x, e, write, start, who, served_out);
+        return core_seen_access(x, (struct seen){e->vaddr, e->paddr, e->ip}, write, start, who, served_out);
     return core_cache_access(x, e->paddr, LINE_DATA, write, start, who, served_out);
 }
+/* An access that hit in L1D on another way than core_seen_access. */
+void core_show_hit(const struct core_ctx *x, struct seen a, uint64_t start);
 /* A line has come for the access that missed it first. */
-/* An access that hit in L1D on another way than core_seen_access; its vaddr, paddr and ip are set. */
-void core_show_hit(const struct core_ctx *x, const struct inflight *e, uint64_t start);
 void core_seen_fill(const struct core_ctx *x, const struct miss *m);
 /* The walk of a prefetch has ended. */
 void core_prefetch_walked(const struct core_ctx *x, const struct walk *w);

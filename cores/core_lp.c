@@ -102,6 +102,7 @@ static uint64_t lay_out(struct core *c, const struct core_params *p, const struc
     c->wb_queue_size = (uint32_t)(p->l2.wb_buffers + 4 * (uint64_t)c->miss_size);
     c->cpi.ahead_size = cpi_ahead_size(window + p->core.store_queue);
     c->at.cpi_ahead = take(&n, c->cpi.ahead_size * sizeof(struct cpi_ahead));
+    c->at.flights = take(&n, c->window_size * sizeof(struct flight));
     c->at.window = take(&n, c->window_size * sizeof(struct inflight));
     c->at.wake = take(&n, c->nwake_words * sizeof(uint64_t));
     c->at.sq = take(&n, c->sq_size * sizeof(struct store_entry));
@@ -168,7 +169,10 @@ static void core_start(struct lp *lp)
     c->recent_2m_mask = recent_mask(a.l1d2m.nsets, RECENT_PAGES);
     c->recent_code_mask = recent_mask(a.l1i4k.nsets, RECENT_CODE_PAGES);
     core_fetch_reset(x);
-    c->last_line = UINT64_MAX;
+    c->recent_line_mask = recent_mask(a.l1d.nsets, RECENT_LINES);
+    c->recent_code_line_mask = recent_mask(a.l1i.nsets, RECENT_LINES);
+    for (uint32_t i = 0; i < RECENT_LINES; i++)
+        c->recent_line[i].line = c->recent_code_line[i].line = UINT64_MAX;
     for (uint32_t i = 0; i < PREFETCH_LATEST; i++)
         c->pf.latest[i] = UINT64_MAX;
     c->pf.on = x->p->l1d.prefetcher != PREFETCHER_none || x->p->l2.prefetcher != PREFETCHER_none;

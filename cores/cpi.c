@@ -41,8 +41,14 @@ static enum cpi_cause cause_of_level(unsigned level)
     return level < sizeof causes / sizeof causes[0] ? causes[level] : CPI_DRAM;
 }
 
+static uint64_t translated_at(struct core *c, uint64_t no)
+{
+    const struct flight *e = core_flight(c, no);
+    return e->common ? e->issue + e->tlb_cycles : core_window(c, no)->translated;
+}
+
 /* The access's time in the TLBs and in a walk, as far as its translation is known. */
-static void charge_translation(struct core *c, const struct inflight *e, uint64_t until)
+static void charge_translation(struct core *c, const struct flight *e, uint64_t until)
 {
     cpi_charge(c, CPI_BASE, u64_min(e->issue, until));
     cpi_charge(c, CPI_TLB, u64_min(e->issue + e->tlb_cycles, until));
@@ -50,21 +56,23 @@ static void charge_translation(struct core *c, const struct inflight *e, uint64_
 }
 
 /* An access that is complete, or will be, up to cycle `to` at most. */
-static void wait_complete(struct core *c, const struct inflight *e, uint64_t to)
+static void wait_complete(struct core *c, uint64_t no, uint64_t to)
 {
+    const struct flight *e = core_flight(c, no);
     uint64_t until = u64_min(e->done, to);
     if (until <= c->cpi.upto)
         return;
-    charge_translation(c, e, u64_min(e->translated, until));
+    charge_translation(c, e, u64_min(translated_at(c, no), until));
     cpi_charge(c, e->flags & ACC_STORE ? CPI_BASE : cause_of_level(e->level), until);
 }
 
-void cpi_wait_access(struct core *c, const struct inflight *e)
+void cpi_wait_access(struct core *c, uint64_t no)
 {
+    const struct flight *e = core_flight(c, no);
     if (e->done <= c->slot_cycle)
         return; /* no wait: nothing is charged ahead of its time */
     cpi_charge(c, CPI_BASE, c->slot_cycle);
-    wait_complete(c, e, e->done);
+    wait_complete(c, no, e->done);
 }
 
 void cpi_wait_store(struct core *c, unsigned level, uint64_t fill)
@@ -76,18 +84,19 @@ void cpi_wait_store(struct core *c, unsigned level, uint64_t fill)
 }
 
 /* The oldest access is not complete: what it has done and is doing up to `to`. */
-static void wait_unanswered(struct core *c, const struct inflight *e, uint64_t to)
+static void wait_unanswered(struct core *c, uint64_t no, uint64_t to)
 {
+    const struct flight *e = core_flight(c, no);
     switch (e->phase) {
     case PH_XLATE:
         charge_translation(c, e, to);
         break;
     case PH_MEM:
-        charge_translation(c, e, u64_min(e->translated, to));
+        charge_translation(c, e, u64_min(translated_at(c, no), to));
         cpi_charge(c, CPI_DRAM, to);
         break;
     case PH_FAULT:
-        charge_translation(c, e, u64_min(e->translated, to));
+        charge_translation(c, e, u64_min(translated_at(c, no), to));
         cpi_charge(c, CPI_FAULT, to);
         break;
     default: /* waits for a store's data, which an older access has answered by now */
@@ -111,12 +120,11 @@ void cpi_wait_unknown(const struct core_ctx *x, uint64_t to)
         return;
     }
     for (uint64_t no = c->head; no < c->tail && c->cpi.upto < to; no++) {
-        const struct inflight *e = core_window(c, no);
-        if (e->done == CYCLE_UNKNOWN) {
-            wait_unanswered(c, e, to);
+        if (core_flight(c, no)->done == CYCLE_UNKNOWN) {
+            wait_unanswered(c, no, to);
             return;
         }
-        wait_complete(c, e, to);
+        wait_complete(c, no, to);
     }
     cpi_charge(c, CPI_DRAM, to); /* everything is complete but a store's line */
 }

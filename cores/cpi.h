@@ -61,7 +61,6 @@ struct cpi {
 
 struct core;
 struct core_ctx;
-struct inflight;
 
 /* Entries of the array that struct cpi needs for a window of so many accesses and stores. */
 uint32_t cpi_ahead_size(uint64_t naccesses);
@@ -72,8 +71,8 @@ void cpi_begin(struct core *c, uint64_t at);
 /* Cycles up to `to` go to `cause`, as far as they have none. */
 void cpi_charge(struct core *c, enum cpi_cause cause, uint64_t to);
 
-/* Dispatch waits until the access, the oldest that it waits for, completes (its `done` is known). */
-void cpi_wait_access(struct core *c, const struct inflight *e);
+/* Dispatch waits until access `no`, the oldest that it waits for, completes (its `done` is known). */
+void cpi_wait_access(struct core *c, uint64_t no);
 
 /* Dispatch waits until the oldest store's line is there, at cycle `fill`, by `level`. */
 void cpi_wait_store(struct core *c, unsigned level, uint64_t fill);

@@ -279,7 +279,7 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
         stop = u64_min(stop, x->cfg->warmup);
     for (; c->pos.acc < end; c->pos.acc++, c->pos.gap_done = 0) {
         if (core_may_run_fast(x))
-            core_run_fast(x, b, branch_pos(c, b) < end ? branch_pos(c, b) : end, stop, until);
+            core_run_fast(x, b, end, stop, until);
         if (c->pos.acc == end)
             break;
         const struct access_rec *r = fe_acc(b, c->pos.acc);
@@ -437,10 +437,9 @@ static enum item raise_ifetch_fault(const struct core_ctx *x, uint64_t until)
 static void raise_oldest_fault(const struct core_ctx *x)
 {
     struct core *c = x->c;
-    const struct inflight *e = core_window(c, c->fault_no);
     uint64_t at = u64_max(c->fault_at, c->touch);
     act_at(x, at, CYCLE_UNKNOWN);
-    core_raise_fault(x, e->vaddr, e->flags & ACC_STORE ? KF_WRITE : 0, at);
+    core_raise_fault(x, core_window(c, c->fault_no)->vaddr, core_flight(c, c->fault_no)->flags & ACC_STORE ? KF_WRITE : 0, at);
 }
 
 uint64_t core_dispatch(const struct core_ctx *x, uint64_t until)

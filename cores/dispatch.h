@@ -108,6 +108,8 @@ enum item core_pass_branch(const struct core_ctx *x, const struct fe_block *b, u
 /* The instruction behind `before` ones after the last access is on `line`, another than the one before. */
 enum item core_wait_line(const struct core_ctx *x, const struct fe_block *b, uint64_t line, uint64_t before,
                          uint64_t until);
+/* Predicts a branch, and learns its outcome. */
+enum bpred_miss core_predict(const struct core_ctx *x, const struct fe_block *b, const struct branch_rec *br);
 /* Translates the page of the next instruction; false: dispatch waits for a walk. */
 bool core_fetch_page(const struct core_ctx *x, uint64_t vaddr);
 /* Asks for lines ahead, at the touch clock. */

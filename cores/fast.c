@@ -1,81 +1,143 @@
 /*
- * The common case of dispatch, with what it needs of the core in registers: ordinary accesses whose
- * places in the queues are free, or held by accesses that have been complete for long, and which hit
- * the page and the line that they mostly hit. Everything else is left to the general code
- * (dispatch.c, window.c), at the access at which it comes up.
+ * The common case of dispatch, with what it needs of the core in registers: instructions and branches whose
+ * code is here, and ordinary accesses whose places in the queues are free, or held by accesses that are
+ * complete, and which hit the L1 TLB and L1D, or an older store. Everything else is left to the general
+ * code (dispatch.c, fetch.c, window.c), at the item at which it comes up.
  *
  * Nothing is modelled here that is not there: each step names the function whose result, for this
  * case, it gives. A run without this file has the same statistics (sim.fast_path=false; tested).
  */
 #include "cores/fast.h"
 
+#include "cores/dispatch.h"
 #include "cores/l1d.h"
 #include "cores/spin.h"
 #include "cores/tlb.h"
 
-#include <string.h>
+#define INLINE static inline __attribute__((always_inline))
+#define LIKELY(cond) __builtin_expect(!!(cond), 1)
 
-/* The part of struct core that a row of accesses changes. */
+/* ---- the part of struct core that a row of accesses changes ------------------------------------ */
+
 struct front {
     uint64_t slot_cycle, last_cycle, ordinal, touch;
-    uint64_t head, tail, rob_limit, retire_cycle, sq_head, sq_tail, sq_drained;
-    uint64_t loads_dispatched, ninstr;
-    uint64_t nloads, nstores, ntlb_hits, tlb_cycles, nl1d_hits; /* since the last write-back */
+    uint64_t head, tail, retire_cycle, sq_head, sq_tail, sq_drained;
+    uint64_t loads_dispatched;
     uint32_t slot_k, window_loads;
+    uint64_t nproducers;   /* loads back that a producer can be */
+    uint64_t walked_until; /* of the core */
+    struct {
+        uint64_t ordinal, loads, sq_tail;
+    } from; /* when it was taken up */
+    uint64_t n2m, nforwards; /* since then: accesses to pages of 2 MiB; loads that an older store served */
 };
 
 #define FRONT_FIELDS(X) \
-    X(slot_cycle) X(last_cycle) X(ordinal) X(touch) X(head) X(tail) X(rob_limit) X(retire_cycle) X(sq_head) \
+    X(slot_cycle) X(last_cycle) X(ordinal) X(touch) X(head) X(tail) X(retire_cycle) X(sq_head) \
     X(sq_tail) X(sq_drained) X(loads_dispatched) X(slot_k) X(window_loads)
 
-static inline __attribute__((always_inline)) void take_up(const struct core *c, struct front *f)
+INLINE void count_from_here(struct front *f)
+{
+    f->from.ordinal = f->ordinal;
+    f->from.loads = f->loads_dispatched;
+    f->from.sq_tail = f->sq_tail;
+    f->n2m = f->nforwards = 0;
+}
+
+INLINE void take_up(const struct core *c, struct front *f)
 {
 #define X(field) f->field = c->field;
     FRONT_FIELDS(X)
 #undef X
-    f->ninstr = c->pos.ninstr;
-    f->nloads = f->nstores = f->ntlb_hits = f->tlb_cycles = f->nl1d_hits = 0;
+    f->nproducers = u64_min(c->loads_dispatched, LOAD_RING - 1);
+    f->walked_until = c->walked_until;
+    count_from_here(f);
 }
 
-static inline __attribute__((always_inline)) void put_back(const struct core_ctx *x, struct front *f)
+/* Every access since it was taken up has hit an L1 TLB, and L1D or an older store. */
+INLINE void put_back(const struct core_ctx *x, struct front *f)
 {
     struct core *c = x->c;
 #define X(field) c->field = f->field;
     FRONT_FIELDS(X)
 #undef X
-    c->stats.instructions += f->ninstr - c->pos.ninstr;
-    c->pos.ninstr = f->ninstr;
-    c->stats.loads += f->nloads;
-    c->stats.stores += f->nstores;
-    c->stats.dtlb_l1_hits += f->ntlb_hits;
-    c->stats.tlb_l1_cycles += f->tlb_cycles;
-    c->stats.l1d_hits += f->nl1d_hits;
-    f->nloads = f->nstores = f->ntlb_hits = f->tlb_cycles = f->nl1d_hits = 0;
+    c->rob_limit = f->head == f->tail ? UINT64_MAX : core_flight(c, f->head)->instr + x->p->core.rob - 1;
+    uint64_t nloads = f->loads_dispatched - f->from.loads, nstores = f->sq_tail - f->from.sq_tail, n = nloads + nstores;
+    c->stats.instructions += f->ordinal - f->from.ordinal;
+    c->pos.ninstr += f->ordinal - f->from.ordinal;
+    c->stats.loads += nloads;
+    c->stats.stores += nstores;
+    c->stats.dtlb_l1_hits += n;
+    c->stats.tlb_l1_cycles += (n - f->n2m) * x->p->l1d4k.latency_cycles + f->n2m * x->p->l1d2m.latency_cycles;
+    c->stats.l1d_forwards += f->nforwards;
+    c->stats.l1d_hits += n - f->nforwards;
+    count_from_here(f);
 }
 
-/* core_retire_oldest, for an access that was complete when dispatch came to it; false: another case. */
-static inline bool retire_complete(struct core *c, struct front *f, uint64_t rob)
+/* What does not change meanwhile. */
+struct run {
+    const struct core_ctx *x;
+    struct core *c;
+    const struct fe_block *b;
+    struct flight *flights;
+    struct store_entry *sq;
+    uint64_t window_mask, sq_mask;
+    uint64_t rob, load_queue, store_queue, va_mask;
+    uint64_t limit; /* cycle before which to stop */
+    uint32_t width;
+    uint64_t reciprocal;   /* of the width, times 2^32, rounded up */
+    uint64_t least_tlb;    /* cycles of an L1 data TLB */
+    uint32_t code, prefetch; /* lines of code count; there is a prefetcher */
+};
+
+static inline struct run make_run(const struct core_ctx *x, const struct fe_block *b, uint64_t until)
 {
-    struct inflight *e = core_window(c, f->head);
+    struct core *c = x->c;
+    const struct core_params *p = x->p;
+    return (struct run){.x = x, .c = c, .b = b, .flights = core_flight(c, 0), .sq = core_sq(c, 0),
+                        .window_mask = c->window_size - 1, .sq_mask = c->sq_size - 1, .rob = p->core.rob,
+                        .load_queue = p->core.load_queue, .store_queue = p->core.store_queue,
+                        .va_mask = radix_va_mask(c->levels), .limit = u64_min(until, c->fault_at),
+                        .width = (uint32_t)p->core.width,
+                        .reciprocal = ((UINT64_C(1) << 32) + p->core.width - 1) / p->core.width,
+                        .least_tlb = u64_min(p->l1d4k.latency_cycles, p->l1d2m.latency_cycles),
+                        .code = (uint32_t)p->l1i.enabled, .prefetch = c->pf.on};
+}
+
+INLINE struct flight *flight_of(const struct run *run, uint64_t no) { return &run->flights[no & run->window_mask]; }
+
+/* ---- retirement and slots ---------------------------------------------------------------------- */
+
+/* core_retire_oldest, for an access that was complete when dispatch came to it; false: another case. */
+INLINE bool retire_complete(const struct run *run, struct front *f)
+{
+    const struct flight *e = flight_of(run, f->head);
     if (e->done > f->slot_cycle) /* unknown, too */
         return false;
     f->retire_cycle = u64_max(f->retire_cycle, e->done);
     if (e->flags & ACC_STORE)
-        core_sq(c, e->sq_idx)->retired = f->retire_cycle;
+        run->sq[e->place].retired = f->retire_cycle;
     else
         f->window_loads--;
-    e->phase = PH_FREE;
     f->head++;
-    f->rob_limit = f->head == f->tail ? UINT64_MAX : core_window(c, f->head)->instr + rob - 1;
+    return true;
+}
+
+/* Makes room in the ROB for the instructions up to `last`; false: another case. */
+INLINE bool retire_for(const struct run *run, struct front *f, uint64_t last)
+{
+    while (flight_of(run, f->head)->instr + run->rob <= last && f->head != f->tail)
+        if (!retire_complete(run, f))
+            return false;
     return true;
 }
 
 /* core_drain_oldest_store in the same case. */
-static inline bool drain_complete(struct core *c, struct front *f, uint64_t rob)
+INLINE bool drain_complete(const struct run *run, struct front *f)
 {
-    struct store_entry *s = core_sq(c, f->sq_head);
+    const struct store_entry *s = &run->sq[f->sq_head & run->sq_mask];
     while (s->retired == CYCLE_UNKNOWN)
-        if (f->head == f->tail || !retire_complete(c, f, rob))
+        if (f->head == f->tail || !retire_complete(run, f))
             return false;
     uint64_t drained = u64_max(f->sq_drained + 1, u64_max(s->retired, s->fill));
     if (drained > f->slot_cycle) /* the line is not there, too */
@@ -85,70 +147,77 @@ static inline bool drain_complete(struct core *c, struct front *f, uint64_t rob)
     return true;
 }
 
-/* Where the slots of the next `n` instructions end. */
+/* Where the slots of the next n > 0 instructions end; at most 2^16 of them. */
 struct slots {
-    uint64_t last, next; /* cycle of the last one; of the one behind it */
-    uint32_t k;          /* which of its cycle's slots that is */
+    uint64_t last; /* cycle of the last one */
+    uint32_t rest; /* slots taken in it */
 };
 
-/* take_slots, without taking them. */
-static inline struct slots next_slots(const struct front *f, uint64_t n, uint64_t width)
+INLINE struct slots next_slots(const struct run *run, const struct front *f, uint64_t n)
 {
-    uint64_t k = f->slot_k + n - 1, cycle = f->slot_cycle;
-    if (n == 0)
-        return (struct slots){f->last_cycle, f->slot_cycle, f->slot_k};
-    if (k >= 8 * width) {
-        cycle += k / width;
-        k %= width;
-    }
-    for (; k >= width; k -= width)
-        cycle++;
-    bool full = k + 1 == width;
-    return (struct slots){cycle, cycle + full, full ? 0 : (uint32_t)k + 1};
+    uint64_t k = f->slot_k + n - 1, cycles = k * run->reciprocal >> 32;
+    return (struct slots){f->slot_cycle + cycles, (uint32_t)(k - cycles * run->width) + 1};
 }
 
-/* The rest of take_slots, act_at and keep_slot. */
-static inline void take_slots(struct front *f, struct slots s, uint64_t n, uint64_t width)
+/* take_slots */
+INLINE void take_slots_to(const struct run *run, struct front *f, struct slots s, uint64_t n)
 {
+    bool full = s.rest == run->width;
     f->ordinal += n;
-    f->ninstr += n;
     f->last_cycle = s.last;
-    f->slot_cycle = s.next;
-    f->slot_k = s.k;
-    f->touch = u64_max(s.last, f->touch);
-    if (f->slot_k == 0 && f->slot_cycle <= f->touch) {
-        f->slot_cycle = f->touch + (width == 1);
-        f->slot_k = width != 1;
-    }
+    f->slot_cycle = s.last + full;
+    f->slot_k = full ? 0 : s.rest;
 }
 
-/* A producer `distance` loads back: raises *ready; false: it has not answered. */
-static inline bool produced(const struct core *c, const struct front *f, uint64_t distance, uint64_t ops, uint64_t *ready)
+/* dispatch_instructions, as far as older accesses are complete; false: another case. */
+INLINE bool take_instructions(const struct run *run, struct front *f, uint64_t n)
 {
-    if (distance == 0 || distance >= LOAD_RING || distance > f->loads_dispatched)
-        return true;
-    uint64_t done = c->load_done[(f->loads_dispatched - distance) % LOAD_RING];
-    if (done == CYCLE_UNKNOWN)
+    if (!retire_for(run, f, f->ordinal + n))
         return false;
-    *ready = u64_max(*ready, done + ops);
+    take_slots_to(run, f, next_slots(run, f, n), n);
     return true;
 }
 
-/* A translation from the L1 TLBs. */
-struct hit {
-    uint64_t paddr;
-    uint64_t start, tlb_cycles; /* cycle at which it is known; of these, in the TLB */
-};
-
-static inline void take_page(struct hit *h, uint64_t payload, uint64_t vaddr, unsigned shift, uint64_t issue, uint64_t cycles)
+/* act_at and keep_slot. */
+INLINE void act_now(const struct run *run, struct front *f)
 {
-    h->tlb_cycles = cycles;
-    h->start = issue + cycles;
-    h->paddr = (payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << shift) - 1));
+    f->touch = u64_max(f->touch, f->last_cycle);
+    if (LIKELY(f->slot_k != 0 || f->slot_cycle > f->touch))
+        return;
+    f->slot_cycle = f->touch + (run->width == 1);
+    f->slot_k = run->width != 1;
 }
 
+/*
+ * Slots for the n instructions up to an access, and a place for it; false: another case. The second access of
+ * an instruction may come a cycle after it for want of a place.
+ */
+INLINE bool make_way(const struct run *run, struct front *f, uint64_t n, bool write)
+{
+    if (n == 0)
+        return u64_max(f->last_cycle, f->touch) < run->limit &&
+               (write ? f->sq_tail - f->sq_head < run->store_queue : f->window_loads < run->load_queue);
+    struct slots slots = next_slots(run, f, n);
+    if (u64_max(slots.last, f->touch) >= run->limit || !retire_for(run, f, f->ordinal + n))
+        return false;
+    if (write) {
+        while (f->sq_tail - f->sq_head >= run->store_queue)
+            if (!drain_complete(run, f))
+                return false;
+    } else {
+        while (f->window_loads >= run->load_queue)
+            if (!retire_complete(run, f))
+                return false;
+    }
+    take_slots_to(run, f, slots, n);
+    return true;
+}
+
+/* ---- translation ------------------------------------------------------------------------------- */
+
 /* core_translate for a page that an L1 TLB of one size holds, and not as the latest one; else nothing changes. */
-static bool find_in_tlb(struct core *c, uint64_t array_at, uint64_t vaddr, unsigned shift, uint64_t needs, struct recent_page *recent)
+static __attribute__((noinline)) bool find_in_tlb(struct core *c, uint64_t array_at, uint64_t vaddr, unsigned shift,
+                                                  uint64_t needs, struct recent_page *recent)
 {
     struct sarray *a = core_at(c, array_at);
     if (a->nused == 0)
@@ -162,210 +231,365 @@ static bool find_in_tlb(struct core *c, uint64_t array_at, uint64_t vaddr, unsig
     return true;
 }
 
+/* A translation from the L1 TLBs. */
+struct hit {
+    uint64_t paddr;
+    uint64_t tlb_cycles; /* from the issue on: when it is known */
+    bool is_2m;
+};
+
 /* core_translate for pages of 4 KiB that the L1 TLB holds, and those of 2 MiB that it used latest. */
-static inline bool find_page(struct core *c, const struct core_params *p, uint64_t vaddr, bool write, uint64_t issue,
-                             struct hit *h)
+INLINE bool find_page(const struct run *run, const struct front *f, uint64_t vaddr, uint64_t needs, uint64_t issue,
+                      struct hit *h)
 {
-    uint64_t needs = write ? TLB_W | TLB_D : 0, cycles = p->l1d4k.latency_cycles, cycles_2m = p->l1d2m.latency_cycles;
+    struct core *c = run->c;
     struct recent_page *r = &c->recent_4k[(vaddr >> PAGE_SHIFT) & c->recent_4k_mask];
-    struct recent_page *r2 = &c->recent_2m[(vaddr >> PAGE_SHIFT_2M) & c->recent_2m_mask];
-    if (issue + (cycles < cycles_2m ? cycles : cycles_2m) < c->walked_until)
+    if (issue + run->least_tlb < f->walked_until)
         return false;
-    bool latest = r->page == vaddr >> PAGE_SHIFT && (r->payload & needs) == needs;
-    if (!latest && r2->page == vaddr >> PAGE_SHIFT_2M && (r2->payload & needs) == needs) {
-        take_page(h, r2->payload, vaddr, PAGE_SHIFT_2M, issue, cycles_2m);
-        return true;
+    h->is_2m = false;
+    if (r->page == vaddr >> PAGE_SHIFT) {
+        if ((r->payload & needs) != needs)
+            return false;
+    } else {
+        const struct recent_page *r2 = &c->recent_2m[(vaddr >> PAGE_SHIFT_2M) & c->recent_2m_mask];
+        if (r2->page == vaddr >> PAGE_SHIFT_2M && (r2->payload & needs) == needs) {
+            h->tlb_cycles = run->x->p->l1d2m.latency_cycles;
+            h->paddr = (r2->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << PAGE_SHIFT_2M) - 1));
+            h->is_2m = true;
+            return true;
+        }
+        if (!find_in_tlb(c, c->at.l1d4k, vaddr, PAGE_SHIFT, needs, r))
+            return false;
     }
-    if (!latest && (r->page == vaddr >> PAGE_SHIFT || !find_in_tlb(c, c->at.l1d4k, vaddr, PAGE_SHIFT, needs, r)))
+    h->tlb_cycles = run->x->p->l1d4k.latency_cycles;
+    h->paddr = (r->payload & ~TLB_FLAGS) + (vaddr & (PAGE_BYTES - 1));
+    return true;
+}
+
+/* ---- an access --------------------------------------------------------------------------------- */
+
+/* A producer `distance` loads back: raises *ready; false: it has not answered. */
+INLINE bool produced(const struct core *c, const struct front *f, uint64_t distance, uint64_t ops, uint64_t *ready)
+{
+    if (distance - 1 >= f->nproducers)
+        return true;
+    uint64_t done = c->load_done[(f->loads_dispatched - distance) % LOAD_RING];
+    if (done == CYCLE_UNKNOWN)
         return false;
-    take_page(h, r->payload, vaddr, PAGE_SHIFT, issue, cycles);
+    *ready = u64_max(*ready, done + ops);
     return true;
 }
 
 /* load_forwarded */
 enum forward { FORWARD_NONE, FORWARD_DONE, FORWARD_LATER };
-static inline enum forward take_forwarded(const struct core_ctx *x, const struct front *f, uint32_t slot, uint64_t start,
-                                          uint64_t *done)
+INLINE enum forward take_forwarded(const struct run *run, const struct front *f, uint32_t slot, uint64_t start,
+                                   uint64_t *done)
 {
-    struct core *c = x->c;
+    struct core *c = run->c;
     uint64_t store_no = c->forward[slot].window_no, sq_no = c->forward[slot].sq_no;
-    c->done_head = u64_max(c->done_head, f->head);
-    while (c->done_head < f->tail && core_window(c, c->done_head)->done <= f->touch)
-        c->done_head++;
-    c->filled_head = u64_max(c->filled_head, f->sq_head);
-    while (c->filled_head <= sq_no && core_sq(c, c->filled_head)->fill <= f->touch)
-        c->filled_head++;
-    if (store_no < c->done_head && sq_no < c->filled_head)
+    uint64_t forward = run->x->p->core.forward_cycles;
+    uint64_t done_head = u64_max(c->done_head, f->head), filled_head = u64_max(c->filled_head, f->sq_head);
+    while (done_head < f->tail && flight_of(run, done_head)->done <= f->touch)
+        done_head++;
+    c->done_head = done_head;
+    while (filled_head <= sq_no && run->sq[filled_head & run->sq_mask].fill <= f->touch)
+        filled_head++;
+    c->filled_head = filled_head;
+    if (store_no < done_head && sq_no < filled_head)
         return FORWARD_NONE;
-    *done = start + x->p->core.forward_cycles;
+    *done = start + forward;
     if (store_no >= f->head) {
-        uint64_t stored = core_window(c, store_no)->done;
+        uint64_t stored = flight_of(run, store_no)->done;
         if (stored == CYCLE_UNKNOWN)
             return FORWARD_LATER;
-        *done = u64_max(*done, stored + x->p->core.forward_cycles);
+        *done = u64_max(*done, stored + forward);
     }
     return FORWARD_DONE;
 }
 
-/* An entry of the window that is complete from the start; what only unfinished ones use stays as it was. */
-static inline struct inflight *add_complete(struct core *c, struct front *f, const struct access_rec *r, const struct hit *h,
-                                            uint64_t issue, uint64_t rob)
+/* An entry of the window that is complete from the start; its place and its `done` are left to the caller. */
+INLINE struct flight *add_complete(const struct run *run, struct front *f, uint64_t issue, uint64_t tlb_cycles, bool write,
+                                   uint8_t level)
 {
     uint64_t no = f->tail++;
-    struct inflight *e = core_window(c, no);
-    if (no == f->head)
-        f->rob_limit = f->ordinal + rob - 1;
-    memset(&e->ip, 0, sizeof *e - offsetof(struct inflight, ip));
+    struct flight *e = flight_of(run, no);
     e->instr = f->ordinal;
     e->issue = issue;
-    e->translated = h->start;
+    e->tlb_cycles = (uint16_t)tlb_cycles;
     e->phase = PH_DONE;
-    e->flags = r->flags;
-    e->tlb_cycles = (uint16_t)h->tlb_cycles;
-    f->ntlb_hits++;
-    f->tlb_cycles += h->tlb_cycles;
+    e->flags = write ? ACC_STORE : 0;
+    e->level = level;
+    e->common = 1;
     return e;
 }
 
-static inline void add_load(struct core *c, struct front *f, struct inflight *e, uint64_t done)
+INLINE void add_load(const struct run *run, struct front *f, uint64_t issue, uint64_t tlb_cycles, uint8_t level, uint64_t done)
 {
+    struct flight *e = add_complete(run, f, issue, tlb_cycles, false, level);
     uint64_t i = f->loads_dispatched++ % LOAD_RING;
+    f->nproducers += f->nproducers < LOAD_RING - 1;
     e->done = done;
-    e->load_no = (uint16_t)i;
-    c->load_done[i] = done;
-    c->load_entry[i] = f->tail - 1;
+    e->place = (uint16_t)i;
+    run->c->load_done[i] = done;
     f->window_loads++;
-    f->nloads++;
 }
 
-static inline void add_store(struct core *c, struct front *f, struct inflight *e, uint64_t done, uint64_t fill,
-                             uint32_t slot, uint64_t granule)
+INLINE void add_store(const struct run *run, struct front *f, uint64_t issue, uint64_t tlb_cycles, uint64_t done,
+                      uint64_t fill, uint32_t slot, uint64_t granule)
 {
+    struct flight *e = add_complete(run, f, issue, tlb_cycles, true, SERVED_L1);
+    struct core *c = run->c;
     uint64_t sq_no = f->sq_tail++;
     e->done = done;
-    e->sq_idx = (uint16_t)(sq_no & (c->sq_size - 1));
-    *core_sq(c, sq_no) = (struct store_entry){.retired = CYCLE_UNKNOWN, .fill = fill, .no = sq_no, .level = SERVED_L1};
+    e->place = (uint16_t)(sq_no & run->sq_mask);
+    run->sq[e->place] = (struct store_entry){.retired = CYCLE_UNKNOWN, .fill = fill, .no = sq_no, .level = SERVED_L1};
     c->forward[slot].key = granule;
     c->forward[slot].window_no = f->tail - 1;
     c->forward[slot].sq_no = sq_no;
-    f->nstores++;
 }
 
 /* The prefetchers see an access that hit. */
-static inline void show_hit(const struct core_ctx *x, const struct front *f, struct inflight *e, const struct access_rec *r,
-                            const struct hit *h, uint32_t ip)
+INLINE void show_hit(const struct run *run, const struct front *f, const struct access_rec *r, const struct hit *h,
+                     uint64_t start, uint32_t ip)
 {
-    x->c->pf.latest[ip % PREFETCH_LATEST] = r->vaddr >> LINE_SHIFT;
-    if ((r->flags & ACC_STORE) && !x->p->prefetch.common.stores)
+    struct core *c = run->c;
+    c->pf.latest[ip % PREFETCH_LATEST] = r->vaddr >> LINE_SHIFT;
+    if ((r->flags & ACC_STORE) && !run->x->p->prefetch.common.stores)
         return;
-    e->vaddr = r->vaddr;
-    e->paddr = h->paddr;
-    e->ip = ip;
-    x->c->touch = f->touch;
-    core_show_hit(x, e, h->start);
+    c->touch = f->touch;
+    core_show_hit(run->x, (struct seen){r->vaddr, h->paddr, ip}, start);
 }
 
 /*
  * core_access_dispatch for an access to a page and a line that are here, or whose data an older store
  * has; false: it is another case, and nothing was changed.
  */
-static inline bool hit_access(const struct core_ctx *x, struct front *f, const struct access_rec *r, uint64_t va_mask,
-                              uint32_t ip)
+INLINE bool hit_access(const struct run *run, struct front *f, const struct access_rec *r, uint32_t ip)
 {
-    struct core *c = x->c;
-    const struct core_params *p = x->p;
-    bool write = r->flags & ACC_STORE;
-    uint64_t issue = f->touch, data_ready = issue, granule = r->vaddr >> 3, done;
+    struct core *c = run->c;
+    const bool write = r->flags & ACC_STORE;
+    uint64_t issue = f->touch, data_ready = issue, granule = r->vaddr >> 3;
     uint32_t slot = core_forward_slot(granule);
     struct hit h;
-    if ((r->addr_dep[0] | r->addr_dep[1]) != 0 && (!produced(c, f, r->addr_dep[0], r->addr_ops[0], &issue) ||
-                                                   !produced(c, f, r->addr_dep[1], r->addr_ops[1], &issue)))
+    if (!produced(c, f, r->addr_dep[0], r->addr_ops[0], &issue) || !produced(c, f, r->addr_dep[1], r->addr_ops[1], &issue) ||
+        (write && !produced(c, f, r->data_dep, r->data_ops, &data_ready)) ||
+        !find_page(run, f, r->vaddr & run->va_mask, write ? TLB_W | TLB_D : 0, issue, &h))
         return false;
-    if (write && !produced(c, f, r->data_dep, r->data_ops, &data_ready))
-        return false;
-    if (!find_page(c, p, r->vaddr & va_mask, write, issue, &h))
-        return false;
+    uint64_t start = issue + h.tlb_cycles, done;
     if (!write && c->forward[slot].key == granule && c->forward[slot].sq_no >= f->sq_head) {
-        enum forward got = take_forwarded(x, f, slot, h.start, &done);
+        enum forward got = take_forwarded(run, f, slot, start, &done);
         if (got == FORWARD_LATER)
             return false;
         if (got == FORWARD_DONE) {
-            c->stats.l1d_forwards++;
-            add_load(c, f, add_complete(c, f, r, &h, issue, p->core.rob), done);
+            add_load(run, f, issue, h.tlb_cycles, SERVED_L1, done);
+            f->n2m += h.is_2m;
+            f->nforwards++;
             return true;
         }
     }
     uint64_t *held = l1d_hit(c, h.paddr);
     if (held == NULL)
         return false;
-    uint64_t latency = p->l1d.latency_cycles, comes = *held >> LINE_READY_SHIFT;
-    done = u64_max(h.start + latency, comes);
-    struct inflight *e = add_complete(c, f, r, &h, issue, p->core.rob);
-    f->nl1d_hits++;
+    uint64_t there = start + run->x->p->l1d.latency_cycles, comes = *held >> LINE_READY_SHIFT;
+    done = u64_max(there, comes);
+    f->n2m += h.is_2m;
     if (write) {
         *held |= LINE_DIRTY;
-        add_store(c, f, e, u64_max(h.start + 1, data_ready), done, slot, granule);
+        add_store(run, f, issue, h.tlb_cycles, u64_max(start + 1, data_ready), done, slot, granule);
     } else {
-        e->level = done > h.start + latency ? SERVED_L2 : SERVED_L1;
-        add_load(c, f, e, done);
+        add_load(run, f, issue, h.tlb_cycles, comes > there ? SERVED_L2 : SERVED_L1, done);
     }
-    if (c->pf.on && core_is_news(c, ip, r->vaddr))
-        show_hit(x, f, e, r, &h, ip);
+    if (run->prefetch && core_is_news(c, ip, r->vaddr))
+        show_hit(run, f, r, &h, start, ip);
     return true;
+}
+
+/* ---- code -------------------------------------------------------------------------------------- */
+
+/* core_run_ahead, at the touch clock. */
+INLINE void run_ahead(const struct run *run, const struct front *f)
+{
+    run->c->touch = f->touch;
+    run->x->lp->now = time_of(run->x->cfg, f->touch);
+    core_run_ahead(run->x, run->b);
+}
+
+/*
+ * core_fetch_page at cycle `at` for the page of a line of code that the L1 TLB holds, the time that it costs
+ * included; false: another case.
+ */
+INLINE bool enter_page(const struct run *run, struct front *f, uint64_t line, uint64_t at)
+{
+    struct core *c = run->c;
+    uint64_t vaddr = line << LINE_SHIFT, page = page_of_line(line), latency = run->x->p->l1i4k.latency_cycles;
+    uint64_t known = at + latency;
+    struct recent_page *r = &c->recent_code[page & c->recent_code_mask];
+    if (vaddr != (vaddr & run->va_mask) || known < f->walked_until ||
+        (r->page != page && !find_in_tlb(c, c->at.l1i4k, vaddr, PAGE_SHIFT, TLB_X, r)))
+        return false;
+    f->touch = at;
+    c->stats.itlb_l1_hits++;
+    c->stats.tlb_l1_cycles += latency;
+    c->tlb_cycles = latency;
+    c->fetch.page = page;
+    c->fetch.frame = r->payload & ~TLB_FLAGS;
+    c->fetch.go = c->fetch.on;
+    if (known > f->slot_cycle) {
+        cpi_charge(c, CPI_BASE, f->slot_cycle);
+        cpi_charge(c, CPI_TLB, known);
+        f->last_cycle = u64_max(f->last_cycle, known);
+        c->stats.stall_ifetch += known - f->slot_cycle;
+        f->slot_cycle = known;
+        f->slot_k = 0;
+    }
+    return true;
+}
+
+/*
+ * enter_line, for the line that is next in the fetch queue and here when the instructions before it have
+ * their slots; false: another case, and at most some of these have them (*gap_done says so).
+ */
+INLINE bool line_ready(const struct run *run, struct front *f, uint64_t line, uint32_t before, uint32_t *gap_done)
+{
+    struct core *c = run->c;
+    const struct fetch_entry *e = &c->fetch.queue[c->fetch.head];
+    if (c->fetch.n == 0 || e->line != line)
+        return false;
+    bool same_page = page_of_line(line) == c->fetch.page;
+    if ((e->ready > f->slot_cycle || !same_page) && before > *gap_done) {
+        if (!take_instructions(run, f, before - *gap_done))
+            return false;
+        *gap_done = before;
+    }
+    if (e->ready > f->slot_cycle)
+        return false;
+    if (!same_page) {
+        uint64_t at = u64_max(f->slot_cycle, f->touch);
+        if (at >= run->limit || !enter_page(run, f, line, at))
+            return false;
+        if (f->slot_cycle <= f->touch)
+            run_ahead(run, f);
+    }
+    pop_line(c);
+    return true;
+}
+
+/* Predicts the branch that prediction stands at, as core_pass_branch does; false: it is wrong. */
+static __attribute__((noinline)) bool predict_here(const struct run *run, const struct branch_rec *br, uint64_t line,
+                                                   uint64_t next)
+{
+    struct fetch *fetch = &run->c->fetch;
+    if (fetch->wrong == BPRED_RIGHT)
+        fetch->wrong = core_predict(run->x, run->b, br);
+    if (fetch->wrong != BPRED_RIGHT)
+        return false;
+    fetch->ahead_br++;
+    fetch->ahead_line = next;
+    fetch->ahead_due = next != line;
+    fetch->go = fetch->on;
+    return true;
+}
+
+/* Position of the next branch. */
+INLINE uint32_t branch_at(const struct run *run)
+{
+    return run->c->pos.br < run->b->nbr ? run->b->br_at[run->c->pos.br].pos : UINT32_MAX;
+}
+
+/*
+ * The next branch, and the line of code that it went to; false: another case, and what is before it is passed.
+ */
+INLINE bool pass_next_branch(const struct run *run, struct front *f, uint32_t *gap_done)
+{
+    struct core *c = run->c;
+    struct fetch *fetch = &c->fetch;
+    const struct branch_rec *br = fe_br(run->b, c->pos.br);
+    const uint64_t *pcs = run->b->pcs;
+    uint64_t line = pcs[br->pc_id] >> LINE_SHIFT, next = br->taken ? pcs[br->target_id] >> LINE_SHIFT : line;
+    if (run->code && line != fetch->line && !line_ready(run, f, line, br->instr_off > 0 ? br->instr_off - 1u : 0, gap_done))
+        return false;
+    if (c->pos.br == fetch->ahead_br && !predict_here(run, br, line, next))
+        return false;
+    leave_branch(run->x, br, line, next);
+    if (fetch->due == NO_LINE)
+        return true;
+    if (!line_ready(run, f, next, br->instr_off, gap_done))
+        return false;
+    fetch->due = NO_LINE;
+    return true;
+}
+
+/* A line that a branch went to, of which the general code has seen no instruction yet. */
+INLINE bool enter_first(const struct run *run, struct front *f, uint32_t *gap_done)
+{
+    struct fetch *fetch = &run->c->fetch;
+    if (LIKELY(fetch->due == NO_LINE))
+        return true;
+    if (!line_ready(run, f, fetch->due, (uint32_t)fetch->due_off, gap_done))
+        return false;
+    fetch->due = NO_LINE;
+    return true;
+}
+
+/* ---- the row of accesses ----------------------------------------------------------------------- */
+
+/* The general code for an access that is no common case; true: others wait to run. */
+static __attribute__((noinline)) bool general_access(const struct run *run, const struct access_rec *r, uint32_t ip)
+{
+    struct core *c = run->c;
+    run->x->lp->now = time_of(run->x->cfg, c->touch);
+    core_access_dispatch(run->x, r, false, c->touch, ip);
+    return (c->nwakes | c->nfaulted) != 0;
 }
 
 void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t end, uint64_t stop, uint64_t until)
 {
     struct core *c = x->c;
-    const struct core_params *p = x->p;
-    const uint64_t width = p->core.width, rob = p->core.rob, load_queue = p->core.load_queue,
-                   store_queue = p->core.store_queue, va_mask = radix_va_mask(c->levels);
-    uint64_t limit = u64_min(until, c->fault_at);
-    bool code = p->l1i.enabled;
-    uint32_t acc = c->pos.acc, gap_done = c->pos.gap_done;
+    const struct run run = make_run(x, b, until);
+    uint32_t acc = c->pos.acc, gap_done = c->pos.gap_done, br_at = branch_at(&run);
     struct front f;
     take_up(c, &f);
+    /* The thread's instructions and the core's ordinals advance together. */
+    stop = stop > UINT64_MAX - f.ordinal ? UINT64_MAX : stop - c->pos.ninstr + f.ordinal;
     for (; acc < end; acc++, gap_done = 0) {
         const struct access_rec *r = fe_acc(b, acc);
-        bool write = r->flags & ACC_STORE;
-        uint64_t n = r->gap - gap_done;
-        if (code && r->gap != 0 && b->pcs[r->pc_id] >> LINE_SHIFT != c->fetch.line)
-            break; /* another line of code: before anything else of its instruction */
-        struct slots slots = next_slots(&f, n, width);
-        if ((r->flags & (ACC_LOCK | ACC_FENCE)) || f.ninstr + n >= stop || u64_max(slots.last, f.touch) >= limit)
+        const uint64_t pc = b->pcs[r->pc_id];
+        if ((r->flags & (ACC_LOCK | ACC_FENCE)) || f.ordinal + (r->gap - gap_done) >= stop || !enter_first(&run, &f, &gap_done))
             break;
-        while (f.ordinal + n > f.rob_limit && retire_complete(c, &f, rob))
-            ;
-        /* The second access of an instruction may come a cycle after it for want of a place. */
-        while (!write && n > 0 && f.window_loads >= load_queue && retire_complete(c, &f, rob))
-            ;
-        while (write && n > 0 && f.sq_tail - f.sq_head >= store_queue && drain_complete(c, &f, rob))
-            ;
-        if (f.ordinal + n > f.rob_limit || (write ? f.sq_tail - f.sq_head >= store_queue : f.window_loads >= load_queue))
+        while (acc >= br_at && pass_next_branch(&run, &f, &gap_done))
+            br_at = branch_at(&run);
+        if (acc >= br_at)
             break;
-        uint32_t ip = c->pf.on ? prefetch_ip(b->pcs[r->pc_id]) : 0;
-        take_slots(&f, slots, n, width);
-        if (!hit_access(x, &f, r, va_mask, ip)) {
+        if (run.code && pc >> LINE_SHIFT != c->fetch.line && r->gap != 0 &&
+            !line_ready(&run, &f, pc >> LINE_SHIFT, r->gap - 1u, &gap_done))
+            break;
+        if (!make_way(&run, &f, r->gap - gap_done, r->flags & ACC_STORE))
+            break;
+        act_now(&run, &f);
+        const uint32_t ip = run.prefetch ? prefetch_ip(pc) : 0;
+        bool others = false;
+        if (!LIKELY(hit_access(&run, &f, r, ip))) {
             put_back(x, &f);
-            x->lp->now = time_of(x->cfg, c->touch);
-            core_access_dispatch(x, r, false, c->touch, ip);
-            if ((c->nwakes | c->nfaulted) != 0) {
-                spin_watch(c, b, r);
-                c->pos.acc = acc + 1;
-                c->pos.gap_done = 0;
-                core_run_wakes(x);
-                return;
-            }
+            others = general_access(&run, r, ip);
             take_up(c, &f);
         }
         if (r->vaddr == c->spin.vaddr)
             put_back(x, &f); /* it asks for the number of instructions */
         spin_watch(c, b, r);
+        if (c->fetch.go)
+            run_ahead(&run, &f);
+        if (others) {
+            put_back(x, &f);
+            c->pos.acc = acc + 1;
+            c->pos.gap_done = 0;
+            core_run_wakes(x);
+            return;
+        }
     }
+    bool acted = acc != c->pos.acc || f.touch != c->touch;
     put_back(x, &f);
-    if (acc == c->pos.acc)
-        return;
+    if (acted)
+        x->lp->now = time_of(x->cfg, c->touch);
     c->pos.acc = acc;
-    c->pos.gap_done = 0;
-    x->lp->now = time_of(x->cfg, c->touch);
+    c->pos.gap_done = gap_done;
 }

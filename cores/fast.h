@@ -8,14 +8,13 @@
 static inline bool core_may_run_fast(const struct core_ctx *x)
 {
     const struct core *c = x->c;
-    return x->cfg->fast_path && x->lp->log_mask == 0 && (c->nwakes | c->nfaulted | c->fetch.go) == 0 &&
-           c->fetch.due == NO_LINE;
+    return x->cfg->fast_path && x->lp->log_mask == 0 && (c->nwakes | c->nfaulted) == 0;
 }
 
 /*
  * Dispatches the accesses of the block from the thread's position on, up to access `end`, instruction
- * `stop` of the thread and cycle `until`, as far as the common case goes. No event and no branch of the
- * block lies between. What it leaves, the general code takes up.
+ * `stop` of the thread and cycle `until`, with the branches between, as far as the common case goes. No event
+ * of the block lies between. What it leaves, the general code takes up.
  */
 void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t end, uint64_t stop, uint64_t until);
 

@@ -33,6 +33,8 @@
  * In a trace without branches nothing runs ahead.
  */
 #include "cores/dispatch.h"
+#include "cores/l1d.h"
+#include "cores/tlb.h"
 
 #define MAX_RUN 32u /* lines that code may run straight on without a branch */
 
@@ -198,7 +200,7 @@ enum item core_wait_line(const struct core_ctx *x, const struct fe_block *b, uin
 
 /* ---- branches --------------------------------------------------------------------------------- */
 
-static enum bpred_miss predict(const struct core_ctx *x, const struct fe_block *b, const struct branch_rec *br)
+enum bpred_miss core_predict(const struct core_ctx *x, const struct fe_block *b, const struct branch_rec *br)
 {
     if (x->p->bpred.design == BPRED_none)
         return BPRED_RIGHT;
@@ -259,7 +261,7 @@ enum item core_pass_branch(const struct core_ctx *x, const struct fe_block *b, u
     uint64_t next = br->taken ? b->pcs[br->target_id] >> LINE_SHIFT : line;
     if (c->pos.br == f->ahead_br) { /* prediction has not run ahead of it, or stands here */
         if (f->wrong == BPRED_RIGHT)
-            f->wrong = predict(x, b, br);
+            f->wrong = core_predict(x, b, br);
         if (f->wrong != BPRED_RIGHT && (i = redirect(x, b, br, (enum bpred_miss)f->wrong)) != ITEM_PASSED)
             return i;
         f->wrong = BPRED_RIGHT;
@@ -287,17 +289,34 @@ static const struct fe_at *next_stop(const struct core *c, struct fetch *f, cons
     return NULL;
 }
 
+/* core_probe_code, at once for the page that the instruction TLB used latest. */
+static inline bool probe_code(const struct core_ctx *x, uint64_t line, uint64_t *frame_out)
+{
+    const struct core *c = x->c;
+    const struct recent_page *r = &c->recent_code[page_of_line(line) & c->recent_code_mask];
+    if (r->page != page_of_line(line) || c->touch < c->walked_until)
+        return core_probe_code(x, line << LINE_SHIFT, frame_out);
+    *frame_out = r->payload & ~TLB_FLAGS;
+    return true;
+}
+
 /* The line that prediction is in enters the queue; false: not now. */
-static bool ask_ahead(const struct core_ctx *x)
+static inline bool ask_ahead(const struct core_ctx *x)
 {
     struct core *c = x->c;
     struct fetch *f = &c->fetch;
-    uint64_t frame = f->frame;
+    uint64_t line = f->ahead_line, frame = f->frame;
     if (f->n >= x->p->l1i.fetch_queue)
         return false;
-    if (page_of_line(f->ahead_line) != f->page && !core_probe_code(x, f->ahead_line << LINE_SHIFT, &frame))
+    if (page_of_line(line) != f->page && !probe_code(x, line, &frame))
         return false;
-    return enqueue(x, f->ahead_line, frame, u64_max(c->touch, f->ahead_cycle + 1), true);
+    uint64_t paddr = frame + (line << LINE_SHIFT & (PAGE_BYTES - 1)), start = u64_max(c->touch, f->ahead_cycle + 1);
+    if (!l1i_hit_recent(c, paddr, start))
+        return enqueue(x, line, frame, start, true);
+    c->stats.l1i_hits++;
+    *queued(c, f->n++) = (struct fetch_entry){.line = line, .paddr = paddr, .ready = c->touch};
+    f->ahead_cycle = start;
+    return true;
 }
 
 void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
@@ -327,7 +346,7 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
             f->ahead_due = 1;
             continue;
         }
-        f->wrong = predict(x, b, br);
+        f->wrong = core_predict(x, b, br);
         if (f->wrong != BPRED_RIGHT)
             return;
         f->ahead_br++;

@@ -1,6 +1,6 @@
 /*
- * What priv_cache.c and the fast path (fast.c) share of the data caches: the payload of a line, and
- * the plain hit.
+ * What priv_cache.c and the fast ways of dispatch and fetch (fast.c, fetch.c) share of the L1 caches: the
+ * payload of a line, the lines used latest, and the plain hit.
  */
 #ifndef CORES_L1D_H
 #define CORES_L1D_H
@@ -26,20 +26,41 @@ static inline uint32_t miss_bucket_of(uint64_t line)
     return (line >> LINE_SHIFT ^ line >> (LINE_SHIFT + 6)) % MISS_BUCKETS;
 }
 
+/* Where the line is noted, if it is the latest of its set. */
+static inline struct recent_line *recent_in_l1d(struct core *c, uint64_t line)
+{
+    return &c->recent_line[(line >> LINE_SHIFT) & c->recent_line_mask];
+}
+
+static inline struct recent_line *recent_in_l1i(struct core *c, uint64_t line)
+{
+    return &c->recent_code_line[(line >> LINE_SHIFT) & c->recent_code_line_mask];
+}
+
+/* `held`, the payload of `line`, has been used. */
+static inline void note_recent_line(const struct core *c, struct recent_line *r, uint64_t line, const uint64_t *held)
+{
+    *r = (struct recent_line){line, (uint64_t)((const char *)held - (const char *)c)};
+}
+
+/* The set of `line` changes in another way. */
+static inline void forget_recent_line(struct recent_line *r) { r->line = UINT64_MAX; }
+
 /*
- * Payload of the line of `paddr`, counted as a use, when it is in L1D, no prefetched line that nobody
- * has used yet, and certainly not outstanding; NULL, and nothing changed: look properly.
+ * Payload of the line of `paddr`, counted as a use, when it is in L1D and no prefetched line that nobody
+ * has used yet; NULL, and nothing changed: look properly. (A line in L1D is never outstanding.)
  */
 static inline uint64_t *l1d_hit(struct core *c, uint64_t paddr)
 {
     uint64_t line = paddr & ~(LINE_BYTES - 1);
-    struct sarray *a = core_at(c, c->at.l1d);
+    struct recent_line *r = recent_in_l1d(c, line);
     uint64_t *held;
-    if (line == c->last_line) {
-        held = core_at(c, c->last_line_word);
+    if (line == r->line) {
+        held = core_at(c, r->word);
         return *held & LINE_PREFETCHED ? NULL : held;
     }
-    if (a->nways == 0 || (c->nmisses != 0 && c->miss_bucket[miss_bucket_of(line)] != 0))
+    struct sarray *a = core_at(c, c->at.l1d);
+    if (a->nways == 0)
         return NULL;
     uint32_t set = cache_set(a, line);
     int way = sarray_find(a, set, line);
@@ -49,9 +70,21 @@ static inline uint64_t *l1d_hit(struct core *c, uint64_t paddr)
     if (*held & LINE_PREFETCHED)
         return NULL;
     sarray_hit(a, set, (uint32_t)way);
-    c->last_line = line;
-    c->last_line_word = (uint64_t)((char *)held - (char *)c);
+    note_recent_line(c, r, line, held);
     return held;
+}
+
+/*
+ * The same for a line of code and L1I, when its data is there by cycle `start`, and nobody's
+ * prefetch brought it; false: look properly.
+ */
+static inline bool l1i_hit_recent(struct core *c, uint64_t line, uint64_t start)
+{
+    const struct recent_line *r = recent_in_l1i(c, line);
+    if (r->line != line)
+        return false;
+    uint64_t held = *(const uint64_t *)core_at(c, r->word);
+    return !(held & LINE_PREFETCHED) && held >> LINE_READY_SHIFT <= start;
 }
 
 #endif

@@ -57,7 +57,7 @@ static void access(void *state, const struct prefetch_params *params, const stru
                    struct prefetch_list *out)
 {
     const struct prefetch_ip_stride_params *p = &params->ip_stride;
-    struct entry *e = (struct entry *)state + a->ip % p->entries;
+    struct entry *e = (struct entry *)state + ((p->entries & (p->entries - 1)) == 0 ? a->ip & (p->entries - 1) : a->ip % p->entries);
     if (!e->used || e->ip != a->ip) {
         *e = (struct entry){.addr = a->addr, .ip = a->ip, .used = 1};
         return;

@@ -155,7 +155,7 @@ static void fill_l1d(const struct core_ctx *x, uint64_t line, uint64_t data)
 {
     struct core *c = x->c;
     struct sarray *a = l1d(c);
-    c->last_line = UINT64_MAX;
+    forget_recent_line(recent_in_l1d(c, line));
     if (a->nways == 0) {
         if (data & LINE_DIRTY)
             fill_l2(x, line, data & LINE_FLAGS);
@@ -180,9 +180,11 @@ static void fill_l1i(const struct core_ctx *x, uint64_t line, uint64_t ready, bo
     if (a->nways == 0)
         return;
     uint32_t set = cache_set(a, line);
-    if (sarray_find(a, set, line) < 0)
-        sarray_fill(a, set, sarray_victim(a, set), line,
-                    LINE_CODE | (prefetched ? LINE_PREFETCHED : 0) | ready << LINE_READY_SHIFT);
+    if (sarray_find(a, set, line) >= 0)
+        return;
+    forget_recent_line(recent_in_l1i(x->c, line));
+    sarray_fill(a, set, sarray_victim(a, set), line,
+                LINE_CODE | (prefetched ? LINE_PREFETCHED : 0) | ready << LINE_READY_SHIFT);
 }
 
 /* ---- misses ----------------------------------------------------------------------------------- */
@@ -393,14 +395,12 @@ uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_k
     uint64_t line = paddr & ~(LINE_BYTES - 1);
     uint64_t *held = NULL;
     struct miss *m = NULL;
-    if (line == c->last_line) { /* still the most recent of its set: nothing to update */
-        held = core_at(c, c->last_line_word);
+    if (line == recent_in_l1d(c, line)->line) { /* nothing to update */
+        held = core_at(c, recent_in_l1d(c, line)->word);
     } else if (c->nmisses == 0 || (m = find_miss(c, line, false)) == NULL) {
         held = lookup(l1d(c), line);
-        if (held != NULL) {
-            c->last_line = line;
-            c->last_line_word = (uint64_t)((char *)held - (char *)c);
-        }
+        if (held != NULL)
+            note_recent_line(c, recent_in_l1d(c, line), line, held);
     }
     if (held != NULL) {
         if (kind == LINE_PT)
@@ -564,6 +564,7 @@ uint64_t core_code_access(const struct core_ctx *x, uint64_t paddr, uint64_t sta
     uint64_t *held = lookup(l1i(c), line);
     if (held != NULL) {
         c->stats.l1i_hits++;
+        note_recent_line(c, recent_in_l1i(c, line), line, held);
         *how_out = *held & LINE_PREFETCHED ? CODE_PREFETCHED : 0;
         *held &= ~LINE_PREFETCHED;
         return u64_max(start, *held >> LINE_READY_SHIFT);
@@ -693,7 +694,8 @@ void core_line_invalidate(const struct core_ctx *x, uint64_t line, bool keep_dir
     if (in_l2)
         count_kind(c, l2_data, -1);
     c->stats.invalidated += found || in_l2;
-    c->last_line = UINT64_MAX;
+    forget_recent_line(recent_in_l1d(c, line));
+    forget_recent_line(recent_in_l1i(c, line));
     data |= l2_data;
     if (keep_dirty && (data & LINE_DIRTY))
         write_back(x, line, data);

@@ -338,7 +338,7 @@ static void release(const struct core_ctx *x, struct walk *w)
         if (waiter_kind(who) == WAIT_LOAD) { /* any data access: its index is in the window */
             const struct inflight *e = core_window(x->c, waiter_idx(who));
             next = e->next_waiter;
-            result = result_of(w, e->vaddr, e->flags & ACC_STORE, false);
+            result = result_of(w, e->vaddr, core_flight(x->c, waiter_idx(who))->flags & ACC_STORE, false);
         } else {
             next = x->c->ifetch_next_waiter;
             result = result_of(w, w->vaddr, false, true);

@@ -84,20 +84,16 @@ static void add_bracket(const struct core_ctx *x, uint64_t no, const struct acce
     add_producer(x->c, no, SLOT_ADDR0, 1, ops);
 }
 
-/* The number of an access in flight. */
-static uint64_t number_of(struct core *c, const struct inflight *e)
-{
-    return no_of(c, (uint32_t)(e - core_window(c, 0)));
-}
-
-static void complete(const struct core_ctx *x, struct inflight *e, uint64_t done)
+static void complete(const struct core_ctx *x, uint64_t no, uint64_t done)
 {
     struct core *c = x->c;
-    e->done = done;
-    e->phase = PH_DONE;
-    CORE_LOG(x, DONE, number_of(c, e), e->vaddr, done, e->level);
-    if (!(e->flags & ACC_STORE) && !e->kernel)
-        c->load_done[e->load_no % LOAD_RING] = done;
+    struct inflight *e = core_window(c, no);
+    struct flight *f = core_flight(c, no);
+    f->done = done;
+    f->phase = PH_DONE;
+    CORE_LOG(x, DONE, no, e->vaddr, done, f->level);
+    if (!(f->flags & ACC_STORE) && !e->kernel)
+        c->load_done[f->place] = done;
     uint32_t link = e->dependents;
     e->dependents = 0;
     while (link != 0) {
@@ -108,7 +104,7 @@ static void complete(const struct core_ctx *x, struct inflight *e, uint64_t done
         uint64_t ready = done + d->slot_ops[slot];
         if (slot == SLOT_DATA) {
             d->data_ready = u64_max(d->data_ready, ready);
-            if (--d->nwait_data == 0 && d->phase == PH_DATA)
+            if (--d->nwait_data == 0 && core_flight(c, d_no)->phase == PH_DATA)
                 set_wake(c, d_no);
         } else {
             d->ready = u64_max(d->ready, ready);
@@ -120,9 +116,10 @@ static void complete(const struct core_ctx *x, struct inflight *e, uint64_t done
 
 /* ---- the access ------------------------------------------------------------------------------- */
 
-static void mark_fault(const struct core_ctx *x, struct inflight *e, uint64_t at)
+static void mark_fault(const struct core_ctx *x, uint64_t no, uint64_t at)
 {
-    e->phase = PH_FAULT;
+    struct inflight *e = core_window(x->c, no);
+    core_flight(x->c, no)->phase = PH_FAULT;
     e->paddr = e->translated = at;
     x->c->nfaulted++;
 }
@@ -130,30 +127,31 @@ static void mark_fault(const struct core_ctx *x, struct inflight *e, uint64_t at
 static void store_access(const struct core_ctx *x, uint64_t no, struct inflight *e, uint64_t start)
 {
     struct core *c = x->c;
-    struct store_entry *s = core_sq(c, e->sq_idx);
+    struct flight *f = core_flight(c, no);
+    struct store_entry *s = core_sq(c, f->place);
     enum served_by served;
-    uint64_t cycles = core_data_access(x, e, true, start, waiter_make(WAIT_STORE, e->sq_idx), &served);
+    uint64_t cycles = core_data_access(x, e, true, start, waiter_make(WAIT_STORE, f->place), &served);
     s->fill = cycles == LATENCY_WAIT ? CYCLE_UNKNOWN : start + cycles;
     s->level = cycles == LATENCY_WAIT ? SERVED_DRAM : served;
     CORE_LOG(x, DATA, no, e->vaddr, e->paddr, start, cycles == LATENCY_WAIT ? 0 : cycles,
              cycles == LATENCY_WAIT ? CORE_LEVEL_WAITS : served);
     uint64_t granule = e->vaddr >> 3;
-    uint32_t f = core_forward_slot(granule);
-    c->forward[f].key = granule;
-    c->forward[f].window_no = no;
-    c->forward[f].sq_no = s->no;
+    uint32_t slot = core_forward_slot(granule);
+    c->forward[slot].key = granule;
+    c->forward[slot].window_no = no;
+    c->forward[slot].sq_no = s->no;
     e->ready = start;
     if (e->nwait_data != 0)
-        e->phase = PH_DATA;
+        f->phase = PH_DATA;
     else
-        complete(x, e, u64_max(start + 1, e->data_ready));
+        complete(x, no, u64_max(start + 1, e->data_ready));
 }
 
 /* Has the store's data left the store queue for L1D? Then it forwards nothing more. */
 static bool store_written(struct core *c, uint64_t store_no, uint64_t sq_no)
 {
     c->done_head = u64_max(c->done_head, c->head);
-    while (c->done_head < c->tail && core_window(c, c->done_head)->done <= c->touch)
+    while (c->done_head < c->tail && core_flight(c, c->done_head)->done <= c->touch)
         c->done_head++;
     c->filled_head = u64_max(c->filled_head, c->sq_head);
     while (c->filled_head <= sq_no && core_sq(c, c->filled_head)->fill <= c->touch)
@@ -177,23 +175,24 @@ static bool load_forwarded(const struct core_ctx *x, uint64_t no, struct infligh
     uint64_t store_no = c->forward[f].window_no;
     e->ready = start + forward;
     if (store_no >= c->head) {
-        struct inflight *s = core_window(c, store_no);
-        if (s->done == CYCLE_UNKNOWN) {
+        uint64_t stored = core_flight(c, store_no)->done;
+        if (stored == CYCLE_UNKNOWN) {
             e->slot_ops[SLOT_DATA] = (uint8_t)forward;
             e->nwait_data++;
-            e->phase = PH_DATA;
+            core_flight(c, no)->phase = PH_DATA;
             wait_for(c, store_no, no, SLOT_DATA);
             return true;
         }
-        e->ready = u64_max(e->ready, s->done + forward);
+        e->ready = u64_max(e->ready, stored + forward);
     }
-    complete(x, e, e->ready);
+    complete(x, no, e->ready);
     return true;
 }
 
 static void load_access(const struct core_ctx *x, uint64_t no, struct inflight *e, uint64_t start)
 {
     struct core *c = x->c;
+    struct flight *f = core_flight(c, no);
     if (load_forwarded(x, no, e, start))
         return;
     enum served_by served = SERVED_DRAM;
@@ -202,28 +201,28 @@ static void load_access(const struct core_ctx *x, uint64_t no, struct inflight *
                                        &served);
     e->ready = start;
     /* Served by L1D, but waiting for the line on its way from L2. */
-    e->level = (uint8_t)(served == SERVED_L1 && cycles > x->p->l1d.latency_cycles ? SERVED_L2 : served);
+    f->level = (uint8_t)(served == SERVED_L1 && cycles > x->p->l1d.latency_cycles ? SERVED_L2 : served);
     CORE_LOG(x, DATA, no, e->vaddr, e->paddr, start, cycles == LATENCY_WAIT ? 0 : cycles,
-             cycles == LATENCY_WAIT ? CORE_LEVEL_WAITS : e->level);
+             cycles == LATENCY_WAIT ? CORE_LEVEL_WAITS : f->level);
     if (cycles == LATENCY_WAIT)
-        e->phase = PH_MEM;
+        f->phase = PH_MEM;
     else
-        complete(x, e, start + cycles + (e->flags & ACC_LOCK ? x->p->core.lock_cycles : 0));
+        complete(x, no, start + cycles + (f->flags & ACC_LOCK ? x->p->core.lock_cycles : 0));
 }
 
 static inline void translated(const struct core_ctx *x, uint64_t no, struct inflight *e, struct xlate r)
 {
     if (xlate_waits(r)) {
-        e->phase = PH_XLATE;
+        core_flight(x->c, no)->phase = PH_XLATE;
         return;
     }
     if (xlate_faults(r)) {
-        mark_fault(x, e, r.time);
+        mark_fault(x, no, r.time);
         return;
     }
     e->paddr = r.paddr;
     e->translated = r.time;
-    if (e->flags & ACC_STORE)
+    if (core_flight(x->c, no)->flags & ACC_STORE)
         store_access(x, no, e, r.time);
     else
         load_access(x, no, e, r.time);
@@ -235,11 +234,12 @@ static inline void touch(const struct core_ctx *x, uint64_t no, struct inflight 
     struct core *c = x->c;
     uint64_t issue = u64_max(e->ready, c->touch);
     waiter_t who = waiter_make(WAIT_LOAD, (uint32_t)(no & (c->window_size - 1)));
-    e->phase = PH_XLATE;
-    e->issue = issue;
+    struct flight *f = core_flight(c, no);
+    f->phase = PH_XLATE;
+    f->issue = issue;
     CORE_LOG(x, TOUCH, no, e->vaddr, issue);
-    struct xlate r = core_translate(x, e->vaddr, e->flags & ACC_STORE, false, issue, who);
-    e->tlb_cycles = (uint16_t)c->tlb_cycles;
+    struct xlate r = core_translate(x, e->vaddr, f->flags & ACC_STORE, false, issue, who);
+    f->tlb_cycles = (uint16_t)c->tlb_cycles;
     translated(x, no, e, r);
 }
 
@@ -249,11 +249,11 @@ void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, 
     struct core *c = x->c;
     uint64_t no = c->tail++;
     struct inflight *e = core_window(c, no);
+    struct flight *f = core_flight(c, no);
     if (no == c->head)
         c->rob_limit = c->ordinal + x->p->core.rob - 1;
-    *e = (struct inflight){.instr = c->ordinal, .done = CYCLE_UNKNOWN, .ready = at, .data_ready = at,
-                           .vaddr = r->vaddr, .phase = PH_PARKED, .flags = r->flags,
-                           .kernel = kernel, .ip = ip};
+    *f = (struct flight){.instr = c->ordinal, .done = CYCLE_UNKNOWN, .phase = PH_PARKED, .flags = r->flags};
+    *e = (struct inflight){.ready = at, .data_ready = at, .vaddr = r->vaddr, .kernel = kernel, .ip = ip};
     if (x->p->core.overlap != OVERLAP_RECORDED)
         add_bracket(x, no, r);
     else if (r->addr_dep[0] | r->addr_dep[1]) {
@@ -264,22 +264,22 @@ void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, 
         if (x->p->core.overlap != OVERLAP_INDEPENDENT)
             add_producer(c, no, SLOT_DATA, r->data_dep, r->data_ops);
         uint64_t sq_no = c->sq_tail++;
-        e->sq_idx = (uint16_t)(sq_no & (c->sq_size - 1));
+        f->place = (uint16_t)(sq_no & (c->sq_size - 1));
         *core_sq(c, sq_no) = (struct store_entry){.retired = CYCLE_UNKNOWN, .fill = CYCLE_UNKNOWN,
                                                   .no = sq_no};
         c->stats.stores += !kernel;
     } else {
         c->window_loads++;
         if (!kernel) {
-            e->load_no = (uint16_t)(c->loads_dispatched % LOAD_RING);
-            c->load_done[e->load_no] = CYCLE_UNKNOWN;
-            c->load_entry[e->load_no] = no;
+            f->place = (uint16_t)(c->loads_dispatched % LOAD_RING);
+            c->load_done[f->place] = CYCLE_UNKNOWN;
+            c->load_entry[f->place] = no;
             c->loads_dispatched++;
             c->stats.loads++;
         }
     }
     c->stats.kernel_accesses += kernel;
-    CORE_LOG(x, DISPATCH, no, r->vaddr, e->instr, (r->flags & ACC_STORE) | (r->flags & ACC_LOCK), c->thread,
+    CORE_LOG(x, DISPATCH, no, r->vaddr, f->instr, (r->flags & ACC_STORE) | (r->flags & ACC_LOCK), c->thread,
              kernel ? 0 : x->cfg->host->block.pcs[r->pc_id], kernel);
     if (e->nwait_addr == 0)
         touch(x, no, e);
@@ -289,10 +289,10 @@ void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, 
 
 void core_load_arrived(const struct core_ctx *x, uint32_t idx, uint64_t at, enum served_by level)
 {
-    struct inflight *e = core_window(x->c, idx);
-    e->level = (uint8_t)level;
-    uint64_t extra = e->flags & ACC_LOCK ? x->p->core.lock_cycles : 0;
-    complete(x, e, u64_max(at, e->ready + x->p->l1d.latency_cycles) + extra);
+    struct flight *f = core_flight(x->c, idx);
+    f->level = (uint8_t)level;
+    uint64_t extra = f->flags & ACC_LOCK ? x->p->core.lock_cycles : 0;
+    complete(x, no_of(x->c, idx), u64_max(at, core_window(x->c, idx)->ready + x->p->l1d.latency_cycles) + extra);
 }
 
 void core_store_arrived(const struct core_ctx *x, uint32_t sq_idx, uint64_t at, enum served_by level)
@@ -323,7 +323,8 @@ void core_run_wakes(const struct core_ctx *x)
     while (c->nwakes > 0) {
         uint64_t no = take_wake(c);
         struct inflight *e = core_window(c, no);
-        switch (e->phase) {
+        struct flight *f = core_flight(c, no);
+        switch (f->phase) {
         case PH_PARKED:
             touch(x, no, e);
             break;
@@ -331,15 +332,15 @@ void core_run_wakes(const struct core_ctx *x)
             if (e->xlated == 1)
                 translated(x, no, e, (struct xlate){u64_max(e->ready, c->touch), e->paddr});
             else
-                mark_fault(x, e, e->paddr);
+                mark_fault(x, no, e->paddr);
             e->xlated = 0;
             break;
         case PH_DATA:
-            complete(x, e, u64_max(e->ready + (e->flags & ACC_STORE ? 1 : 0), e->data_ready));
+            complete(x, no, u64_max(e->ready + (f->flags & ACC_STORE ? 1 : 0), e->data_ready));
             break;
         default:
             SIM_ASSERT(false, "core %u: access %llu woken in phase %u", x->lp->instance,
-                       (unsigned long long)no, e->phase);
+                       (unsigned long long)no, f->phase);
         }
     }
     if (c->nfaulted > 0 && (c->run == RUN_USER || c->run == RUN_ENDING))
@@ -351,21 +352,21 @@ void core_run_wakes(const struct core_ctx *x)
 bool core_retire_oldest(const struct core_ctx *x)
 {
     struct core *c = x->c;
-    struct inflight *e = core_window(c, c->head);
+    struct flight *e = core_flight(c, c->head);
     if (e->done == CYCLE_UNKNOWN)
         return false;
     uint64_t from = u64_max(c->cpi.upto, c->slot_cycle);
-    cpi_wait_access(c, e);
+    cpi_wait_access(c, c->head);
     c->retire_cycle = u64_max(c->retire_cycle, e->done);
-    CORE_LOG(x, RETIRE, c->head, e->vaddr, e->done, c->retire_cycle, from,
+    CORE_LOG(x, RETIRE, c->head, core_window(c, c->head)->vaddr, e->done, c->retire_cycle, from,
              c->cpi.upto > from ? c->cpi.upto - from : 0);
     if (e->flags & ACC_STORE)
-        core_sq(c, e->sq_idx)->retired = c->retire_cycle;
+        core_sq(c, e->place)->retired = c->retire_cycle;
     else
         c->window_loads--;
     e->phase = PH_FREE;
     c->head++;
-    c->rob_limit = c->head == c->tail ? UINT64_MAX : core_window(c, c->head)->instr + x->p->core.rob - 1;
+    c->rob_limit = c->head == c->tail ? UINT64_MAX : core_flight(c, c->head)->instr + x->p->core.rob - 1;
     return true;
 }
 
@@ -394,9 +395,9 @@ void core_find_fault(const struct core_ctx *x)
         return;
     uint64_t at = c->retire_cycle;
     for (uint64_t no = c->head; no < c->tail; no++) {
-        struct inflight *e = core_window(c, no);
+        const struct flight *e = core_flight(c, no);
         if (e->phase == PH_FAULT) {
-            c->fault_at = u64_max(u64_max(at, e->paddr), c->touch);
+            c->fault_at = u64_max(u64_max(at, core_window(c, no)->paddr), c->touch);
             c->fault_no = no;
             return;
         }
@@ -415,11 +416,11 @@ void core_retry_faulted(const struct core_ctx *x)
     struct core *c = x->c;
     c->fault_at = CYCLE_UNKNOWN;
     for (uint64_t no = c->head; no < c->tail && c->nfaulted > 0; no++) {
-        struct inflight *e = core_window(c, no);
+        const struct flight *e = core_flight(c, no);
         if (e->phase != PH_FAULT)
             continue;
         c->nfaulted--;
-        touch(x, no, e);
+        touch(x, no, core_window(c, no));
         if (e->phase == PH_FAULT)
             break;
     }
