@@ -1,8 +1,8 @@
 /*
  * The common case of dispatch, with what it needs of the core in registers: instructions and branches whose
  * code is here, and ordinary accesses whose places in the queues are free, or held by accesses that are
- * complete, and which hit the L1 TLB and L1D, or an older store. Everything else is left to the general
- * code (dispatch.c, fetch.c, window.c), at the item at which it comes up.
+ * complete, and which hit the L1 TLB and L1D, or an older store, or a line on its way. Everything else is left to
+ * the general code (dispatch.c, fetch.c, window.c), at the item at which it comes up.
  *
  * Nothing is modelled here that is not there: each step names the function whose result, for this
  * case, it gives. A run without this file has the same statistics (sim.fast_path=false; tested).
@@ -29,7 +29,8 @@ struct front {
     struct {
         uint64_t ordinal, loads, sq_tail;
     } from; /* when it was taken up */
-    uint64_t n2m, nforwards; /* since then: accesses to pages of 2 MiB; loads that an older store served */
+    /* Since then: accesses to pages of 2 MiB; loads that an older store served; those that wait for a line. */
+    uint64_t n2m, nforwards, nmerged;
 };
 
 #define FRONT_FIELDS(X) \
@@ -41,7 +42,7 @@ INLINE void count_from_here(struct front *f)
     f->from.ordinal = f->ordinal;
     f->from.loads = f->loads_dispatched;
     f->from.sq_tail = f->sq_tail;
-    f->n2m = f->nforwards = 0;
+    f->n2m = f->nforwards = f->nmerged = 0;
 }
 
 INLINE void take_up(const struct core *c, struct front *f)
@@ -54,7 +55,7 @@ INLINE void take_up(const struct core *c, struct front *f)
     count_from_here(f);
 }
 
-/* Every access since it was taken up has hit an L1 TLB, and L1D or an older store. */
+/* Every access since it was taken up has hit an L1 TLB, and L1D or an older store, or joined a miss. */
 INLINE void put_back(const struct core_ctx *x, struct front *f)
 {
     struct core *c = x->c;
@@ -70,7 +71,9 @@ INLINE void put_back(const struct core_ctx *x, struct front *f)
     c->stats.dtlb_l1_hits += n;
     c->stats.tlb_l1_cycles += (n - f->n2m) * x->p->l1d4k.latency_cycles + f->n2m * x->p->l1d2m.latency_cycles;
     c->stats.l1d_forwards += f->nforwards;
-    c->stats.l1d_hits += n - f->nforwards;
+    c->stats.l1d_hits += n - f->nforwards - f->nmerged;
+    c->stats.l1d_misses += f->nmerged;
+    c->stats.l1d_merged += f->nmerged;
     count_from_here(f);
 }
 
@@ -348,6 +351,41 @@ INLINE void add_store(const struct run *run, struct front *f, uint64_t issue, ui
     c->forward[slot].sq_no = sq_no;
 }
 
+/* The outstanding line of an access that it may join as one of many; NULL: another case. */
+INLINE struct miss *find_joint(struct core *c, uint64_t line)
+{
+    if (c->nmisses == 0 || c->miss_bucket[miss_bucket_of(line)] == 0)
+        return NULL;
+    struct miss *m = find_miss(c, line, false);
+    return m != NULL && m->prefetch == MISS_DEMAND ? m : NULL;
+}
+
+/* load_access of a line that is outstanding. */
+INLINE void join_load(const struct run *run, struct front *f, struct miss *m, uint64_t vaddr, const struct hit *h,
+                      uint64_t issue, uint64_t start, uint32_t ip)
+{
+    uint64_t no = f->tail;
+    add_load(run, f, issue, h->tlb_cycles, SERVED_DRAM, CYCLE_UNKNOWN);
+    struct flight *e = flight_of(run, no);
+    e->phase = PH_MEM;
+    e->common = 0;
+    run->c->load_entry[e->place] = no;
+    *core_window(run->c, no) = (struct inflight){.ready = start, .data_ready = f->touch, .vaddr = vaddr, .paddr = h->paddr,
+                                                 .translated = start, .ip = ip};
+    push_waiter(run->c, m, waiter_make(WAIT_LOAD, (uint32_t)(no & run->window_mask)));
+}
+
+/* store_access of such a line: its data goes to the store queue. */
+INLINE void join_store(const struct run *run, struct front *f, struct miss *m, const struct hit *h, uint64_t issue,
+                       uint64_t done, uint32_t slot, uint64_t granule)
+{
+    add_store(run, f, issue, h->tlb_cycles, done, CYCLE_UNKNOWN, slot, granule);
+    struct store_entry *s = &run->sq[(f->sq_tail - 1) & run->sq_mask];
+    s->level = SERVED_DRAM;
+    m->for_write |= m->state == MISS_QUEUED;
+    push_waiter(run->c, m, waiter_make(WAIT_STORE, (uint32_t)(s - run->sq)));
+}
+
 /* The prefetchers see an access that hit. */
 INLINE void show_hit(const struct run *run, const struct front *f, const struct access_rec *r, const struct hit *h,
                      uint64_t start, uint32_t ip)
@@ -361,8 +399,8 @@ INLINE void show_hit(const struct run *run, const struct front *f, const struct 
 }
 
 /*
- * core_access_dispatch for an access to a page and a line that are here, or whose data an older store
- * has; false: it is another case, and nothing was changed.
+ * core_access_dispatch for an access to a page that is here and to a line that is here or outstanding, or
+ * whose data an older store has; false: it is another case, and nothing was changed.
  */
 INLINE bool hit_access(const struct run *run, struct front *f, const struct access_rec *r, uint32_t ip)
 {
@@ -387,8 +425,22 @@ INLINE bool hit_access(const struct run *run, struct front *f, const struct acce
             return true;
         }
     }
-    uint64_t *held = l1d_hit(c, h.paddr);
-    if (held == NULL)
+    uint64_t line = h.paddr & ~(LINE_BYTES - 1), *held = l1d_recent(c, line);
+    bool news = run->prefetch && core_is_news(c, ip, r->vaddr);
+    if (held == NULL) {
+        struct miss *m = news ? NULL : find_joint(c, line);
+        if (m != NULL) {
+            f->n2m += h.is_2m;
+            f->nmerged++;
+            if (write)
+                join_store(run, f, m, &h, issue, u64_max(start + 1, data_ready), slot, granule);
+            else
+                join_load(run, f, m, r->vaddr, &h, issue, start, ip);
+            return true;
+        }
+        held = l1d_find(c, line);
+    }
+    if (held == NULL || (*held & LINE_PREFETCHED))
         return false;
     uint64_t there = start + run->x->p->l1d.latency_cycles, comes = *held >> LINE_READY_SHIFT;
     done = u64_max(there, comes);
@@ -399,7 +451,7 @@ INLINE bool hit_access(const struct run *run, struct front *f, const struct acce
     } else {
         add_load(run, f, issue, h.tlb_cycles, comes > there ? SERVED_L2 : SERVED_L1, done);
     }
-    if (run->prefetch && core_is_news(c, ip, r->vaddr))
+    if (news)
         show_hit(run, f, r, &h, start, ip);
     return true;
 }

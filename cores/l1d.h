@@ -1,6 +1,6 @@
 /*
  * What priv_cache.c and the fast ways of dispatch and fetch (fast.c, fetch.c) share of the L1 caches: the
- * payload of a line, the lines used latest, and the plain hit.
+ * payload of a line, outstanding lines and who waits for them, the lines used latest, and the plain hit.
  */
 #ifndef CORES_L1D_H
 #define CORES_L1D_H
@@ -26,6 +26,56 @@ static inline uint32_t miss_bucket_of(uint64_t line)
     return (line >> LINE_SHIFT ^ line >> (LINE_SHIFT + 6)) % MISS_BUCKETS;
 }
 
+/* ---- outstanding lines ------------------------------------------------------------------------- */
+
+static inline uint32_t *miss_bucket(struct core *c, uint64_t line)
+{
+    return &c->miss_bucket[miss_bucket_of(line)];
+}
+
+/* The outstanding miss of a line; `code`: of L1I. NULL: none. */
+static inline struct miss *find_miss(struct core *c, uint64_t line, bool code)
+{
+    for (uint32_t i = *miss_bucket(c, line); i != 0;) {
+        struct miss *m = core_miss(c, i - 1);
+        if (m->line == line && (m->kind == LINE_CODE) == code)
+            return m;
+        i = m->hash_next;
+    }
+    return NULL;
+}
+
+/* Where `who` keeps the one that waits behind it. */
+static inline waiter_t *waiter_link(struct core *c, waiter_t who)
+{
+    switch (waiter_kind(who)) {
+    case WAIT_LOAD:
+        return &core_window(c, waiter_idx(who))->next_waiter;
+    case WAIT_STORE:
+        return &core_sq(c, waiter_idx(who))->next_waiter;
+    case WAIT_WALK:
+        return &c->walks[waiter_idx(who)].next_waiter;
+    default:
+        return &c->ifetch_next_waiter;
+    }
+}
+
+/* `who` waits for the line of `m`, behind the others. */
+static inline void push_waiter(struct core *c, struct miss *m, waiter_t who)
+{
+    m->store_waits |= waiter_kind(who) == WAIT_STORE || waiter_kind(who) == WAIT_NOBODY;
+    if (waiter_kind(who) == WAIT_NOBODY) /* a kernel store: the line only becomes dirty */
+        return;
+    *waiter_link(c, who) = 0;
+    if (m->waiters == 0)
+        m->waiters = who;
+    else
+        *waiter_link(c, m->last_waiter) = who;
+    m->last_waiter = who;
+}
+
+/* ---- lines used latest ------------------------------------------------------------------------- */
+
 /* Where the line is noted, if it is the latest of its set. */
 static inline struct recent_line *recent_in_l1d(struct core *c, uint64_t line)
 {
@@ -47,18 +97,20 @@ static inline void note_recent_line(const struct core *c, struct recent_line *r,
 static inline void forget_recent_line(struct recent_line *r) { r->line = UINT64_MAX; }
 
 /*
- * Payload of the line of `paddr`, counted as a use, when it is in L1D and no prefetched line that nobody
- * has used yet; NULL, and nothing changed: look properly. (A line in L1D is never outstanding.)
+ * Payload of a line of L1D that is the latest of its set, or NULL. (A line in L1D is never outstanding.)
  */
-static inline uint64_t *l1d_hit(struct core *c, uint64_t paddr)
+static inline uint64_t *l1d_recent(struct core *c, uint64_t line)
 {
-    uint64_t line = paddr & ~(LINE_BYTES - 1);
     struct recent_line *r = recent_in_l1d(c, line);
-    uint64_t *held;
-    if (line == r->line) {
-        held = core_at(c, r->word);
-        return *held & LINE_PREFETCHED ? NULL : held;
-    }
+    return line == r->line ? core_at(c, r->word) : NULL;
+}
+
+/*
+ * Payload of another line, counted as a use, when it is in L1D and no prefetched line that nobody has
+ * used yet; NULL, and nothing changed: look properly.
+ */
+static inline uint64_t *l1d_find(struct core *c, uint64_t line)
+{
     struct sarray *a = core_at(c, c->at.l1d);
     if (a->nways == 0)
         return NULL;
@@ -66,11 +118,11 @@ static inline uint64_t *l1d_hit(struct core *c, uint64_t paddr)
     int way = sarray_find(a, set, line);
     if (way < 0)
         return NULL;
-    held = sarray_data(a, set, (uint32_t)way);
+    uint64_t *held = sarray_data(a, set, (uint32_t)way);
     if (*held & LINE_PREFETCHED)
         return NULL;
     sarray_hit(a, set, (uint32_t)way);
-    note_recent_line(c, r, line, held);
+    note_recent_line(c, recent_in_l1d(c, line), line, held);
     return held;
 }
 

@@ -194,22 +194,6 @@ static uint32_t *miss_queue_slot(struct core *c, uint32_t i)
     return (uint32_t *)core_at(c, c->at.miss_queue) + core_ring_at(c->miss_queue_head, i, c->miss_size);
 }
 
-static inline uint32_t *miss_bucket(struct core *c, uint64_t line)
-{
-    return &c->miss_bucket[miss_bucket_of(line)];
-}
-
-static struct miss *find_miss(struct core *c, uint64_t line, bool code)
-{
-    for (uint32_t i = *miss_bucket(c, line); i != 0;) {
-        struct miss *m = core_miss(c, i - 1);
-        if (m->line == line && (m->kind == LINE_CODE) == code)
-            return m;
-        i = m->hash_next;
-    }
-    return NULL;
-}
-
 static void unhash_miss(struct core *c, uint32_t idx)
 {
     uint32_t *link = miss_bucket(c, core_miss(c, idx)->line);
@@ -246,34 +230,6 @@ static void send_miss(const struct core_ctx *x, uint32_t idx, uint64_t start)
     CORE_LOG(x, REQUEST, m->line, m->kind, start, slice, t);
     lp_send(x->lp, x->cfg->first_slice_lp + slice, t,
             MSG_TYPE(MEM_READ, m->kind | (m->for_write ? MEM_FOR_WRITE : 0u)), idx, m->line, 0, 0, 0);
-}
-
-/* Where `who` keeps the one that waits behind it. */
-static inline waiter_t *waiter_link(struct core *c, waiter_t who)
-{
-    switch (waiter_kind(who)) {
-    case WAIT_LOAD:
-        return &core_window(c, waiter_idx(who))->next_waiter;
-    case WAIT_STORE:
-        return &core_sq(c, waiter_idx(who))->next_waiter;
-    case WAIT_WALK:
-        return &c->walks[waiter_idx(who)].next_waiter;
-    default:
-        return &c->ifetch_next_waiter;
-    }
-}
-
-static void push_waiter(const struct core_ctx *x, struct miss *m, waiter_t who)
-{
-    m->store_waits |= waiter_kind(who) == WAIT_STORE || waiter_kind(who) == WAIT_NOBODY;
-    if (waiter_kind(who) == WAIT_NOBODY) /* a kernel store: the line only becomes dirty */
-        return;
-    *waiter_link(x->c, who) = 0;
-    if (m->waiters == 0)
-        m->waiters = who;
-    else
-        *waiter_link(x->c, m->last_waiter) = who;
-    m->last_waiter = who;
 }
 
 /* A free entry for `line`; it is not sent yet. */
@@ -314,7 +270,7 @@ static void start_miss(const struct core_ctx *x, uint64_t line, enum line_kind k
     m->for_write = write;
     if (c->pf.seen)
         note_seen(c, m, start);
-    push_waiter(x, m, who);
+    push_waiter(x->c, m, who);
     if (c->miss_queue_n == 0 && may_send(x, kind))
         send_miss(x, idx, start);
     else
@@ -358,7 +314,7 @@ static uint64_t join_miss(const struct core_ctx *x, struct miss *m, bool write, 
     if (m->prefetch != MISS_DEMAND)
         promote(x->c, m, start);
     m->for_write |= write && m->state == MISS_QUEUED;
-    push_waiter(x, m, who);
+    push_waiter(x->c, m, who);
     return LATENCY_WAIT;
 }
 
