@@ -334,6 +334,7 @@ INLINE void add_load(const struct run *run, struct front *f, uint64_t issue, uin
     e->done = done;
     e->place = (uint16_t)i;
     run->c->load_done[i] = done;
+    run->c->load_entry[i] = f->tail - 1;
     f->window_loads++;
 }
 
@@ -369,7 +370,6 @@ INLINE void join_load(const struct run *run, struct front *f, struct miss *m, ui
     struct flight *e = flight_of(run, no);
     e->phase = PH_MEM;
     e->common = 0;
-    run->c->load_entry[e->place] = no;
     *core_window(run->c, no) = (struct inflight){.ready = start, .data_ready = f->touch, .vaddr = vaddr, .paddr = h->paddr,
                                                  .translated = start, .ip = ip};
     push_waiter(run->c, m, waiter_make(WAIT_LOAD, (uint32_t)(no & run->window_mask)));
