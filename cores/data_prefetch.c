@@ -53,64 +53,64 @@ static void send_wish(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, 
         show_l2(x, paddr, vaddr, ip, start);
 }
 
-static void show_l1d(const struct core_ctx *x, struct seen s, uint64_t start, enum prefetch_event event)
+static void show_l1d(const struct core_ctx *x, const struct seen *s, uint64_t start, enum prefetch_event event)
 {
     struct core *c = x->c;
     const struct prefetch_ops *o = prefetch_table[x->p->l1d.prefetcher];
     bool cross = x->p->prefetch.common.cross_page;
-    struct prefetch_access a = {.addr = s.vaddr, .cycle = start,
-                                .first = cross ? 0 : start_of(s.vaddr, PAGE_SHIFT),
-                                .last = cross ? UINT64_MAX : end_of(s.vaddr, PAGE_SHIFT),
-                                .ip = s.ip, .latency = c->pf.latency, .event = event};
+    struct prefetch_access a = {.addr = s->vaddr, .cycle = start,
+                                .first = cross ? 0 : start_of(s->vaddr, PAGE_SHIFT),
+                                .last = cross ? UINT64_MAX : end_of(s->vaddr, PAGE_SHIFT),
+                                .ip = (uint32_t)s->ip, .latency = c->pf.latency, .event = event};
     struct prefetch_list list;
     list.n = list.beyond = 0;
     o->access(core_at(c, c->at.prefetch_l1d), &x->p->prefetch, &a, &list);
     c->stats.l1_prefetch_page_end += list.beyond;
     for (uint32_t i = 0; i < list.n; i++) {
         uint64_t vaddr = list.wish[i].line;
-        struct xlate r = {start + 1 + i, start_of(s.paddr, PAGE_SHIFT) + (vaddr & (PAGE_BYTES - 1))};
-        if (vaddr >> PAGE_SHIFT != s.vaddr >> PAGE_SHIFT)
-            r = core_translate_prefetch(x, vaddr, r.time, s.ip);
+        struct xlate r = {start + 1 + i, start_of(s->paddr, PAGE_SHIFT) + (vaddr & (PAGE_BYTES - 1))};
+        if (vaddr >> PAGE_SHIFT != s->vaddr >> PAGE_SHIFT)
+            r = core_translate_prefetch(x, vaddr, r.time, (uint32_t)s->ip);
         if (xlate_waits(r))
             continue;
         if (xlate_faults(r))
             c->stats.l1_prefetch_untranslated++;
         else
-            send_wish(x, r.paddr, vaddr, s.ip, list.wish[i].to, r.time);
+            send_wish(x, r.paddr, vaddr, (uint32_t)s->ip, list.wish[i].to, r.time);
     }
 }
 
-void core_show_hit(const struct core_ctx *x, struct seen s, uint64_t start)
+void core_show_hit(const struct core_ctx *x, const struct seen *s, uint64_t start)
 {
     x->lp->now = time_of(x->cfg, x->c->touch);
     if (prefetch_table[x->p->l1d.prefetcher]->access != NULL)
         show_l1d(x, s, start, PREFETCH_HIT);
 }
 
-uint64_t core_seen_access(const struct core_ctx *x, struct seen s, bool write, uint64_t start, waiter_t who,
+uint64_t core_seen_access(const struct core_ctx *x, const struct seen *s, bool write, uint64_t start, waiter_t who,
                           enum served_by *served_out)
 {
     struct core *c = x->c;
-    if (!core_is_news(c, s.ip, s.vaddr))
-        return core_cache_access(x, s.paddr, LINE_DATA, write, start, who, served_out);
-    c->pf.latest[s.ip % PREFETCH_LATEST] = s.vaddr >> LINE_SHIFT;
-    c->pf.vaddr = s.vaddr;
-    c->pf.ip = s.ip;
+    if (!core_is_news(c, (uint32_t)s->ip, s->vaddr))
+        return core_cache_access(x, s->paddr, LINE_DATA, write, start, who, served_out);
+    c->pf.latest[(uint32_t)s->ip % PREFETCH_LATEST] = s->vaddr >> LINE_SHIFT;
+    c->pf.vaddr = s->vaddr;
+    c->pf.ip = (uint32_t)s->ip;
     c->pf.first_use = c->pf.asked_l2 = 0;
     const struct prefetch_ops *o = prefetch_table[x->p->l1d.prefetcher];
     c->pf.seen = o->access != NULL && (!write || x->p->prefetch.common.stores);
     bool seen = c->pf.seen;
-    uint64_t cycles = core_cache_access(x, s.paddr, LINE_DATA, write, start, who, served_out);
+    uint64_t cycles = core_cache_access(x, s->paddr, LINE_DATA, write, start, who, served_out);
     c->pf.seen = 0;
     bool hit = cycles != LATENCY_WAIT && *served_out == SERVED_L1;
     enum prefetch_event event = c->pf.first_use ? PREFETCH_FIRST_USE : hit ? PREFETCH_HIT : PREFETCH_MISS;
     if (c->pf.asked_l2)
-        show_l2(x, s.paddr, s.vaddr, s.ip, start);
+        show_l2(x, s->paddr, s->vaddr, (uint32_t)s->ip, start);
     if (!seen)
         return cycles;
     show_l1d(x, s, start, event);
     if (o->fill != NULL && event == PREFETCH_MISS && cycles != LATENCY_WAIT) {
-        struct prefetch_fill f = {s.vaddr, start, s.ip, (uint32_t)cycles};
+        struct prefetch_fill f = {s->vaddr, start, (uint32_t)s->ip, (uint32_t)cycles};
         o->fill(core_at(c, c->at.prefetch_l1d), &x->p->prefetch, &f);
     }
     return cycles;

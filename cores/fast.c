@@ -395,7 +395,7 @@ INLINE void show_hit(const struct run *run, const struct front *f, const struct 
     if ((r->flags & ACC_STORE) && !run->x->p->prefetch.common.stores)
         return;
     c->touch = f->touch;
-    core_show_hit(run->x, (struct seen){r->vaddr, h->paddr, ip}, start);
+    core_show_hit(run->x, &(struct seen){r->vaddr, h->paddr, ip}, start);
 }
 
 /*
