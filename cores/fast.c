@@ -388,11 +388,11 @@ INLINE void join_store(const struct run *run, struct front *f, struct miss *m, c
 
 /* The prefetchers see an access that hit. */
 INLINE void show_hit(const struct run *run, const struct front *f, const struct access_rec *r, const struct hit *h,
-                     uint64_t start, uint32_t ip)
+                     uint64_t start, uint32_t ip, const bool write)
 {
     struct core *c = run->c;
     c->pf.latest[ip % PREFETCH_LATEST] = r->vaddr >> LINE_SHIFT;
-    if ((r->flags & ACC_STORE) && !run->x->p->prefetch.common.stores)
+    if (write && !run->x->p->prefetch.common.stores)
         return;
     c->touch = f->touch;
     core_show_hit(run->x, &(struct seen){r->vaddr, h->paddr, ip}, start);
@@ -402,10 +402,9 @@ INLINE void show_hit(const struct run *run, const struct front *f, const struct 
  * core_access_dispatch for an access to a page that is here and to a line that is here or outstanding, or
  * whose data an older store has; false: it is another case, and nothing was changed.
  */
-INLINE bool hit_access(const struct run *run, struct front *f, const struct access_rec *r, uint32_t ip)
+INLINE bool hit_access(const struct run *run, struct front *f, const struct access_rec *r, uint32_t ip, const bool write)
 {
     struct core *c = run->c;
-    const bool write = r->flags & ACC_STORE;
     uint64_t issue = f->touch, data_ready = issue, granule = r->vaddr >> 3;
     uint32_t slot = core_forward_slot(granule);
     struct hit h;
@@ -452,7 +451,7 @@ INLINE bool hit_access(const struct run *run, struct front *f, const struct acce
         add_load(run, f, issue, h.tlb_cycles, comes > there ? SERVED_L2 : SERVED_L1, done);
     }
     if (news)
-        show_hit(run, f, r, &h, start, ip);
+        show_hit(run, f, r, &h, start, ip, write);
     return true;
 }
 
@@ -585,6 +584,19 @@ INLINE bool enter_first(const struct run *run, struct front *f, uint32_t *gap_do
 
 /* ---- the row of accesses ----------------------------------------------------------------------- */
 
+/* What became of an access: it is dispatched; it has its slots, and no more; or nothing was done for it. */
+enum outcome { OUT_DONE, OUT_SLOTS, OUT_NOT };
+
+/* `write` is a constant wherever this is used. */
+INLINE enum outcome take_access(const struct run *run, struct front *f, const struct access_rec *r, uint64_t n, uint32_t ip,
+                                const bool write)
+{
+    if (!make_way(run, f, n, write))
+        return OUT_NOT;
+    act_now(run, f);
+    return LIKELY(hit_access(run, f, r, ip, write)) ? OUT_DONE : OUT_SLOTS;
+}
+
 /* The general code for an access that is no common case; true: others wait to run. */
 static __attribute__((noinline)) bool general_access(const struct run *run, const struct access_rec *r, uint32_t ip)
 {
@@ -594,6 +606,18 @@ static __attribute__((noinline)) bool general_access(const struct run *run, cons
     return (c->nwakes | c->nfaulted) != 0;
 }
 
+/* The rest of the access that woke them, as in dispatch.c. */
+static __attribute__((noinline)) void run_others(const struct run *run, const struct access_rec *r, uint32_t acc)
+{
+    struct core *c = run->c;
+    spin_watch(c, run->b, r);
+    if (c->fetch.go)
+        core_run_ahead(run->x, run->b);
+    c->pos.acc = acc + 1;
+    c->pos.gap_done = 0;
+    core_run_wakes(run->x);
+}
+
 void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t end, uint64_t stop, uint64_t until)
 {
     struct core *c = x->c;
@@ -601,12 +625,13 @@ void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t 
     uint32_t acc = c->pos.acc, gap_done = c->pos.gap_done, br_at = branch_at(&run);
     struct front f;
     take_up(c, &f);
-    /* The thread's instructions and the core's ordinals advance together. */
-    stop = stop > UINT64_MAX - f.ordinal ? UINT64_MAX : stop - c->pos.ninstr + f.ordinal;
-    for (; acc < end; acc++, gap_done = 0) {
+    /* The thread's instructions and the core's ordinals advance together; a gap is below 2^16. */
+    const uint64_t left = stop > c->pos.ninstr ? stop - c->pos.ninstr : 0, stop_ordinal = f.ordinal + left;
+    const bool bounded = left <= (uint64_t)(end - acc) << 16;
+    for (bool ready = enter_first(&run, &f, &gap_done); ready && acc < end; acc++, gap_done = 0) {
         const struct access_rec *r = fe_acc(b, acc);
         const uint64_t pc = b->pcs[r->pc_id];
-        if ((r->flags & (ACC_LOCK | ACC_FENCE)) || f.ordinal + (r->gap - gap_done) >= stop || !enter_first(&run, &f, &gap_done))
+        if ((r->flags & (ACC_LOCK | ACC_FENCE)) || (bounded && f.ordinal + (r->gap - gap_done) >= stop_ordinal))
             break;
         while (acc >= br_at && pass_next_branch(&run, &f, &gap_done))
             br_at = branch_at(&run);
@@ -615,14 +640,17 @@ void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t 
         if (run.code && pc >> LINE_SHIFT != c->fetch.line && r->gap != 0 &&
             !line_ready(&run, &f, pc >> LINE_SHIFT, r->gap - 1u, &gap_done))
             break;
-        if (!make_way(&run, &f, r->gap - gap_done, r->flags & ACC_STORE))
-            break;
-        act_now(&run, &f);
         const uint32_t ip = run.prefetch ? prefetch_ip(pc) : 0;
-        bool others = false;
-        if (!LIKELY(hit_access(&run, &f, r, ip))) {
+        const enum outcome out = r->flags & ACC_STORE ? take_access(&run, &f, r, r->gap - gap_done, ip, true)
+                                                      : take_access(&run, &f, r, r->gap - gap_done, ip, false);
+        if (!LIKELY(out == OUT_DONE)) {
+            if (out == OUT_NOT)
+                break;
             put_back(x, &f);
-            others = general_access(&run, r, ip);
+            if (general_access(&run, r, ip)) {
+                run_others(&run, r, acc);
+                return;
+            }
             take_up(c, &f);
         }
         if (r->vaddr == c->spin.vaddr)
@@ -630,15 +658,8 @@ void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t 
         spin_watch(c, b, r);
         if (c->fetch.go)
             run_ahead(&run, &f);
-        if (others) {
-            put_back(x, &f);
-            c->pos.acc = acc + 1;
-            c->pos.gap_done = 0;
-            core_run_wakes(x);
-            return;
-        }
     }
-    bool acted = acc != c->pos.acc || f.touch != c->touch;
+    const bool acted = acc != c->pos.acc || f.touch != c->touch;
     put_back(x, &f);
     if (acted)
         x->lp->now = time_of(x->cfg, c->touch);
