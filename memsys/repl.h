@@ -1,9 +1,10 @@
 /*
  * Replacement policies of the set-associative array (sarray.h).
  *
- * A policy keeps one byte per way and set in a row of 64-bit words and is five functions. To add
- * one: write memsys/repl_<name>.c with a `const struct repl_ops repl_<name>` and add one line to
- * REPL_LIST; the parameter choices, the contract test and the reference page follow from the list.
+ * A policy keeps one byte per way and set in a row of 64-bit words, two for sixteen ways, and is five
+ * functions. To add one: write memsys/repl_<name>.c with a `const struct repl_ops repl_<name>` and add
+ * one line to REPL_LIST; the parameter choices, the contract test and the reference page follow from the
+ * list.
  *
  * Invalid ways are used before any policy is asked, so `victim` may assume a full set. LRU is also
  * written out inline in sarray.h, because it is on the hottest path; a test holds both equal.
@@ -36,7 +37,7 @@ struct repl_rng {
 };
 
 /*
- * `row` is the set's ceil(nways / 8) words, private to the policy: bytes beyond nways are its own
+ * `row` is the set's 2 * ceil(nways / 16) words, private to the policy: bytes beyond nways are its own
  * too. `data` is the payload of the entry that comes in, for policies that look at what it holds.
  */
 struct repl_ops {

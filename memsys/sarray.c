@@ -1,9 +1,8 @@
 /* See sarray.h: the parts that run once. */
 #include "memsys/sarray.h"
 
-static uint32_t words_of(uint32_t nways) { return (nways + 7) / 8; }
-
-static uint32_t set_words_of(uint32_t nways) { return 2 * words_of(nways) + 1 + 2 * nways; }
+/* Whole host cache lines. */
+static uint32_t set_words_of(uint32_t nways) { return (4 * repl_ngroups(nways) + 2 * nways + 7) & ~7u; }
 
 size_t sarray_bytes(const struct sarray_cfg *cfg)
 {
@@ -20,11 +19,11 @@ void sarray_init(struct sarray *a, const struct sarray_cfg *cfg)
     a->nsets = cfg->nsets;
     a->nways = cfg->nways;
     a->repl = cfg->repl;
-    a->nwords = words_of(cfg->nways);
+    a->ngroups = repl_ngroups(cfg->nways);
     a->set_words = set_words_of(cfg->nways);
     a->rng.seed = cfg->seed;
     for (uint32_t s = 0; s < a->nsets; s++)
-        repl_table[a->repl]->init(sarray_row(a, s) + a->nwords, a->nways);
+        repl_table[a->repl]->init(sarray_repl_row(a, s), a->nways);
 }
 
 void sarray_invalidate_all(struct sarray *a)

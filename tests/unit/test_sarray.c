@@ -91,6 +91,39 @@ static void lru_equals_a_brute_force_list(void)
     }
 }
 
+/* On x86-64 the rows are worked on in SSE2, elsewhere in plain C. */
+static void sixteen_bytes_at_once_give_what_one_after_the_other_do(void)
+{
+    unsigned ndiffer = 0;
+    for (unsigned n = 0; n < 20000; n++) {
+        uint8_t row[17], same[17]; /* at an odd address, too */
+        unsigned at = n % 2, few = n % 3 == 0 ? 4 : 256;
+        for (unsigned i = 0; i < 17; i++)
+            row[i] = (uint8_t)(rng_next() % few + (n % 5 == 0 ? 0x7e : 0));
+        uint8_t x = row[at + rng_next() % 16];
+        ndiffer += bytes16_equal(row + at, x) != bytes16_equal_plain(row + at, x);
+        ndiffer += bytes16_equal(row + at, 0x81) != bytes16_equal_plain(row + at, 0x81);
+        ndiffer += bytes16_tops(row + at) != bytes16_tops_plain(row + at);
+        for (unsigned i = 0; i < 17; i++)
+            same[i] = row[i] &= 0x7f;
+        bytes16_renew(row + at, x & 0x7f);
+        bytes16_renew_plain(same + at, x & 0x7f);
+        ndiffer += memcmp(row, same, sizeof row) != 0;
+    }
+    CU_ASSERT_EQUAL(ndiffer, 0);
+}
+
+static void sets_start_on_lines_and_entries_lie_on_one(void)
+{
+    for (uint32_t nways = 1; nways <= SARRAY_MAX_WAYS; nways++) {
+        struct sarray *a = array_new(2, nways, REPL_LRU);
+        CU_ASSERT_EQUAL(a->set_words % 8, 0);
+        CU_ASSERT_EQUAL(sarray_tag_word(a, 0) % 2, 0);
+        CU_ASSERT_TRUE(sarray_tag_word(a, nways - 1) + 2 <= a->set_words);
+        free(a);
+    }
+}
+
 static void a_sweep_over_one_key_too_many_never_hits_under_lru(void)
 {
     struct sarray *a = array_new(1, 12, REPL_LRU);
@@ -187,6 +220,7 @@ static void a_copy_of_the_block_behaves_like_the_original(void)
 }
 
 UNIT_MAIN("memsys/sarray", UNIT(lru_equals_a_brute_force_list),
+          UNIT(sixteen_bytes_at_once_give_what_one_after_the_other_do), UNIT(sets_start_on_lines_and_entries_lie_on_one),
           UNIT(a_sweep_over_one_key_too_many_never_hits_under_lru),
           UNIT(a_sweep_that_fits_always_hits_after_warm_up_under_every_policy),
           UNIT(invalid_ways_are_filled_first_in_way_order), UNIT(an_invalid_way_never_matches),
