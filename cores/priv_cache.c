@@ -187,6 +187,14 @@ static void fill_l1i(const struct core_ctx *x, uint64_t line, uint64_t ready, bo
                 LINE_CODE | (prefetched ? LINE_PREFETCHED : 0) | ready << LINE_READY_SHIFT);
 }
 
+/* The line will come: the host should have near what it replaces. */
+static void expect_fill(struct core *c, uint64_t line)
+{
+    const struct sarray *a = l2(c);
+    if (a->nways != 0)
+        sarray_prefetch_victim(a, cache_set(a, line));
+}
+
 /* ---- misses ----------------------------------------------------------------------------------- */
 
 static uint32_t *miss_queue_slot(struct core *c, uint32_t i)
@@ -331,6 +339,7 @@ static uint64_t access_l2(const struct core_ctx *x, uint64_t line, enum line_kin
             c->stats.l2_misses++;
         c->pf.asked_l2 = 1 + PREFETCH_MISS;
         start_miss(x, line, kind, write, start, who);
+        expect_fill(c, line);
         return LATENCY_WAIT;
     }
     use_in_l2(c, held);
@@ -398,6 +407,7 @@ static void send_prefetch(const struct core_ctx *x, uint64_t line, enum miss_pre
     x->c->pf.nunderway[where - 1]++;
     CORE_LOG(x, PREFETCH, line, where == MISS_FOR_L1D ? SERVED_L1 : SERVED_L2, CORE_LEVEL_WAITS, start);
     send_miss(x, idx, start);
+    expect_fill(x->c, line);
 }
 
 /* A prefetch into L1D meets one into L2 of the same line; true: it takes it over. */

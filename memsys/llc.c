@@ -396,6 +396,7 @@ bool llc_read(struct llc *l, const struct llc_config *c, simtime_t now, paddr_t 
     if (miss == LLC_NIL) {
         miss = new_miss(l, c, bucket, line, set, kind, start + c->tag_fs);
         l->stats.misses[kind]++;
+        sarray_prefetch_victim(a, set); /* for the fill */
     } else {
         l->stats.merged[kind]++;
     }

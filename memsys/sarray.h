@@ -146,13 +146,7 @@ static inline int sarray_find(const struct sarray *a, uint32_t set, uint64_t tag
     return -1;
 }
 
-/* The set will be asked soon: the host should have it near by then. No other effect. */
-static inline void sarray_prefetch(const struct sarray *a, uint32_t set)
-{
-    __builtin_prefetch(sarray_row_const(a, set));
-}
-
-/* The same for the entry that is likely the next one to be replaced. */
+/* The entry that is likely the next one to be replaced: the host should have it near by then. */
 static inline void sarray_prefetch_victim(const struct sarray *a, uint32_t set)
 {
     if (a->repl == REPL_LRU)
