@@ -28,6 +28,11 @@ enum err {
 #undef X
 };
 
+/*
+ * What leads to a message is marked as cold, which keeps it away from what runs all the time: the host's
+ * first-level instruction cache holds but a part of a round of messages.
+ */
+
 /* Process exit code that stands for `e`. */
 int err_exit_code(enum err e);
 const char *err_text(enum err e);
@@ -41,15 +46,15 @@ void err_set_abort(void (*abort_all)(int exit_code));
  * err_log(e, fmt, ...): one line on stderr, "concerto: error: ...", with the value `e`, so that
  * `return err_log(...)` works. `e` is evaluated twice.
  */
-void err_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void err_say(const char *fmt, ...) __attribute__((cold, format(printf, 1, 2)));
 static inline enum err err_same(enum err e) { return e; }
 #define err_log(e, ...) (err_say(__VA_ARGS__), err_same(e))
-void warn_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void warn_log(const char *fmt, ...) __attribute__((cold, format(printf, 1, 2)));
 
 /* Ends all ranks; the message was logged before. */
-_Noreturn void err_end(enum err e);
+_Noreturn void err_end(enum err e) __attribute__((cold));
 /* Ends all ranks after one message. */
-_Noreturn void err_fatal(enum err e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+_Noreturn void err_fatal(enum err e, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
 
 /* Holds in release builds too. `fmt` shows the values. */
 #define SIM_ASSERT(cond, ...)                                        \
@@ -58,7 +63,7 @@ _Noreturn void err_fatal(enum err e, const char *fmt, ...) __attribute__((format
             sim_assert_failed(#cond, __FILE__, __LINE__, __VA_ARGS__); \
     } while (0)
 _Noreturn void sim_assert_failed(const char *cond, const char *file, int line, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+    __attribute__((cold, format(printf, 4, 5)));
 
 /*
  * The word of `words` (nwords strings) nearest to `word` by edit distance with transpositions, or

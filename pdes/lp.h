@@ -86,7 +86,7 @@ void lp_send(struct lp *lp, lpid_t dst, simtime_t time, uint16_t type, uint32_t 
 
 /* Are events of this kind asked for? Then lp_log makes a record, as of lp->now. */
 #define lp_logs(lp, kind) __builtin_expect((lp)->log_mask >> (kind) & 1, 0)
-void lp_log(struct lp *lp, uint32_t kind, const uint64_t a[ELOG_NFIELDS]);
+void lp_log(struct lp *lp, uint32_t kind, const uint64_t a[ELOG_NFIELDS]) __attribute__((cold));
 /* LOG(lp, KIND, values...): the record, if it is asked for. */
 #define LP_LOG(lp_, kind_, ...)                                                 \
     (lp_logs(lp_, kind_) ? lp_log(lp_, kind_, (const uint64_t[ELOG_NFIELDS]){__VA_ARGS__}) : (void)0)
