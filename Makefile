@@ -41,7 +41,7 @@ help:
 	@echo "make figures run and draw the figures of README and configs/README (about four minutes)"
 	@echo "make test    install what is missing, build, run every test"
 	@echo "make bench   measure simulation speed; prints one table"
-	@echo "make guard-update  write tests/system/guard.tsv anew: host instructions for each simulated one"
+	@echo "make guard-update  write tests/system/{guard,windows}.tsv anew: host instructions, windows and messages that runs may take"
 	@echo "make asan    the tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make fuzz    fuzz the trace and configuration readers (SECONDS=120 each)"
 	@echo "make lint    clang-tidy, cppcheck, folder order"
@@ -137,9 +137,10 @@ install: all
 bench: $(BIN)
 	@/usr/bin/python3 tests/bench.py
 
-# The bounds that `make test` holds the simulator to (tests/system/guard.sh).
+# The bounds that `make test` holds the simulator to (tests/system/guard.sh, windows.sh).
 guard-update: $(BIN)
 	@CONCERTO=$(abspath $(BIN)) bash tests/system/guard.sh --update
+	@CONCERTO=$(abspath $(BIN)) bash tests/system/windows.sh --update
 
 # The same program, optimised for speed with gcc: profile of a few short runs, link-time optimisation.
 # The kernel's files are left out, so that what is recorded of them never depends on a profile.
