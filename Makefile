@@ -59,7 +59,7 @@ $(BUILD)/.deps:
 
 # The files where a run spends its time.
 HOT := pdes/engine_run pdes/engine_rounds pdes/engine_queue pdes/inbox memsys/llc memsys/llc_lp memsys/dram memsys/dram_sched memsys/dram_lp memsys/dram_config memsys/noc \
-       cores/core_lp cores/dispatch cores/fetch cores/fast cores/window cores/translate cores/priv_cache cores/relocate
+       cores/core_lp cores/dispatch cores/fetch cores/fast cores/window cores/translate cores/priv_cache cores/relocate cores/vmt_decode
 $(HOT:%=$(BUILD)/%.o): CFLAGS_ALL += $(if $(findstring -O2,$(OPT)),-O3)
 # 64-bit comparisons are slower in vectors without AVX.
 $(BUILD)/pdes/engine_run.o $(BUILD)/pdes/engine_rounds.o: CFLAGS_ALL += $(if $(findstring -O2,$(OPT)),-fno-tree-vectorize)

@@ -168,8 +168,8 @@ struct frontend_ops {
     /*
      * The map events and marks of a block (others may stand among them), for those who need no more:
      * the events and `last` are valid until the next call for the thread. NULL: the addresses of this
-     * front end are those that it wants. With it, the pieces and places that `load` and `piece` give
-     * out may be changed by the caller.
+     * front end are those that it wants. With it, what `load` and `piece` give out may be changed by
+     * the caller: each call makes it anew.
      */
     enum err (*map_events)(struct frontend *fe, uint32_t thread, uint64_t block,
                            struct fe_block *out);

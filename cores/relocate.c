@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define NHINTS 4096u /* places of each of the two tables below; a power of two */
+#define NNEAR 512u
+#define NEAR_SHIFT 5
 #define NONE UINT32_MAX
 
 /*
@@ -29,12 +31,17 @@ struct remap {
     uint32_t recorded, now;
 };
 
+/* A piece of the accesses' view, at the places of some of its pages; 32 bytes, for quick indexing. */
+struct near {
+    uint64_t start, bytes, delta, unused;
+};
+_Static_assert(sizeof(struct near) == 1u << NEAR_SHIFT, "places are counted in bytes");
+
 struct moved_thread {
     struct reloc_view view;     /* of the events and program counters: at the end of the block */
     struct reloc_view acc_view; /* of the piece in hand */
-    /* Pieces of the view in which to look first. An instruction mostly stays in one area; code, which
-     * jumps between areas, among few pages. A hint may be wrong. */
-    uint16_t by_pc[NHINTS], by_page[NHINTS];
+    uint16_t hints[NHINTS]; /* pieces of `view` in which to look first, by page; may be wrong */
+    struct near near[NNEAR];
     struct block_start *blocks; /* one more than there are */
     uint64_t nblocks, blocks_cap;
 
@@ -96,13 +103,15 @@ static uint32_t limit_of(const struct moved_thread *t, const struct reloc_view *
     return (uint32_t)t->blocks[t->block + 1].next;
 }
 
-static uint64_t find(const struct relocate *r, const struct moved_thread *t, const struct reloc_view *v, uint16_t *hint,
-                     uint64_t addr)
+/* Where `addr` lies by view `v`; *i_out: the piece that holds it, or NONE. */
+static uint64_t find(const struct relocate *r, const struct moved_thread *t, const struct reloc_view *v, uint64_t addr,
+                     uint32_t *i_out)
 {
     uint32_t i = reloc_view_at(v, addr);
+    *i_out = NONE;
     if (i == v->n || v->p[i].start > addr)
         return reloc_map_outside(&r->map, v, limit_of(t, v), addr);
-    *hint = (uint16_t)i;
+    *i_out = i;
     return addr + v->p[i].delta;
 }
 
@@ -110,11 +119,14 @@ static uint64_t find(const struct relocate *r, const struct moved_thread *t, con
 static uint64_t moved(const struct moving *x, uint64_t addr)
 {
     const struct reloc_view *v = &x->t->view;
-    uint16_t *hint = &x->t->by_page[(addr >> PAGE_SHIFT) % NHINTS];
-    const uint32_t i = *hint;
+    uint16_t *hint = &x->t->hints[(addr >> PAGE_SHIFT) % NHINTS];
+    uint32_t i = *hint;
     if (i < v->n && addr - v->p[i].start < v->p[i].end - v->p[i].start)
         return addr + v->p[i].delta;
-    return find(x->r, x->t, v, hint, addr);
+    uint64_t to = find(x->r, x->t, v, addr, &i);
+    if (i != NONE)
+        *hint = (uint16_t)i;
+    return to;
 }
 
 static void *grown(void *p, uint32_t *cap, uint64_t need, size_t item)
@@ -131,11 +143,18 @@ static void *grown(void *p, uint32_t *cap, uint64_t need, size_t item)
 
 /* ---- program counters ------------------------------------------------------------------------ */
 
+/* In a block in which the map stays, in place. */
+static void move_pcs(const struct moving *x)
+{
+    uint64_t *pcs = (uint64_t *)(uintptr_t)x->b.pcs;
+    for (uint32_t i = 0; i < x->b.npcs; i++)
+        pcs[i] = moved(x, pcs[i]);
+}
+
 static void number_pcs(struct moved_thread *t)
 {
     for (uint32_t i = 0; i < t->npcs_recorded; i++)
         t->pc_now[i] = i;
-    t->made = 0;
 }
 
 static void first_pcs(struct moving *x)
@@ -278,16 +297,14 @@ static uint32_t move_call(struct moving *x, struct fe_at at, const struct fe_eve
     return n;
 }
 
-static void move_event(struct moving *x, struct fe_at at, struct fe_event *e)
+static void move_event(const struct moving *x, struct fe_event *e)
 {
-    const struct reloc_map *m = &x->r->map;
     switch (e->type) {
     case FE_IFETCH_PAGE:
         e->a[0] = moved(x, e->a[0] << PAGE_SHIFT) >> PAGE_SHIFT;
         break;
     case FE_MAP_MARK:
-        pass_changes(x, at, e->instr_off, reloc_map_upto(m, e->a[0]));
-        e->a[0] = reloc_map_order(m, e->a[0]);
+        e->a[0] = reloc_map_order(&x->r->map, e->a[0]);
         break;
     case FE_FUTEX_WAIT:
     case FE_FUTEX_WAKE:
@@ -309,7 +326,9 @@ static uint32_t moved_event(struct moving *x, struct fe_at at)
     if (t->form_now[at.form] != NONE)
         return t->form_now[at.form];
     struct fe_event e = x->b.ev_forms[at.form];
-    move_event(x, at, &e);
+    if (e.type == FE_MAP_MARK)
+        pass_changes(x, at, e.instr_off, reloc_map_upto(&x->r->map, e.a[0]));
+    move_event(x, &e);
     *more_forms(t, 1) = e;
     return t->form_now[at.form] = t->nev_forms++;
 }
@@ -370,29 +389,40 @@ static void note_told(struct moving *x)
 
 /* ---- accesses -------------------------------------------------------------------------------- */
 
+static __attribute__((noinline)) uint64_t find_near(const struct relocate *r, struct moved_thread *t, struct near *near, uint64_t addr)
+{
+    const struct reloc_view *v = &t->acc_view;
+    uint32_t i;
+    uint64_t to = find(r, t, v, addr, &i);
+    if (i != NONE)
+        *near = (struct near){.start = v->p[i].start, .bytes = v->p[i].end - v->p[i].start, .delta = v->p[i].delta};
+    return to;
+}
+
 static void move_accesses(const struct relocate *r, struct moved_thread *t, struct access_rec *a, uint32_t n)
 {
-    uint16_t *const hints = t->by_pc;
-    const struct reloc_view *v = &t->acc_view;
-    const struct reloc_piece *const pieces = v->p;
-    const uint32_t npieces = v->n;
     const struct access_rec *const stop = a + n;
     for (uint32_t i = 0; t->made > 0 && i < n; i++)
         a[i].pc_id = t->pc_now[a[i].pc_id];
     for (; a < stop; a++) {
-        uint16_t *hint = &hints[a->pc_id % NHINTS];
-        const uint32_t h = *hint;
-        if (h < npieces && a->vaddr - pieces[h].start < pieces[h].end - pieces[h].start)
-            a->vaddr += pieces[h].delta;
-        else
-            a->vaddr = find(r, t, v, hint, a->vaddr);
+        const uint64_t vaddr = a->vaddr;
+        const size_t at = (vaddr >> (PAGE_SHIFT - NEAR_SHIFT)) & ((NNEAR - 1) << NEAR_SHIFT); /* bytes */
+        struct near *p = (struct near *)((char *)t->near + at);
+        a->vaddr = vaddr - p->start < p->bytes ? vaddr + p->delta : find_near(r, t, p, vaddr);
     }
+}
+
+static void set_acc_view(const struct relocate *r, struct moved_thread *t, uint32_t nchanges)
+{
+    if (t->acc_view.nchanges != nchanges)
+        memset(t->near, 0, sizeof t->near);
+    reloc_view_set(&r->map, &t->acc_view, nchanges);
 }
 
 static void first_stretch(const struct relocate *r, struct moved_thread *t)
 {
-    t->from = t->to = t->stretch = 0;
-    reloc_view_set(&r->map, &t->acc_view, t->stretches[0].nchanges);
+    t->from = t->to = t->stretch = t->made = 0;
+    set_acc_view(r, t, t->stretches[0].nchanges);
     if (t->nremaps > 0)
         number_pcs(t);
 }
@@ -402,7 +432,7 @@ static void next_stretch(const struct relocate *r, struct moved_thread *t)
     const struct stretch *s = &t->stretches[t->stretch++];
     for (; t->made < s->nremaps; t->made++)
         t->pc_now[t->remaps[t->made].recorded] = t->remaps[t->made].now;
-    reloc_view_set(&r->map, &t->acc_view, s[1].nchanges);
+    set_acc_view(r, t, s[1].nchanges);
 }
 
 /* Moves the accesses of a piece that has just been decoded: the next one, or one behind it. */
@@ -421,6 +451,43 @@ static void move_piece(const struct relocate *r, struct moved_thread *t, struct 
 
 /* ---- the front end --------------------------------------------------------------------------- */
 
+static bool has_changes(const struct fe_block *b)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < b->nev_forms; i++)
+        any |= b->ev_forms[i].type >= FE_MMAP && b->ev_forms[i].type <= FE_MAP_MARK;
+    return any;
+}
+
+/* The map stays: forms are moved, wherever they stand. */
+static void move_still_block(struct moving *x)
+{
+    struct fe_event *forms = (struct fe_event *)(uintptr_t)x->b.ev_forms;
+    move_pcs(x);
+    for (uint32_t i = 0; i < x->b.nev_forms; i++)
+        move_event(x, &forms[i]);
+    end_stretch(x, UINT32_MAX);
+}
+
+static void move_changing_block(struct moving *x, struct fe_block *out)
+{
+    struct moved_thread *t = x->t;
+    uint32_t nforms = x->b.nev_forms + x->b.nbr_forms;
+    t->form_now = grown(t->form_now, &t->form_now_cap, nforms, sizeof *t->form_now);
+    forget_forms(t, 0, nforms);
+    note_told(x);
+    first_pcs(x);
+    move_events(x, out);
+    end_stretch(x, UINT32_MAX);
+    if (t->nremaps > 0) {
+        move_branches(x, UINT32_MAX, UINT32_MAX);
+        out->br_forms = t->br_forms;
+        out->nbr_forms = t->nbr_forms;
+    }
+    out->pcs = t->pcs;
+    out->npcs = x->npcs;
+}
+
 static enum err relocate_load(struct frontend *fe, uint32_t thread, uint64_t block,
                               struct fe_block *out)
 {
@@ -431,22 +498,13 @@ static enum err relocate_load(struct frontend *fe, uint32_t thread, uint64_t blo
     if (e != ERR_OK)
         return e;
     t->block = block;
-    t->nev_forms = t->nbr_forms = t->nstretches = t->nremaps = 0;
-    t->form_now = grown(t->form_now, &t->form_now_cap, (uint64_t)x.b.nev_forms + x.b.nbr_forms, sizeof *t->form_now);
-    forget_forms(t, 0, x.b.nev_forms + x.b.nbr_forms);
-    note_told(&x);
+    t->nev_forms = t->nbr_forms = t->nstretches = t->nremaps = t->ntold = 0;
     reloc_view_set(&r->map, &t->view, (uint32_t)t->blocks[block].known);
-    first_pcs(&x);
     *out = x.b;
-    move_events(&x, out);
-    end_stretch(&x, UINT32_MAX);
-    if (t->nremaps > 0) {
-        move_branches(&x, UINT32_MAX, UINT32_MAX);
-        out->br_forms = t->br_forms;
-        out->nbr_forms = t->nbr_forms;
-    }
-    out->pcs = t->pcs;
-    out->npcs = x.npcs;
+    if (has_changes(&x.b))
+        move_changing_block(&x, out);
+    else
+        move_still_block(&x);
     first_stretch(r, t);
     return ERR_OK;
 }

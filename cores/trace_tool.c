@@ -5,6 +5,7 @@
 #include "cores/trace_tool.h"
 
 #include "cores/champsim.h"
+#include "cores/relocate.h"
 #include "cores/trace_copy.h"
 #include "cores/trace_open.h"
 #include "cores/trace_replay.h"
@@ -29,7 +30,7 @@ static const char usage[] =
     "  repack FILE -o OUT [--hc]    compresses again\n"
     "  export FILE -o OUT --champsim [--thread T]\n"
     "                               one thread as a ChampSim trace (xz when OUT ends in .xz)\n"
-    "  bench FILE                   how fast it decodes\n";
+    "  bench FILE [--placed]        how fast it decodes; with its areas laid out as Linux would\n";
 
 static const char *const event_names[] = {
     [FE_IFETCH_PAGE] = "ifetch_page",     [FE_MMAP] = "mmap",
@@ -48,7 +49,7 @@ static const char *const branch_names[] = {"cond", "jump", "indirect", "call", "
 struct args {
     const char *path, *out;
     uint64_t thread, from, count, instructions;
-    bool has_thread, hc, champsim;
+    bool has_thread, hc, champsim, placed;
 };
 
 /* ---- sets of numbers ----------------------------------------------------------------------- */
@@ -449,6 +450,16 @@ static enum err run_bench(struct frontend *fe, const struct args *a)
     return ERR_OK;
 }
 
+/* The layout of a run of configs/baseline.yaml. */
+static enum err place_areas(const char *command, struct frontend **fe)
+{
+    const struct relocate_params p = {.layout = {.mode = LAYOUT_LINUX, .seed = 1, .mmap_bits = 28},
+                                      .stack_limit_bytes = UINT64_C(8) << 20};
+    if (strcmp(command, "bench") != 0)
+        return err_log(ERR_USAGE, "trace %s: --placed is for bench", command);
+    return relocate_wrap(fe, &p);
+}
+
 /* ---- copies -------------------------------------------------------------------------------- */
 
 static enum err need_out(const struct args *a)
@@ -520,6 +531,7 @@ static enum err parse_args(int argc, char **argv, struct args *a)
                    {"--count", &a->count, NULL},
                    {"--instructions", &a->instructions, NULL},
                    {"--hc", NULL, &a->hc},
+                   {"--placed", NULL, &a->placed},
                    {"--champsim", NULL, &a->champsim}};
     const char *names[sizeof options / sizeof options[0]];
     for (int i = 2; i < argc; i++) {
@@ -576,6 +588,8 @@ int trace_main(int argc, char **argv)
         e = frontend_open_trace(&a.path, 1, &fe);
     if (e == ERR_OK && a.thread >= fe->nthreads)
         e = err_log(ERR_USAGE, "%s: has threads 0 to %u", a.path, fe->nthreads - 1);
+    if (e == ERR_OK && a.placed)
+        e = place_areas(argv[1], &fe);
     if (e == ERR_OK)
         e = commands[k].run(fe, &a);
     if (fe != NULL)

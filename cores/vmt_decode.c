@@ -29,19 +29,54 @@ static void *take(struct vmt_buf *b, size_t bytes)
     return b->p;
 }
 
+/* The next `bytes` of the room, *used of which are taken; of no room only the size is counted. */
+static void *carve(uint8_t *room, size_t *used, size_t bytes)
+{
+    void *p = room != NULL ? room + *used : NULL;
+    *used += (bytes + SLACK + 63) & ~(size_t)63;
+    return p;
+}
+
+/* Where everything of a block goes that `flags` do not leave out. */
+static size_t lay_out(struct vmt_decoded *d, const struct vmt_block_header *h, unsigned flags, uint8_t *room)
+{
+    size_t used = 0;
+    d->pcs = carve(room, &used, h->npcs * sizeof *d->pcs);
+    if ((flags & VMT_NO_ACCESSES) == 0) {
+        struct access_rec *r = carve(room, &used, (VMT_BASES + VMT_PIECE) * sizeof *r);
+        d->piece = r != NULL ? r + VMT_BASES : NULL;
+        d->ids = carve(room, &used, h->nacc * sizeof *d->ids);
+        d->ctl = carve(room, &used, h->nacc);
+        d->payload = carve(room, &used, h->col[VMT_COL_ADDR_PAYLOAD].raw_bytes);
+        d->forms = carve(room, &used, h->nacc_tmpl * sizeof *d->forms);
+        d->last_at_pc = carve(room, &used, h->npcs * sizeof *d->last_at_pc);
+    }
+    if ((flags & VMT_NO_BRANCHES) == 0) {
+        d->br_at = carve(room, &used, h->nbr * sizeof *d->br_at);
+        d->br_forms = carve(room, &used, h->nbr_tmpl * sizeof *d->br_forms);
+    }
+    if ((flags & VMT_NO_EVENTS) == 0) {
+        d->ev_at = carve(room, &used, h->nev * sizeof *d->ev_at);
+        d->ev_forms = carve(room, &used, h->nev_tmpl * sizeof *d->ev_forms);
+    }
+    return used;
+}
+
+static bool make_room(struct vmt_decoded *d, const struct vmt_block_header *h, unsigned flags)
+{
+    void *room = take(&d->room, lay_out(d, h, flags, NULL));
+    if (room != NULL)
+        lay_out(d, h, flags, room);
+    return room != NULL;
+}
+
 void vmt_scratch_free(struct vmt_scratch *s)
 {
     for (unsigned c = 0; c < VMT_NCOLS; c++)
         free(s->columns[c].p);
 }
 
-void vmt_decoded_free(struct vmt_decoded *d)
-{
-    struct vmt_buf *const all[] = {&d->ids, &d->ctl, &d->payload, &d->forms, &d->last_at_pc, &d->pcs,
-                                   &d->br_at, &d->ev_at, &d->br_forms, &d->ev_forms, &d->piece};
-    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)
-        free(all[i]->p);
-}
+void vmt_decoded_free(struct vmt_decoded *d) { free(d->room.p); }
 
 /* ---- columns --------------------------------------------------------------------------------- */
 
@@ -73,48 +108,55 @@ const char *vmt_decode_check(const struct vmt_block_header *h)
     return NULL;
 }
 
-/* The raw bytes of column `c`, in `b`; NULL: damaged, or no memory. */
-static const void *unpack(const struct vmt_block_header *h, unsigned c, struct vmt_buf *b)
+/* The raw bytes of column `c`, in `dst`, which has room for SLACK more; false: damaged. */
+static bool unpack(const struct vmt_block_header *h, unsigned c, void *dst)
 {
     const uint8_t *src = (const uint8_t *)h + sizeof *h;
     for (unsigned i = 0; i < c; i++)
         src += h->col[i].stored_bytes;
-    size_t raw = h->col[c].raw_bytes;
-    void *p = take(b, raw + SLACK);
-    return p != NULL && codec_unpack(p, raw, src, h->col[c].stored_bytes) ? p : NULL;
+    return codec_unpack(dst, h->col[c].raw_bytes, src, h->col[c].stored_bytes);
 }
 
-/* Cursor over the fields of a plane-wise stored table of n rows. */
-struct planes {
-    const uint8_t *p;
-    uint32_t n;
-};
-
-static bool all_zero(const uint8_t *p, size_t n)
+/* The same in the scratch. NULL: damaged, or no memory. */
+static const void *unpack_scratch(struct vmt_scratch *s, const struct vmt_block_header *h, unsigned c)
 {
-    return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+    void *p = take(&s->columns[c], h->col[c].raw_bytes + SLACK);
+    return p != NULL && unpack(h, c, p) ? p : NULL;
 }
+
+typedef uint8_t u8x16 __attribute__((vector_size(16)));
+#if defined __clang__ || __GNUC__ >= 12
+#define SHUFFLE(v, w, ...) __builtin_shufflevector(v, w, __VA_ARGS__)
+#else
+#define SHUFFLE(v, w, ...) __builtin_shuffle(v, w, (u8x16){__VA_ARGS__})
+#endif
 
 /*
- * The next field of `nbytes` bytes into every row: `field` is its place in row 0, rows are `stride`
- * bytes apart and hold zeros. Byte b of a field is its b-th byte in memory, as on any little-endian
- * host. Most planes are zeros and cost one comparison.
+ * Rows of `nplanes` bytes, at most 16, from as many byte planes of n bytes each; of each row `bytes` are
+ * stored, those behind the planes zeros. Sixteen rows at a time: a square of 16 x 16 bytes is turned over
+ * by four rounds of interleaving its upper with its lower half. Reads up to 15 bytes behind the planes.
  */
-static inline void get_field(struct planes *pl, unsigned nbytes, void *field, size_t stride)
+static inline __attribute__((always_inline)) void get_rows(const uint8_t *planes, uint32_t n, unsigned nplanes,
+                                                           void *rows, size_t stride, size_t bytes)
 {
-    for (unsigned b = 0; b < nbytes; b++, pl->p += pl->n) {
-        const uint8_t *src = pl->p;
-        uint8_t *dst = (uint8_t *)field + b;
-        if (all_zero(src, pl->n))
-            continue;
-        for (uint32_t i = 0; i < pl->n; i++)
-            dst[i * stride] = src[i];
+    for (uint32_t at = 0; at < n; at += 16) {
+        u8x16 v[16] = {{0}}, w[16];
+        uint32_t nrows = n - at < 16 ? n - at : 16;
+        for (unsigned p = 0; p < nplanes; p++)
+            memcpy(&v[p], planes + (size_t)p * n + at, sizeof v[p]);
+        for (unsigned round = 0; round < 4; round++) {
+            for (unsigned i = 0; i < 8; i++) {
+                w[2 * i] = SHUFFLE(v[i], v[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+                w[2 * i + 1] = SHUFFLE(v[i], v[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+            }
+            memcpy(v, w, sizeof v);
+        }
+        for (uint32_t i = 0; i < nrows; i++)
+            memcpy((uint8_t *)rows + (at + i) * stride, &v[i], bytes);
     }
 }
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "planes are copied byte by byte");
 
-#define GET_FIELD(pl, nbytes, row0, field) \
-    get_field(&(pl), (nbytes), &(row0)->field, sizeof *(row0))
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "byte b of a field is its b-th byte in memory");
 
 typedef uint16_t u16x8 __attribute__((vector_size(16)));
 typedef int16_t s16x8 __attribute__((vector_size(16)));
@@ -147,35 +189,26 @@ static bool ids_below(const uint16_t *ids, uint32_t n, uint32_t limit)
 static const char *load_pcs(struct vmt_scratch *s, const struct vmt_block_header *h,
                             struct vmt_decoded *d)
 {
-    struct planes pl = {unpack(h, VMT_COL_PCS, &s->columns[VMT_COL_PCS]), h->npcs};
-    uint64_t pc = 0, *pcs = take(&d->pcs, h->npcs * sizeof *pcs);
-    if (pcs == NULL)
-        return NO_MEMORY;
-    if (pl.p == NULL)
+    const uint8_t *planes = unpack_scratch(s, h, VMT_COL_PCS);
+    uint64_t pc = 0;
+    if (planes == NULL)
         return "the program counters do not decompress to their size";
-    memset(pcs, 0, h->npcs * sizeof *pcs);
-    get_field(&pl, VMT_PC_BYTES, pcs, sizeof *pcs);
+    get_rows(planes, h->npcs, VMT_PC_BYTES, d->pcs, sizeof *d->pcs, sizeof *d->pcs);
     for (uint32_t i = 0; i < h->npcs; i++)
-        pcs[i] = pc += vmt_unzigzag(pcs[i]);
+        d->pcs[i] = pc += vmt_unzigzag(d->pcs[i]);
     return NULL;
 }
 
 /* ---- accesses -------------------------------------------------------------------------------- */
 
-static void unpack_forms(const uint8_t *planes, uint32_t n, struct vmt_form *f)
+static void get_forms(const uint8_t *planes, uint32_t n, struct vmt_form *f)
 {
-    struct planes pl = {planes, n};
-    memset(f, 0, n * sizeof *f);
-    GET_FIELD(pl, 4, f, pc_id);
-    GET_FIELD(pl, 2, f, gap);
-    GET_FIELD(pl, 1, f, size);
-    GET_FIELD(pl, 1, f, flags);
-    GET_FIELD(pl, 2, f, addr_dep[0]);
-    GET_FIELD(pl, 2, f, addr_dep[1]);
-    GET_FIELD(pl, 2, f, data_dep);
-    GET_FIELD(pl, 1, f, addr_ops[0]);
-    GET_FIELD(pl, 1, f, addr_ops[1]);
-    GET_FIELD(pl, 1, f, data_ops);
+    const uint8_t *data_ops = planes + (size_t)16 * n;
+    get_rows(planes, n, 16, f, sizeof *f, 16);
+    for (uint32_t i = 0; i < n; i++) {
+        f[i].data_ops = data_ops[i];
+        memset(f[i].zero, 0, sizeof f[i].zero);
+    }
 }
 
 static bool forms_legal(const struct vmt_form *f, uint32_t n, uint32_t npcs)
@@ -208,30 +241,24 @@ static uint64_t payload_bytes(const uint8_t *ctl, uint32_t n)
 static void rewind_pieces(struct vmt_decoded *d)
 {
     d->from = d->to = 0;
-    d->next_payload = d->payload.p;
+    d->next_payload = d->payload;
     memset(d->bases, 0, sizeof d->bases);
-    memset(d->last_at_pc.p, 0, d->npcs * sizeof(uint64_t));
+    memset(d->last_at_pc, 0, d->npcs * sizeof *d->last_at_pc);
 }
 
 static const char *load_accesses(struct vmt_scratch *s, const struct vmt_block_header *h,
                                  struct vmt_decoded *d)
 {
-    const uint16_t *ids = unpack(h, VMT_COL_ACC_IDS, &d->ids);
-    const uint8_t *ctl = unpack(h, VMT_COL_ADDR_CTL, &d->ctl);
-    const uint8_t *pay = unpack(h, VMT_COL_ADDR_PAYLOAD, &d->payload);
-    const uint8_t *tmpl = unpack(h, VMT_COL_ACC_TMPL, &s->columns[VMT_COL_ACC_TMPL]);
-    if (ids == NULL || ctl == NULL || pay == NULL || tmpl == NULL)
+    const uint8_t *tmpl = unpack_scratch(s, h, VMT_COL_ACC_TMPL);
+    if (tmpl == NULL || !unpack(h, VMT_COL_ACC_IDS, d->ids) || !unpack(h, VMT_COL_ADDR_CTL, d->ctl) ||
+        !unpack(h, VMT_COL_ADDR_PAYLOAD, d->payload))
         return "an access column does not decompress to its size";
-    if (payload_bytes(ctl, h->nacc) != h->col[VMT_COL_ADDR_PAYLOAD].raw_bytes)
+    if (payload_bytes(d->ctl, h->nacc) != h->col[VMT_COL_ADDR_PAYLOAD].raw_bytes)
         return "the address payload has another length than the control column says";
-    if (!ids_below(ids, h->nacc, h->nacc_tmpl))
+    if (!ids_below(d->ids, h->nacc, h->nacc_tmpl))
         return "an access names a template beyond the dictionary";
-    struct vmt_form *forms = take(&d->forms, h->nacc_tmpl * sizeof *forms);
-    if (forms == NULL || take(&d->last_at_pc, h->npcs * sizeof(uint64_t)) == NULL ||
-        take(&d->piece, (VMT_BASES + VMT_PIECE) * sizeof(struct access_rec)) == NULL)
-        return NO_MEMORY;
-    unpack_forms(tmpl, h->nacc_tmpl, forms);
-    if (!forms_legal(forms, h->nacc_tmpl, h->npcs))
+    get_forms(tmpl, h->nacc_tmpl, d->forms);
+    if (!forms_legal(d->forms, h->nacc_tmpl, h->npcs))
         return "an access template has an illegal size or program counter";
     d->nacc = h->nacc;
     d->npcs = h->npcs;
@@ -239,23 +266,29 @@ static const char *load_accesses(struct vmt_scratch *s, const struct vmt_block_h
     return NULL;
 }
 
-/* Bits of the payload's next 8 bytes that belong to an access, by payload length code. */
-static const uint64_t payload_masks[8] = {0,
-                                          0xff,
-                                          0xffff,
-                                          0xffffff,
-                                          0xffffffff,
-                                          UINT64_C(0xffffffffff),
-                                          UINT64_C(0xffffffffffff),
-                                          UINT64_MAX};
+/* By the six low bits of the control column: base, payload length code. */
+struct steps {
+    uint64_t mask[64]; /* of the payload's next 8 bytes */
+    uint32_t back[64]; /* bytes from the record to the one with the base; 0: base 7 */
+    uint8_t bytes[64]; /* of the payload */
+};
+#define EACH_CODE(X, base) X(base, 0) X(base, 1) X(base, 2) X(base, 3) X(base, 4) X(base, 5) X(base, 6) X(base, 7)
+#define EACH_STEP(X)                                                                                     \
+    EACH_CODE(X, 0) EACH_CODE(X, 1) EACH_CODE(X, 2) EACH_CODE(X, 3) EACH_CODE(X, 4) EACH_CODE(X, 5)      \
+    EACH_CODE(X, 6) EACH_CODE(X, 7)
+#define MASK(base, code) [(base) * 8 + (code)] = (code) == 7 ? UINT64_MAX : (UINT64_C(1) << 8 * (code)) - 1,
+#define BACK(base, code) [(base) * 8 + (code)] = (base) == VMT_BASE_SAME_PC ? 0 : ((base) + 1) * sizeof(struct access_rec),
+#define BYTES(base, code) [(base) * 8 + (code)] = (code) + ((code) == 7),
+static const struct steps steps = {.mask = {EACH_STEP(MASK)}, .back = {EACH_STEP(BACK)}, .bytes = {EACH_STEP(BYTES)}};
 
 /* All of an access but its address; twice sixteen bytes are cheaper than its nine fields. */
 static inline void copy_form(struct access_rec *r, const struct vmt_form *f)
 {
-    uint64_t rest = 0;
+    uint32_t last;
     memcpy((char *)r + 8, f, 16);
-    memcpy(&rest, (const char *)f + 16, 4);
-    memcpy((char *)r + 24, &rest, 8);
+    memcpy(&last, (const char *)f + 16, sizeof last);
+    uint64_t rest = last;
+    memcpy((char *)r + 24, &rest, sizeof rest);
 }
 
 /*
@@ -264,24 +297,24 @@ static inline void copy_form(struct access_rec *r, const struct vmt_form *f)
  */
 static void next_piece(struct vmt_decoded *d)
 {
-    struct access_rec *r = (struct access_rec *)d->piece.p + VMT_BASES;
-    const uint8_t *ctl = d->ctl.p, *pay = d->next_payload;
-    const uint16_t *ids = d->ids.p;
-    const struct vmt_form *forms = d->forms.p;
-    uint64_t *last_at_pc = d->last_at_pc.p;
+    struct access_rec *r = d->piece;
+    const uint8_t *pay = d->next_payload;
+    const struct vmt_form *const forms = d->forms;
+    uint64_t *const last_at_pc = d->last_at_pc;
     d->from = d->to;
     d->to += d->nacc - d->from < VMT_PIECE ? d->nacc - d->from : VMT_PIECE;
     for (unsigned i = 0; i < VMT_BASES; i++)
         r[(int)i - (int)VMT_BASES].vaddr = d->bases[i];
-    for (uint32_t i = d->from; i < d->to; i++, r++) {
-        unsigned code = ctl[i] & 7u, base = ctl[i] >> 3 & 7u;
-        const struct vmt_form *f = &forms[ids[i]];
-        uint64_t *same_pc = &last_at_pc[f->pc_id], z;
-        const uint64_t *b = base == VMT_BASE_SAME_PC ? same_pc : &r[-1 - (int)base].vaddr;
+    const uint8_t *ctl = d->ctl + d->from, *const end = d->ctl + d->to;
+    for (const uint16_t *id = d->ids + d->from; ctl < end; ctl++, id++, r++) {
+        const unsigned step = *ctl & 63u;
+        const struct vmt_form *f = &forms[*id];
+        uint64_t *same_pc = &last_at_pc[f->pc_id], base, z;
+        memcpy(&base, steps.back[step] == 0 ? (const char *)same_pc : (const char *)r - steps.back[step], sizeof base);
         memcpy(&z, pay, sizeof z);
-        pay += code + (code == 7);
+        pay += steps.bytes[step];
         copy_form(r, f);
-        *same_pc = r->vaddr = *b + vmt_unzigzag(z & payload_masks[code]);
+        *same_pc = r->vaddr = base + vmt_unzigzag(z & steps.mask[step]);
     }
     for (unsigned i = 0; i < VMT_BASES; i++)
         d->bases[i] = r[(int)i - (int)VMT_BASES].vaddr;
@@ -298,6 +331,10 @@ void vmt_decode_piece(struct vmt_decoded *d, uint32_t acc)
 
 /* ---- branches and events --------------------------------------------------------------------- */
 
+#define DISTANCE_BYTES 4u
+_Static_assert(offsetof(struct branch_rec, reserved) == VMT_BR_TMPL_BYTES - DISTANCE_BYTES, "stored as it stands");
+_Static_assert(offsetof(struct fe_event, instr_off) == 2, "stored as it stands");
+
 /* Places from the distances to the place before, which stand in the templates. */
 static uint64_t place(const uint16_t *ids, uint32_t n, const uint32_t *distance, struct fe_at *at)
 {
@@ -309,14 +346,12 @@ static uint64_t place(const uint16_t *ids, uint32_t n, const uint32_t *distance,
     return pos;
 }
 
-/* The first field of the templates: accesses since the one before. In the scratch of the program counters. */
-static uint32_t *get_distances(struct vmt_scratch *s, struct planes *pl)
+/* The first field of n templates: accesses since the one before. In the scratch of the program counters. */
+static const uint32_t *get_distances(struct vmt_scratch *s, const uint8_t *tmpl, uint32_t n)
 {
-    uint32_t *distance = take(&s->columns[VMT_COL_PCS], pl->n * sizeof *distance);
-    if (distance == NULL)
-        return NULL;
-    memset(distance, 0, pl->n * sizeof *distance);
-    get_field(pl, sizeof *distance, distance, sizeof *distance);
+    uint32_t *distance = take(&s->columns[VMT_COL_PCS], n * sizeof *distance);
+    if (distance != NULL)
+        get_rows(tmpl, n, DISTANCE_BYTES, distance, sizeof *distance, sizeof *distance);
     return distance;
 }
 
@@ -324,31 +359,23 @@ static const char *load_branches(struct vmt_scratch *s, const struct vmt_block_h
                                  struct vmt_decoded *d)
 {
     uint32_t n = h->nbr_tmpl;
-    const uint16_t *ids = unpack(h, VMT_COL_BR_IDS, &s->columns[VMT_COL_BR_IDS]);
-    struct planes pl = {unpack(h, VMT_COL_BR_TMPL, &s->columns[VMT_COL_BR_TMPL]), n};
-    if (ids == NULL || pl.p == NULL)
+    const uint16_t *ids = unpack_scratch(s, h, VMT_COL_BR_IDS);
+    const uint8_t *tmpl = unpack_scratch(s, h, VMT_COL_BR_TMPL);
+    struct branch_rec *f = d->br_forms;
+    if (ids == NULL || tmpl == NULL)
         return "a branch column does not decompress to its size";
     if (!ids_below(ids, h->nbr, n))
         return "a branch names a template beyond the dictionary";
-    struct branch_rec *f = take(&d->br_forms, n * sizeof *f);
-    struct fe_at *at = take(&d->br_at, h->nbr * sizeof *at);
-    const uint32_t *distance = get_distances(s, &pl);
-    if (f == NULL || at == NULL || distance == NULL)
+    const uint32_t *distance = get_distances(s, tmpl, n);
+    if (distance == NULL)
         return NO_MEMORY;
-    memset(f, 0, n * sizeof *f);
-    GET_FIELD(pl, 4, f, pc_id);
-    GET_FIELD(pl, 4, f, target_id);
-    GET_FIELD(pl, 2, f, instr_off);
-    GET_FIELD(pl, 2, f, dep);
-    GET_FIELD(pl, 1, f, ops);
-    GET_FIELD(pl, 1, f, kind);
-    GET_FIELD(pl, 1, f, taken);
+    get_rows(tmpl + (size_t)DISTANCE_BYTES * n, n, VMT_BR_TMPL_BYTES - DISTANCE_BYTES, f, sizeof *f, sizeof *f);
     bool ok = true;
     for (uint32_t i = 0; i < n; i++)
-        ok &= f[i].pc_id < h->npcs && f[i].target_id < h->npcs;
+        ok &= (f[i].pc_id < h->npcs) & (f[i].target_id < h->npcs);
     if (!ok)
         return "a branch template names a program counter beyond the dictionary";
-    return place(ids, h->nbr, distance, at) <= h->nacc ? NULL : "a branch stands after the last access";
+    return place(ids, h->nbr, distance, d->br_at) <= h->nacc ? NULL : "a branch stands after the last access";
 }
 
 /* The event templates are in the scratch already. */
@@ -356,34 +383,31 @@ static const char *load_events(struct vmt_scratch *s, const struct vmt_block_hea
                                const uint8_t *tmpl, struct vmt_decoded *d)
 {
     uint32_t n = h->nev_tmpl;
-    const uint16_t *ids = unpack(h, VMT_COL_EV_IDS, &s->columns[VMT_COL_EV_IDS]);
-    struct planes pl = {tmpl, n};
+    const uint16_t *ids = unpack_scratch(s, h, VMT_COL_EV_IDS);
+    struct fe_event *f = d->ev_forms;
     if (ids == NULL || tmpl == NULL)
         return "an event column does not decompress to its size";
     if (!ids_below(ids, h->nev, n))
         return "an event names a template beyond the dictionary";
-    struct fe_event *f = take(&d->ev_forms, n * sizeof *f);
-    struct fe_at *at = take(&d->ev_at, h->nev * sizeof *at);
-    const uint32_t *distance = get_distances(s, &pl);
-    if (f == NULL || at == NULL || distance == NULL)
+    const uint32_t *distance = get_distances(s, tmpl, n);
+    if (distance == NULL)
         return NO_MEMORY;
-    memset(f, 0, n * sizeof *f);
-    GET_FIELD(pl, 2, f, type);
-    GET_FIELD(pl, 2, f, instr_off);
-    for (unsigned j = 0; j < 6; j++)
-        GET_FIELD(pl, 8, f, a[j]);
-    return place(ids, h->nev, distance, at) <= h->nacc ? NULL : "an event stands after the last access";
+    tmpl += (size_t)DISTANCE_BYTES * n;
+    get_rows(tmpl, n, 4, f, sizeof *f, offsetof(struct fe_event, a));
+    for (unsigned i = 0; i < 6; i += 2)
+        get_rows(tmpl + (4 + 8 * (size_t)i) * n, n, 16, &f->a[i], sizeof *f, 16);
+    return place(ids, h->nev, distance, d->ev_at) <= h->nacc ? NULL : "an event stands after the last access";
 }
 
 static const uint8_t *event_templates(struct vmt_scratch *s, const struct vmt_block_header *h)
 {
-    return unpack(h, VMT_COL_EV_TMPL, &s->columns[VMT_COL_EV_TMPL]);
+    return unpack_scratch(s, h, VMT_COL_EV_TMPL);
 }
 
 /* Does an event template of the block change the memory map, or mark a change? */
 static bool has_map_events(const uint8_t *tmpl, uint32_t n)
 {
-    const uint8_t *low = tmpl + (size_t)4 * n, *high = low + n; /* after the distance */
+    const uint8_t *low = tmpl + (size_t)DISTANCE_BYTES * n, *high = low + n;
     for (uint32_t i = 0; i < n; i++)
         if (high[i] == 0 && low[i] >= FE_MMAP && low[i] <= FE_MAP_MARK)
             return true;
@@ -399,6 +423,8 @@ const char *vmt_decode_map_events(struct vmt_scratch *s, const struct vmt_block_
         return "an event column does not decompress to its size";
     if (!has_map_events(tmpl, h->nev_tmpl))
         return NULL;
+    if (!make_room(d, h, VMT_NO_ACCESSES | VMT_NO_BRANCHES))
+        return NO_MEMORY;
     *nev_out = h->nev;
     return load_events(s, h, tmpl, d);
 }
@@ -406,6 +432,8 @@ const char *vmt_decode_map_events(struct vmt_scratch *s, const struct vmt_block_
 const char *vmt_decode_load(struct vmt_scratch *s, const struct vmt_block_header *h, unsigned flags,
                             struct vmt_decoded *d)
 {
+    if (!make_room(d, h, flags))
+        return NO_MEMORY;
     const char *what = load_pcs(s, h, d);
     if (what == NULL && (flags & VMT_NO_ACCESSES) == 0)
         what = load_accesses(s, h, d);

@@ -9,7 +9,7 @@
 #include "cores/frontend.h"
 #include "cores/vmt_format.h"
 
-#define VMT_PIECE 1024u      /* accesses */
+#define VMT_PIECE 512u      /* accesses */
 #define VMT_BASES 8u         /* accesses kept before a piece; the bases reach back seven */
 
 /* A buffer that grows. */
@@ -39,13 +39,17 @@ _Static_assert(offsetof(struct access_rec, pc_id) == 8 &&
 
 /* One thread's block: what is needed to make its pieces, and the tables that go to the reader. */
 struct vmt_decoded {
-    struct vmt_buf ids, ctl, payload; /* unpacked columns */
-    struct vmt_buf forms;             /* struct vmt_form */
-    struct vmt_buf last_at_pc;        /* uint64_t: the last address at each program counter */
-    struct vmt_buf pcs;               /* uint64_t */
-    struct vmt_buf br_at, ev_at;      /* struct fe_at */
-    struct vmt_buf br_forms, ev_forms;
-    struct vmt_buf piece;             /* struct access_rec: VMT_BASES before it, then the piece */
+    struct vmt_buf room; /* for all that follows */
+    /* Of the accesses: unpacked columns, forms, and the last address at each program counter. */
+    uint16_t *ids;
+    uint8_t *ctl, *payload;
+    struct vmt_form *forms;
+    uint64_t *last_at_pc;
+    struct access_rec *piece; /* VMT_BASES stand before it */
+    uint64_t *pcs;
+    struct fe_at *br_at, *ev_at;
+    struct branch_rec *br_forms;
+    struct fe_event *ev_forms;
     uint32_t nacc, npcs;
     /* The piece in hand, and where the next one begins. */
     uint32_t from, to;
@@ -66,11 +70,6 @@ void vmt_decode_piece(struct vmt_decoded *d, uint32_t acc);
 /* Only the events, and only of blocks that change the memory map or mark a change; *nev_out is 0 of others. */
 const char *vmt_decode_map_events(struct vmt_scratch *s, const struct vmt_block_header *h,
                                   struct vmt_decoded *d, uint32_t *nev_out);
-
-static inline const struct access_rec *vmt_piece(const struct vmt_decoded *d)
-{
-    return (const struct access_rec *)d->piece.p + VMT_BASES;
-}
 
 void vmt_scratch_free(struct vmt_scratch *s);
 void vmt_decoded_free(struct vmt_decoded *d);

@@ -402,8 +402,8 @@ static void give_events(const struct vmt_reader *r, const struct vmt_block_heade
 {
     out->nev = h->nev;
     out->nev_forms = h->nev_tmpl;
-    out->ev_at = d->ev_at.p;
-    out->ev_forms = d->ev_forms.p;
+    out->ev_at = d->ev_at;
+    out->ev_forms = d->ev_forms;
     if (r->info.truncated)
         mend_events(r, out);
 }
@@ -434,13 +434,13 @@ static enum err vmt_load(struct frontend *fe, uint32_t thread, uint64_t block,
         .tail_gap = h->tail_gap,
         .last = block + 1 == r->threads[thread].nblocks,
         .first_instr = h->first_instr,
-        .pcs = d->pcs.p,
+        .pcs = d->pcs,
     };
     if ((r->flags & VMT_NO_BRANCHES) == 0) {
         out->nbr = h->nbr;
         out->nbr_forms = h->nbr_tmpl;
-        out->br_at = d->br_at.p;
-        out->br_forms = d->br_forms.p;
+        out->br_at = d->br_at;
+        out->br_forms = d->br_forms;
     }
     if ((r->flags & VMT_NO_EVENTS) == 0)
         give_events(r, h, d, out);
@@ -454,7 +454,7 @@ static void vmt_read_piece(struct frontend *fe, uint32_t thread, uint32_t acc, s
     vmt_decode_piece(d, acc);
     out->acc_from = d->from;
     out->acc_to = d->to;
-    out->piece = vmt_piece(d);
+    out->piece = d->piece;
 }
 
 /*

@@ -102,6 +102,8 @@ static uint64_t read_everything(struct frontend *fe)
                 continue;
             for (uint32_t k = 0; k < b.nacc; k++)
                 sum += fe_access(fe, t, k, &b)->vaddr + b.pcs[fe_acc(&b, k)->pc_id];
+            if (b.nacc > 0) /* back to the first piece */
+                sum += fe_access(fe, t, b.nacc / 2, &b)->vaddr + fe_access(fe, t, 0, &b)->vaddr;
             for (uint32_t k = 0; k < b.nbr; k++)
                 sum += b.pcs[fe_br(&b, k)->pc_id] + b.pcs[fe_br(&b, k)->target_id] + (b.br_at[k].pos > b.nacc);
             for (uint32_t k = 0; k < b.nev; k++)

@@ -25,7 +25,7 @@ works || { echo "fuzz: no clang with libFuzzer (install clang and libclang-rt-14
 
 declare -A sources=(
     [config]="configs/config.c configs/config_file.c configs/describe.c configs/units.c configs/yaml_doc.c -lyaml"
-    [vmt]="cores/vmt_codec.c cores/vmt_read.c cores/vmt_write.c cores/reloc_map.c cores/reloc_place.c cores/relocate.c mimicos/layout.c -llz4 -lxxhash"
+    [vmt]="cores/vmt_codec.c cores/vmt_decode.c cores/vmt_read.c cores/vmt_write.c cores/reloc_map.c cores/reloc_place.c cores/relocate.c mimicos/layout.c -llz4 -lxxhash"
     [champsim]="cores/champsim.c"
 )
 failed=0
