@@ -23,7 +23,7 @@ static inline uint64_t pwc_tag(uint32_t asid, uint64_t vaddr, unsigned level)
 
 static inline uint32_t pwc_set(const struct sarray *a, uint64_t tag)
 {
-    return (uint32_t)(tag % a->nsets);
+    return (uint32_t)((a->nsets & (a->nsets - 1)) == 0 ? tag & (a->nsets - 1) : tag % a->nsets);
 }
 
 /*

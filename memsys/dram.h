@@ -104,12 +104,15 @@ struct dram_params {
 extern const struct param_desc dram_param_rows[];
 extern const uint32_t dram_param_nrows;
 
+#define DRAM_DIVIDE UINT32_MAX /* not a power of two */
+
 /* Resolved; read-only and shared by all channels. */
 struct dram_config {
     struct dram_timing t;
     uint32_t nchannels, nranks, ngroups, nbanks; /* groups of a rank, banks of a group */
     uint32_t ncolumns;                           /* lines of a row */
     uint32_t group_bits, bank_bits, column_bits; /* log2 of these numbers */
+    uint32_t channel_bits, nrank_bits;           /* the same of channels and ranks, or DRAM_DIVIDE */
     uint32_t rank_bits;                          /* log2 of the banks of a rank */
     uint32_t nbank_words;                        /* of a set with a bit per bank */
     uint32_t read_window, write_window, write_high, write_low, hit_cap;

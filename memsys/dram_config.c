@@ -150,6 +150,8 @@ enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
     c.group_bits = log2_floor(c.ngroups);
     c.bank_bits = log2_floor(c.nbanks);
     c.column_bits = log2_floor(c.ncolumns);
+    c.channel_bits = is_pow2(c.nchannels) ? log2_floor(c.nchannels) : DRAM_DIVIDE;
+    c.nrank_bits = is_pow2(c.nranks) ? log2_floor(c.nranks) : DRAM_DIVIDE;
     c.rank_bits = c.group_bits + c.bank_bits;
     c.nbank_words = ((c.nranks << c.rank_bits) + 63) / 64;
     *out = c;
@@ -190,11 +192,11 @@ static uint32_t take_bits(uint64_t *x, uint32_t nbits)
     return digit;
 }
 
-/* Takes the digit of base `n` off. */
-static uint32_t take(uint64_t *x, uint32_t n)
+/* Takes the digit of base `n` off, of which `nbits` is the logarithm. */
+static uint32_t take(uint64_t *x, uint32_t n, uint32_t nbits)
 {
-    if (is_pow2(n))
-        return take_bits(x, log2_floor(n));
+    if (nbits != DRAM_DIVIDE)
+        return take_bits(x, nbits);
     uint32_t digit = (uint32_t)(*x % n);
     *x /= n;
     return digit;
@@ -204,14 +206,14 @@ struct dram_place dram_place_of(const struct dram_config *c, paddr_t line)
 {
     uint64_t rest = line.v >> LINE_SHIFT;
     struct dram_place p = {0};
-    take(&rest, c->nchannels);
+    take(&rest, c->nchannels, c->channel_bits);
     if (c->mapping == DRAM_MAP_GROUP_LOW)
         p.group = take_bits(&rest, c->group_bits);
     p.column = take_bits(&rest, c->column_bits);
     if (c->mapping == DRAM_MAP_COLUMN_LOW)
         p.group = take_bits(&rest, c->group_bits);
     p.bank = take_bits(&rest, c->bank_bits);
-    p.rank = take(&rest, c->nranks);
+    p.rank = take(&rest, c->nranks, c->nrank_bits);
     p.row = rest;
     if (c->xor_hash) {
         /* Permutation-based page interleaving (Zhang, Zhu, Zhang, MICRO 2000). */

@@ -135,7 +135,7 @@ static simtime_t take_bank(struct llc *l, const struct llc_config *c, uint32_t s
     simtime_t *bank_free = &l->bank_free[bank];
     simtime_t start = edge_of(l, c, now);
     if (start < *bank_free) {
-        l->stats.bank_wait += (*bank_free - start) / c->period_fs;
+        l->bank_wait_fs += *bank_free - start; /* whole cycles: both are edges */
         start = *bank_free;
     }
     *bank_free = start + c->busy_fs;
@@ -181,6 +181,7 @@ static void hold_read(struct llc *l, uint32_t idx)
         miss_at(l, q->last)->held_next = idx;
     q->last = idx;
     l->nheld++;
+    l->held_at = m->channel;
 }
 
 /* `ack_core` LLC_NIL: the victim of a fill. */
@@ -189,8 +190,8 @@ static void hold_write(struct llc *l, const struct llc_config *c, const struct l
     SIM_ASSERT(l->write_free != LLC_NIL, "more than %u dirty lines leave a slice at once",
                nwrites_of(c));
     uint32_t idx = l->write_free;
-    struct llc_channel *ch =
-        channel_at(l, dram_channel_of(c->nchannels, c->channel_hash, write->line));
+    uint32_t channel = dram_channel_of(c->nchannels, c->channel_hash, write->line);
+    struct llc_channel *ch = channel_at(l, channel);
     struct llc_queue *q = &ch->writes;
     struct llc_write *w = write_at(l, idx);
     l->write_free = w->next;
@@ -199,6 +200,7 @@ static void hold_write(struct llc *l, const struct llc_config *c, const struct l
     *(q->first == LLC_NIL ? &q->first : &write_at(l, q->last)->next) = idx;
     q->last = idx;
     l->nheld++;
+    l->held_at = channel;
     l->nvictims_held += w->ack_core == LLC_NIL;
     l->stats.dram_held += ch->write_credits == 0;
 }
@@ -254,16 +256,21 @@ static bool read_departs(struct llc *l, const struct llc_config *c, uint32_t cha
     return true;
 }
 
+static inline bool channel_departs(struct llc *l, const struct llc_config *c, uint32_t channel,
+                                   simtime_t now, struct llc_departure *out)
+{
+    return write_departs(l, c, channel, now, out) || read_departs(l, c, channel, now, out);
+}
+
 bool llc_send_held(struct llc *l, const struct llc_config *c, simtime_t now,
                    struct llc_departure *out)
 {
-    /* Writes first: they may be what reads are held for. */
-    for (uint32_t i = 0; i < c->nchannels; i++)
-        if (write_departs(l, c, i, now, out) || read_departs(l, c, i, now, out)) {
-            l->nheld--;
-            return true;
-        }
-    return false;
+    /* Mostly there is one, of the message in progress. Writes first: they may be what reads are held for. */
+    bool found = l->nheld == 1 && channel_departs(l, c, l->held_at, now, out);
+    for (uint32_t i = 0; i < c->nchannels && !found; i++)
+        found = channel_departs(l, c, i, now, out);
+    l->nheld -= found;
+    return found;
 }
 
 void llc_credit_back(struct llc *l, const struct llc_config *c, uint32_t channel, bool is_write)
@@ -474,8 +481,9 @@ bool llc_next_answer(struct llc *l, uint32_t token, struct llc_request *out)
     return true;
 }
 
-const struct llc_stats *llc_stats_now(struct llc *l)
+const struct llc_stats *llc_stats_now(struct llc *l, const struct llc_config *c)
 {
+    l->stats.bank_wait = l->bank_wait_fs / c->period_fs;
     l->stats.ways_used = sarray_used(array_of(l));
     return &l->stats;
 }

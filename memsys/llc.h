@@ -186,7 +186,9 @@ struct llc {
     uint32_t nvictims_held; /* held writes of fills */
     uint32_t request_free, miss_free, write_free;
     uint64_t array_at, channels_at, buckets_at, misses_at, requests_at, writes_at;
-    uint32_t bucket_shift, reserved;
+    uint32_t bucket_shift;
+    uint32_t held_at; /* channel of the request that was held last */
+    simtime_t bank_wait_fs;
     simtime_t bank_free[LLC_MAX_BANKS];
 };
 
@@ -230,7 +232,7 @@ static inline bool llc_next_departure(struct llc *l, const struct llc_config *c,
 }
 
 /* The counters, with the gauges brought up to date. */
-const struct llc_stats *llc_stats_now(struct llc *l);
+const struct llc_stats *llc_stats_now(struct llc *l, const struct llc_config *c);
 /* At the end of a drained run: everything was answered and every credit is back. */
 void llc_check(const struct llc *l, const struct llc_config *c);
 

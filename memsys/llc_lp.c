@@ -112,7 +112,8 @@ static void slice_handle(struct lp *lp, const struct msg *m)
 
 static void slice_stats(struct lp *lp, uint64_t *row_out)
 {
-    memcpy(row_out, llc_stats_now(lp->state), sizeof(struct llc_stats));
+    const struct llc_lp_cfg *c = lp->cfg;
+    memcpy(row_out, llc_stats_now(lp->state, &c->llc), sizeof(struct llc_stats));
 }
 
 static void slice_check(struct lp *lp)

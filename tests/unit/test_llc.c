@@ -26,9 +26,9 @@ static const struct llc_params params = {
 static struct llc_config cfg;
 static struct llc *slice;
 
-static void open_slice(const struct llc_params *p)
+static void open_slice_of(const struct llc_params *p, uint32_t nchannels)
 {
-    struct llc_machine m = {.ncores = 4, .core_credits = 8, .nchannels = 1, .seed = 1};
+    struct llc_machine m = {.ncores = 4, .core_credits = 8, .nchannels = nchannels, .seed = 1};
     CU_ASSERT_EQUAL_FATAL(llc_configure(p, &m, &cfg), ERR_OK);
     free(slice);
     slice = calloc(1, llc_state_bytes(&cfg));
@@ -36,6 +36,8 @@ static void open_slice(const struct llc_params *p)
         abort();
     llc_init(slice, &cfg, 0);
 }
+
+static void open_slice(const struct llc_params *p) { open_slice_of(p, 1); }
 
 /* Line number `tag` of set `set`. */
 static paddr_t line_at(uint32_t set, uint64_t tag)
@@ -154,10 +156,10 @@ static void accesses_to_one_bank_queue_and_to_two_do_not(void)
     CU_ASSERT_EQUAL(leaves, now + (TAG + DATA) * CYCLE);
     read_at(now, line_at(1, 1), 1, &leaves);
     CU_ASSERT_EQUAL(leaves, now + (TAG + DATA) * CYCLE);
-    uint64_t waited = slice->stats.bank_wait;
+    uint64_t waited = llc_stats_now(slice, &cfg)->bank_wait;
     read_at(now, line_at(4, 1), 2, &leaves);
     CU_ASSERT_EQUAL(leaves, now + (BUSY + TAG + DATA) * CYCLE);
-    CU_ASSERT_EQUAL(slice->stats.bank_wait, waited + BUSY);
+    CU_ASSERT_EQUAL(llc_stats_now(slice, &cfg)->bank_wait, waited + BUSY);
 }
 
 static void requests_of_several_cores_to_one_line_merge_and_are_answered_in_order(void)
@@ -265,6 +267,30 @@ static void reads_without_a_credit_leave_in_order_when_one_is_back(void)
     CU_ASSERT_EQUAL(d[2].time, now + TAG * CYCLE);
 }
 
+/* Of two that were held, the first one is left when the last one has gone. */
+static void a_held_read_departs_whatever_channel_was_held_for_last(void)
+{
+    simtime_t leaves;
+    struct llc_departure d[4];
+    struct llc_params p = params;
+    p.dram_reads = 1;
+    open_slice_of(&p, 2);
+    for (uint32_t i = 0; i < 4; i++) /* neighbours go to both channels in turn */
+        read_at(0, line_at(i, 5), 0, &leaves);
+    CU_ASSERT_EQUAL(departures(0, d, 4), 2);
+    CU_ASSERT_NOT_EQUAL(d[0].channel, d[1].channel);
+    const struct llc_departure *last = d[0].channel == slice->held_at ? &d[0] : &d[1];
+    const struct llc_departure *first = last == &d[0] ? &d[1] : &d[0];
+    answer_read(CYCLE, last, NULL);
+    CU_ASSERT_EQUAL(departures(CYCLE, d + 2, 2), 1);
+    CU_ASSERT_EQUAL(slice->nheld, 1);
+    CU_ASSERT_EQUAL(departures(2 * CYCLE, d + 3, 1), 0);
+    answer_read(3 * CYCLE, first, NULL);
+    CU_ASSERT_EQUAL(departures(3 * CYCLE, d + 3, 1), 1);
+    CU_ASSERT_EQUAL(d[3].channel, first->channel);
+    CU_ASSERT_EQUAL(slice->nheld, 0);
+}
+
 static void reads_are_held_while_too_many_victims_of_fills_are(void)
 {
     simtime_t leaves;
@@ -349,6 +375,7 @@ UNIT_MAIN("memsys/llc", UNIT(every_group_of_neighbours_has_one_line_in_each_slic
           UNIT(a_dirty_victim_is_written_to_memory_and_a_clean_one_is_not),
           UNIT(a_write_back_allocates_and_its_acknowledgement_waits_for_a_dirty_victim),
           UNIT(reads_without_a_credit_leave_in_order_when_one_is_back),
+          UNIT(a_held_read_departs_whatever_channel_was_held_for_last),
           UNIT(reads_are_held_while_too_many_victims_of_fills_are),
           UNIT(a_fill_does_not_replace_a_line_written_back_meanwhile),
           UNIT(uses_of_a_line_count_as_write_shared_from_the_second_core_and_first_write_on),
