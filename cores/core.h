@@ -145,7 +145,8 @@ struct miss {
     uint64_t line; /* physical address of the line */
     uint64_t start; /* cycle the access, or the prefetch, began */
     uint64_t sent_at;
-    waiter_t waiters, last_waiter; /* in the order they came */
+    waiter_t waiters;   /* in the order they came */
+    uint32_t last_link; /* byte offset in the core's state of where the next one is entered */
     uint32_t hash_next; /* 1 + index of the next miss in the same bucket */
     uint8_t state, kind, for_write, store_waits;
     uint8_t prefetch; /* enum miss_prefetch; of data */
@@ -369,6 +370,10 @@ static inline uint32_t core_forward_slot(uint64_t granule)
 }
 
 static inline void *core_at(struct core *c, uint64_t offset) { return (char *)c + offset; }
+static inline uint32_t core_offset(const struct core *c, const void *at)
+{
+    return (uint32_t)((const char *)at - (const char *)c);
+}
 static inline struct inflight *core_window(struct core *c, uint64_t no)
 {
     return (struct inflight *)core_at(c, c->at.window) + (no & (c->window_size - 1));

@@ -66,12 +66,10 @@ static inline void push_waiter(struct core *c, struct miss *m, waiter_t who)
     m->store_waits |= waiter_kind(who) == WAIT_STORE || waiter_kind(who) == WAIT_NOBODY;
     if (waiter_kind(who) == WAIT_NOBODY) /* a kernel store: the line only becomes dirty */
         return;
-    *waiter_link(c, who) = 0;
-    if (m->waiters == 0)
-        m->waiters = who;
-    else
-        *waiter_link(c, m->last_waiter) = who;
-    m->last_waiter = who;
+    waiter_t *link = waiter_link(c, who);
+    *link = 0;
+    *(waiter_t *)core_at(c, m->last_link) = who;
+    m->last_link = core_offset(c, link);
 }
 
 /* ---- lines used latest ------------------------------------------------------------------------- */

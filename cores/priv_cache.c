@@ -247,8 +247,9 @@ static uint32_t new_miss(const struct core_ctx *x, uint64_t line, enum line_kind
     SIM_ASSERT(c->nmiss_free > 0, "core %u: no place for a miss of line %llx", x->lp->instance,
                (unsigned long long)line);
     uint32_t idx = ((uint32_t *)core_at(c, c->at.miss_free))[--c->nmiss_free];
-    *core_miss(c, idx) = (struct miss){.line = line, .start = start, .state = MISS_QUEUED, .kind = (uint8_t)kind,
-                                       .hash_next = *miss_bucket(c, line)};
+    struct miss *m = core_miss(c, idx);
+    *m = (struct miss){.line = line, .start = start, .state = MISS_QUEUED, .kind = (uint8_t)kind,
+                       .last_link = core_offset(c, &m->waiters), .hash_next = *miss_bucket(c, line)};
     *miss_bucket(c, line) = idx + 1;
     c->nmisses++;
     return idx;
@@ -353,38 +354,59 @@ static uint64_t access_l2(const struct core_ctx *x, uint64_t line, enum line_kin
     return x->p->l2.latency_cycles;
 }
 
+/* L1D has the line, whose payload is at `held`: the latency. */
+static inline uint64_t access_l1d(struct core *c, const struct core_params *p, uint64_t *held, enum line_kind kind,
+                                  bool write, uint64_t start, enum served_by *served_out)
+{
+    if (kind == LINE_PT)
+        c->stats.l1d_pt_hits++;
+    else
+        c->stats.l1d_hits++;
+    if (write)
+        *held |= LINE_DIRTY;
+    *served_out = SERVED_L1;
+    uint64_t latency = p->l1d.latency_cycles, ready = *held >> LINE_READY_SHIFT;
+    if (*held & LINE_PREFETCHED)
+        use_in_l1d(c, held, ready <= start + latency);
+    return ready > start + latency ? ready - start : latency;
+}
+
+static inline void count_l1d_miss(struct core *c, enum line_kind kind)
+{
+    if (kind == LINE_PT)
+        c->stats.l1d_pt_misses++;
+    else
+        c->stats.l1d_misses++;
+}
+
+/* Nobody has asked for the line. */
+static __attribute__((noinline)) uint64_t access_caches(const struct core_ctx *x, uint64_t line, enum line_kind kind,
+                                                        bool write, uint64_t start, waiter_t who,
+                                                        enum served_by *served_out)
+{
+    struct core *c = x->c;
+    uint64_t *held = lookup(l1d(c), line);
+    if (held == NULL) {
+        count_l1d_miss(c, kind);
+        return access_l2(x, line, kind, write, start, who, served_out);
+    }
+    note_recent_line(c, recent_in_l1d(c, line), line, held);
+    return access_l1d(c, x->p, held, kind, write, start, served_out);
+}
+
 uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_kind kind, bool write,
                            uint64_t start, waiter_t who, enum served_by *served_out)
 {
     struct core *c = x->c;
     uint64_t line = paddr & ~(LINE_BYTES - 1);
-    uint64_t *held = NULL;
-    struct miss *m = NULL;
-    if (line == recent_in_l1d(c, line)->line) { /* nothing to update */
-        held = core_at(c, recent_in_l1d(c, line)->word);
-    } else if (c->nmisses == 0 || (m = find_miss(c, line, false)) == NULL) {
-        held = lookup(l1d(c), line);
-        if (held != NULL)
-            note_recent_line(c, recent_in_l1d(c, line), line, held);
-    }
-    if (held != NULL) {
-        if (kind == LINE_PT)
-            c->stats.l1d_pt_hits++;
-        else
-            c->stats.l1d_hits++;
-        if (write)
-            *held |= LINE_DIRTY;
-        *served_out = SERVED_L1;
-        uint64_t latency = x->p->l1d.latency_cycles, ready = *held >> LINE_READY_SHIFT;
-        if (*held & LINE_PREFETCHED)
-            use_in_l1d(c, held, ready <= start + latency);
-        return ready > start + latency ? ready - start : latency;
-    }
-    if (kind == LINE_PT)
-        c->stats.l1d_pt_misses++;
-    else
-        c->stats.l1d_misses++;
-    return m != NULL ? join_miss(x, m, write, start, who) : access_l2(x, line, kind, write, start, who, served_out);
+    struct recent_line *recent = recent_in_l1d(c, line);
+    if (line == recent->line) /* nothing to update */
+        return access_l1d(c, x->p, core_at(c, recent->word), kind, write, start, served_out);
+    struct miss *m = c->nmisses != 0 ? find_miss(c, line, false) : NULL;
+    if (m == NULL)
+        return access_caches(x, line, kind, write, start, who, served_out);
+    count_l1d_miss(c, kind);
+    return join_miss(x, m, write, start, who);
 }
 
 /* ---- prefetches ------------------------------------------------------------------------------- */

@@ -589,45 +589,13 @@ static bool probe_design(const struct core_ctx *x, uint64_t vaddr, bool write, b
     return true;
 }
 
-struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
-                            waiter_t who)
+/* Not one of the pages used latest: the TLBs, and what is behind them. */
+static __attribute__((noinline)) struct xlate look_up(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec,
+                                                      uint64_t issue, waiter_t who)
 {
     struct core *c = x->c;
-    vaddr &= radix_va_mask(c->levels);
-    c->tlb_cycles = 0;
-    if (x->cfg->mmu->free_translation) {
-        CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_FREE, CORE_FOUND_UNPROBED, issue, 0, issue);
-        return translate_free(x, vaddr, write, exec, issue);
-    }
-
     uint64_t l1_cycles = exec ? x->p->l1i4k.latency_cycles : x->p->l1d4k.latency_cycles;
     uint64_t *l1_hits = exec ? &c->stats.itlb_l1_hits : &c->stats.dtlb_l1_hits;
-    if (!exec) {
-        uint64_t needs = write ? TLB_W | TLB_D : 0, t = issue + l1_cycles;
-        const struct recent_page *r = recent_4k(c, vaddr);
-        unsigned shift = PAGE_SHIFT;
-        if (r->page != vaddr >> PAGE_SHIFT) {
-            r = recent_2m(c, vaddr);
-            shift = PAGE_SHIFT_2M;
-            t = issue + x->p->l1d2m.latency_cycles;
-        }
-        if (r->page == vaddr >> shift && (r->payload & needs) == needs) {
-            c->stats.dtlb_l1_hits++;
-            c->stats.tlb_l1_cycles += t - issue;
-            c->tlb_cycles = t - issue;
-            t = usable_at(x, vaddr, t);
-            CORE_LOG(x, TLB, log_number(c, who), vaddr, shift == PAGE_SHIFT ? CORE_FOUND_4K : CORE_FOUND_2M,
-                     CORE_FOUND_UNPROBED, issue, c->tlb_cycles, t);
-            return (struct xlate){t, (r->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << shift) - 1))};
-        }
-    } else if (recent_code(c, vaddr)->page == vaddr >> PAGE_SHIFT) {
-        c->stats.itlb_l1_hits++;
-        c->stats.tlb_l1_cycles += l1_cycles;
-        c->tlb_cycles = l1_cycles;
-        uint64_t usable = usable_at(x, vaddr, issue + l1_cycles);
-        CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_4K, CORE_FOUND_UNPROBED, issue, l1_cycles, usable);
-        return (struct xlate){usable, (recent_code(c, vaddr)->payload & ~TLB_FLAGS) + (vaddr & (PAGE_BYTES - 1))};
-    }
     struct hit h = probe_l1(c, vaddr, exec);
     uint64_t t = issue;
     bool from_stlb = h.payload == NULL;
@@ -675,6 +643,47 @@ struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write
     else
         note_recent(c, vaddr, h.shift, payload);
     return (struct xlate){t, (payload & ~TLB_FLAGS) + in_page};
+}
+
+struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
+                            waiter_t who)
+{
+    struct core *c = x->c;
+    vaddr &= radix_va_mask(c->levels);
+    c->tlb_cycles = 0;
+    if (x->cfg->mmu->free_translation) {
+        CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_FREE, CORE_FOUND_UNPROBED, issue, 0, issue);
+        return translate_free(x, vaddr, write, exec, issue);
+    }
+
+    uint64_t l1_cycles = exec ? x->p->l1i4k.latency_cycles : x->p->l1d4k.latency_cycles;
+    if (!exec) {
+        uint64_t needs = write ? TLB_W | TLB_D : 0, t = issue + l1_cycles;
+        const struct recent_page *r = recent_4k(c, vaddr);
+        unsigned shift = PAGE_SHIFT;
+        if (r->page != vaddr >> PAGE_SHIFT) {
+            r = recent_2m(c, vaddr);
+            shift = PAGE_SHIFT_2M;
+            t = issue + x->p->l1d2m.latency_cycles;
+        }
+        if (r->page == vaddr >> shift && (r->payload & needs) == needs) {
+            c->stats.dtlb_l1_hits++;
+            c->stats.tlb_l1_cycles += t - issue;
+            c->tlb_cycles = t - issue;
+            t = usable_at(x, vaddr, t);
+            CORE_LOG(x, TLB, log_number(c, who), vaddr, shift == PAGE_SHIFT ? CORE_FOUND_4K : CORE_FOUND_2M,
+                     CORE_FOUND_UNPROBED, issue, c->tlb_cycles, t);
+            return (struct xlate){t, (r->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << shift) - 1))};
+        }
+    } else if (recent_code(c, vaddr)->page == vaddr >> PAGE_SHIFT) {
+        c->stats.itlb_l1_hits++;
+        c->stats.tlb_l1_cycles += l1_cycles;
+        c->tlb_cycles = l1_cycles;
+        uint64_t usable = usable_at(x, vaddr, issue + l1_cycles);
+        CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_4K, CORE_FOUND_UNPROBED, issue, l1_cycles, usable);
+        return (struct xlate){usable, (recent_code(c, vaddr)->payload & ~TLB_FLAGS) + (vaddr & (PAGE_BYTES - 1))};
+    }
+    return look_up(x, vaddr, write, exec, issue, who);
 }
 
 /* ---- prefetches ------------------------------------------------------------------------------- */
