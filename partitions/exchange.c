@@ -84,7 +84,8 @@ static void one_exchange(struct bench *b, uint64_t bytes)
         memcpy(b->out[r], &size, sizeof size);
         b->out_bytes[r] = bytes;
     }
-    tr->ops->exchange(tr, (const void *const *)b->out, b->out_bytes, b->in, b->in_bytes);
+    tr->ops->exchange(tr, (const void *const *)b->out, b->out_bytes, b->in, b->in_bytes,
+                      NULL, NULL);
     for (int r = 0; r < tr->nranks; r++)
         if (r != tr->rank)
             memcpy(b->scratch + half, b->in[r], b->in_bytes[r]);

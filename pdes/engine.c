@@ -75,8 +75,10 @@ void engine_destroy(struct engine *e)
         free(e->classes[i].local);
         free(e->classes[i].next);
     }
-    for (int r = 0; e->outboxes != NULL && r < e->tr->nranks; r++)
+    for (int r = 0; e->outboxes != NULL && r < e->tr->nranks; r++) {
         free(e->outboxes[r].data);
+        free(e->outboxes[r].sent_data);
+    }
     free(e->lps);
     free(e->outboxes);
     free(e->takes_part);

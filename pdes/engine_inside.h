@@ -29,8 +29,8 @@ struct batch_head {
 
 /* The batch to one rank, as it grows: room for the head comes first. */
 struct outbox {
-    char *data;
-    size_t bytes, cap;
+    char *data, *sent_data; /* the latter is under way */
+    size_t bytes, cap, sent_cap;
     simtime_t sent[ENGINE_MAX_CLASSES]; /* earliest message in it for each class */
 };
 
@@ -38,7 +38,7 @@ struct engine {
     /* By class, what each send and each window look at. */
     simtime_t bound[ENGINE_MAX_CLASSES];  /* earliest thing pending on this rank */
     simtime_t until[ENGINE_MAX_CLASSES];  /* everything before it is done */
-    simtime_t remote[ENGINE_MAX_CLASSES]; /* the same on other ranks, as of the last exchange */
+    simtime_t agreed[ENGINE_MAX_CLASSES]; /* the same on any rank or on the way, as of the last exchange */
     /* [src][dst]: less than that makes a send unusual: the latency, or never while sends are watched. */
     simtime_t usual[ENGINE_MAX_CLASSES][ENGINE_MAX_CLASSES];
     simtime_t latency[ENGINE_MAX_CLASSES][ENGINE_MAX_CLASSES];  /* [src][dst] */
@@ -64,6 +64,8 @@ struct engine {
     simtime_t latest_mirror; /* known to this rank */
     simtime_t mirror_due;    /* readers have a write from then on to pass, or none */
     simtime_t readers_past;  /* every reader has passed what was written until then */
+    simtime_t round_until[ENGINE_MAX_CLASSES]; /* how far each class goes in this round */
+    bool patient[ENGINE_MAX_CLASSES]; /* classes that run after a round's batches are sent */
     const void **out, **in;
     size_t *out_bytes, *in_bytes;
     uint64_t epoch, ncuts;

@@ -1,8 +1,9 @@
 /*
  * See engine.h: several ranks, or one that is profiled, go in rounds:
  *
- *     bounds (the same on all ranks) -> safe time of each class -> run the local LPs of all classes
- *     -> one batch to each rank {bounds, messages, mirrored writes} -> deliver
+ *     bounds (the same on all ranks) -> safe time of each class -> run the local LPs of most classes
+ *     -> one batch to each rank {bounds, messages, mirrored writes} -> run those of patient classes
+ *     -> deliver what came
  *
  * All ranks hold the same bounds after an exchange, hence take the same decisions (epoch boundary, end)
  * without any collective.
@@ -43,10 +44,51 @@ static simtime_t due(const struct engine *e, uint32_t x)
     return x == e->cfg.mirror_reader_class ? u64_min(e->bound[x], e->mirror_due) : e->bound[x];
 }
 
-/* All classes go as far as the bounds allow that the last exchange told. */
-static void run_classes(struct engine *e)
+/* True: some class had something to do. */
+static bool run_classes(struct engine *e, bool patient)
 {
-    simtime_t bounds[ENGINE_MAX_CLASSES] = {0}, until[ENGINE_MAX_CLASSES] = {0};
+    bool ran = false;
+    for (uint32_t x = 0; x < e->nclasses; x++) {
+        simtime_t next = due(e, x);
+        if (e->patient[x] != patient || next >= e->round_until[x])
+            continue;
+        engine_run_class(e, x, next, e->round_until[x], e->nrounds + x);
+        ran = true;
+    }
+    return ran;
+}
+
+/*
+ * Classes whose messages are long on their way, such as DRAM channels, do not have to go as far as they may at
+ * once. They do after the batches were sent, instead of waiting for those of other ranks, and so make up for
+ * some of the unevenness of what the others do. What ranks agree upon is as of before.
+ */
+static void run_patient(void *ctx)
+{
+    struct engine *e = ctx;
+    uint64_t start = engine_now_ns();
+    run_classes(e, true);
+    uint64_t ns = engine_now_ns() - start;
+    e->host.run_ns += ns;
+    e->host.exchange_ns -= ns; /* within which this is */
+}
+
+static void choose_patient(struct engine *e)
+{
+    simtime_t round_trip = BOUND_NEVER;
+    for (uint32_t x = 0; x < e->nclasses; x++)
+        round_trip = u64_min(round_trip, e->distance[x][x]);
+    for (uint32_t x = 0; x < e->nclasses; x++) {
+        simtime_t nearest = BOUND_NEVER;
+        for (uint32_t y = 0; y < e->nclasses; y++)
+            nearest = u64_min(nearest, e->latency[x][y]);
+        e->patient[x] = e->nparts > 1 && e->probe.begin == NULL && nearest / 3 >= round_trip;
+    }
+}
+
+/* All classes go as far as the bounds allow that the last exchange told, but for the patient ones. */
+static void run_impatient(struct engine *e)
+{
     unsigned phase = e->nrounds & 1;
     e->idle_ns = e->nidle = 0;
     if (e->probe.begin != NULL) {
@@ -54,14 +96,9 @@ static void run_classes(struct engine *e)
         engine_watch_sends(e, e->probed);
     }
     for (uint32_t x = 0; x < e->nclasses; x++)
-        bounds[x] = u64_min(e->bound[x], e->remote[x]);
-    for (uint32_t x = 0; x < e->nclasses; x++)
-        until[x] = u64_min(engine_reach(e, bounds, x), e->epoch_end);
-    for (uint32_t x = 0; x < e->nclasses; x++) {
-        simtime_t next = due(e, x);
-        if (next < until[x])
-            engine_run_class(e, x, next, until[x], e->nrounds + x);
-    }
+        e->round_until[x] = u64_min(engine_reach(e, e->agreed, x), e->epoch_end);
+    if (!run_classes(e, false))
+        run_classes(e, true); /* the others may be waiting for these */
     if (e->probed)
         e->probe.end(e->probe.ctx, phase, e->idle_ns, e->nidle);
     e->probed = false;
@@ -70,20 +107,18 @@ static void run_classes(struct engine *e)
 
 /* ---- exchange --------------------------------------------------------------------------------- */
 
-/* By class: the earliest message sent to any rank but `r`. */
-static void sent_elsewhere(const struct engine *e, int r, simtime_t *least)
+/* The earliest of each class that is pending here or that this rank sends. */
+static void find_pending(const struct engine *e, simtime_t *pending)
 {
-    for (int q = 0; q < e->tr->nranks; q++)
-        for (uint32_t x = 0; q != r && q != e->tr->rank && x < e->nclasses; x++)
-            least[x] = u64_min(least[x], e->outboxes[q].sent[x]);
+    memcpy(pending, e->bound, sizeof e->bound);
+    for (int r = 0; r < e->tr->nranks; r++)
+        for (uint32_t x = 0; x < e->nclasses; x++)
+            pending[x] = u64_min(pending[x], e->outboxes[r].sent[x]);
 }
 
 static void fill_batch(struct engine *e, int r)
 {
     struct outbox *o = &e->outboxes[r];
-    simtime_t bounds[ENGINE_MAX_CLASSES];
-    memcpy(bounds, e->bound, sizeof bounds);
-    sent_elsewhere(e, r, bounds);
     size_t write_bytes = e->nwrites * sizeof *e->writes;
     char *p = batch_room(e, o, write_bytes);
     if (write_bytes > 0)
@@ -91,10 +126,19 @@ static void fill_batch(struct engine *e, int r)
     SIM_ASSERT(o->bytes <= UINT32_MAX, "a batch of %zu bytes", o->bytes);
     struct batch_head head = {.nbytes = (uint32_t)o->bytes, .nwrites = e->nwrites};
     memcpy(o->data, &head, sizeof head);
-    memcpy(o->data + sizeof head, bounds, e->nclasses * sizeof *bounds);
+    memcpy(o->data + sizeof head, e->agreed, e->nclasses * sizeof *e->agreed);
     e->out[r] = o->data;
     e->out_bytes[r] = o->bytes;
     e->host.nbytes_remote += o->bytes;
+}
+
+/* The batch is under way: the next one begins in the other buffer. */
+static void begin_batch(struct outbox *o)
+{
+    struct outbox was = *o;
+    *o = (struct outbox){.data = was.sent_data, .cap = was.sent_cap, .sent_data = was.data, .sent_cap = was.cap};
+    for (uint32_t x = 0; x < ENGINE_MAX_CLASSES; x++)
+        o->sent[x] = BOUND_NEVER;
 }
 
 static void take_batch(struct engine *e, const char *p)
@@ -104,7 +148,7 @@ static void take_batch(struct engine *e, const char *p)
     memcpy(&head, p, sizeof head);
     memcpy(bounds, p + sizeof head, e->nclasses * sizeof *bounds);
     for (uint32_t x = 0; x < e->nclasses; x++)
-        e->remote[x] = u64_min(e->remote[x], bounds[x]);
+        e->agreed[x] = u64_min(e->agreed[x], bounds[x]);
     const char *writes = p + head.nbytes - head.nwrites * sizeof(struct mirror_write);
     for (p += e->head_bytes; p < writes; p += sizeof(struct msg)) {
         lpid_t dst_id;
@@ -121,35 +165,22 @@ static void take_batch(struct engine *e, const char *p)
     }
 }
 
-/* What was sent is pending elsewhere now. */
-static void forget_sent(struct engine *e, struct outbox *o)
-{
-    o->bytes = 0;
-    for (uint32_t x = 0; x < e->nclasses; x++) {
-        e->remote[x] = u64_min(e->remote[x], o->sent[x]);
-        o->sent[x] = BOUND_NEVER;
-    }
-}
-
-/* Sends this rank's messages and bounds, and receives the others'. */
 void engine_exchange(struct engine *e)
 {
-    for (uint32_t x = 0; x < e->nclasses; x++)
-        e->remote[x] = BOUND_NEVER;
+    find_pending(e, e->agreed);
     if (e->nparts == 1)
         return;
     uint64_t start = engine_now_ns();
     for (int r = 0; r < e->tr->nranks; r++)
-        if (r != e->tr->rank && e->takes_part[r])
+        if (r != e->tr->rank && e->takes_part[r]) {
             fill_batch(e, r);
+            begin_batch(&e->outboxes[r]);
+        }
     e->nwrites = 0;
-    e->tr->ops->exchange(e->tr, e->out, e->out_bytes, e->in, e->in_bytes);
-    for (int r = 0; r < e->tr->nranks; r++) {
-        if (r == e->tr->rank || !e->takes_part[r])
-            continue;
-        forget_sent(e, &e->outboxes[r]);
-        take_batch(e, e->in[r]);
-    }
+    e->tr->ops->exchange(e->tr, e->out, e->out_bytes, e->in, e->in_bytes, run_patient, e);
+    for (int r = 0; r < e->tr->nranks; r++)
+        if (r != e->tr->rank && e->takes_part[r])
+            take_batch(e, e->in[r]);
     e->host.nexchanges++;
     e->host.exchange_ns += engine_now_ns() - start;
     e->host.wait_ns = e->tr->wait_ns;
@@ -158,7 +189,7 @@ void engine_exchange(struct engine *e)
 void engine_round(struct engine *e)
 {
     uint64_t start = engine_now_ns();
-    run_classes(e);
+    run_impatient(e);
     e->host.run_ns += engine_now_ns() - start;
     engine_exchange(e);
 }
@@ -175,6 +206,7 @@ void engine_choose_parts(struct engine *e)
     e->nparts = 0;
     for (int r = 0; r < e->tr->nranks; r++)
         e->nparts += e->takes_part[r];
+    choose_patient(e);
 }
 
 void engine_rouse(struct engine *e, simtime_t next)

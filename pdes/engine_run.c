@@ -348,6 +348,7 @@ static void run_windows(struct engine *e)
     for (uint32_t x = furthest_behind(e, &next); next < e->epoch_end; x = furthest_behind(e, &next))
         engine_run_class(e, x, next, u64_min(engine_reach(e, e->bound, x), e->epoch_end), e->host.nwindows++);
     e->host.run_ns += engine_now_ns() - start;
+    engine_exchange(e); /* with nobody */
 }
 
 /* ---- the run ---------------------------------------------------------------------------------- */
@@ -357,7 +358,7 @@ static simtime_t earliest(const struct engine *e)
 {
     simtime_t t = BOUND_NEVER;
     for (uint32_t x = 0; x < e->nclasses; x++)
-        t = u64_min(t, u64_min(e->bound[x], e->remote[x]));
+        t = u64_min(t, e->agreed[x]);
     return t;
 }
 

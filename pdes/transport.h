@@ -16,10 +16,11 @@ struct transport_ops {
     /*
      * Sends out[r] (nbytes) to each other rank r and receives one batch from each: in[r] points to
      * memory of the transport, valid until the next exchange. Nothing passes to and from a rank whose out[r]
-     * is NULL (on both sides alike), and the own one.
+     * is NULL (on both sides alike), and the own one. After everything was sent, and before it waits,
+     * `meanwhile(ctx)` runs, unless it is NULL; what out[] points to is in use until the end.
      */
     void (*exchange)(struct transport *t, const void *const *out, const size_t *out_bytes,
-                     const void **in, size_t *in_bytes);
+                     const void **in, size_t *in_bytes, void (*meanwhile)(void *ctx), void *ctx);
     /* Fixed-size gather to rank 0 by known sizes per rank; `in` of rank 0 is the concatenation. */
     void (*gather)(struct transport *t, const void *out, size_t out_bytes, void *in,
                    const size_t *bytes_of_rank);

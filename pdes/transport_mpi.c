@@ -88,10 +88,20 @@ static void reserve(struct transport_mpi *m, int r, size_t bytes)
     m->in_cap[r] = bytes;
 }
 
+/* Does what can be done before waiting; returns how long that took. */
+static uint64_t do_meanwhile(void (*meanwhile)(void *ctx), void *ctx)
+{
+    if (meanwhile == NULL)
+        return 0;
+    uint64_t start = now_ns();
+    meanwhile(ctx);
+    return now_ns() - start;
+}
+
 static int chunk_of(size_t bytes) { return (int)(bytes < CHUNK_BYTES ? bytes : CHUNK_BYTES); }
 
 static void mpi_exchange(struct transport *t, const void *const *out, const size_t *out_bytes,
-                         const void **in, size_t *in_bytes)
+                         const void **in, size_t *in_bytes, void (*meanwhile)(void *ctx), void *ctx)
 {
     struct transport_mpi *m = (struct transport_mpi *)t;
     uint64_t start = now_ns();
@@ -111,6 +121,7 @@ static void mpi_exchange(struct transport *t, const void *const *out, const size
             MPI_Isend((const char *)out[r] + CHUNK_BYTES, (int)(out_bytes[r] - CHUNK_BYTES),
                       MPI_BYTE, r, TAG_REST, MPI_COMM_WORLD, &m->requests[nreq++]);
     }
+    start += do_meanwhile(meanwhile, ctx);
     MPI_Waitall(nreq, m->requests, MPI_STATUSES_IGNORE);
     for (int r = 0; r < t->nranks; r++) {
         in[r] = NULL;
@@ -188,7 +199,7 @@ static void sleep_for_all(const struct transport_mpi *m)
 }
 
 static void shm_exchange(struct transport *t, const void *const *out, const size_t *out_bytes,
-                         const void **in, size_t *in_bytes)
+                         const void **in, size_t *in_bytes, void (*meanwhile)(void *ctx), void *ctx)
 {
     struct transport_mpi *m = (struct transport_mpi *)t;
     uint64_t start = now_ns();
@@ -209,6 +220,7 @@ static void shm_exchange(struct transport *t, const void *const *out, const size
     for (int i = 1; m->crowded && i < t->nranks; i++)
         if (out[(t->rank + i) % t->nranks] != NULL)
             count_batch(m, (t->rank + i) % t->nranks);
+    start += do_meanwhile(meanwhile, ctx);
     if (m->crowded)
         sleep_for_all(m);
     in[t->rank] = NULL;
@@ -333,14 +345,13 @@ static uint64_t mpi_sleep(struct transport *t)
     const struct timespec doze = {.tv_nsec = DOZE_NS};
     uint64_t start = now_ns(), value = 0;
     int here = 0;
-    MPI_Request request;
-    MPI_Irecv(&value, 1, MPI_UINT64_T, 0, TAG_ROUSE, MPI_COMM_WORLD, &request);
     for (;;) {
-        MPI_Test(&request, &here, MPI_STATUS_IGNORE);
+        MPI_Iprobe(0, TAG_ROUSE, MPI_COMM_WORLD, &here, MPI_STATUS_IGNORE);
         if (here)
             break;
         nanosleep(&doze, NULL);
     }
+    MPI_Recv(&value, 1, MPI_UINT64_T, 0, TAG_ROUSE, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     t->wait_ns += now_ns() - start;
     return value;
 }
