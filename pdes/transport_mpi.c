@@ -481,8 +481,10 @@ static enum err find_processors(struct transport_mpi *m)
     MPI_Comm_rank(node, &at);
     cpu_set_t mine, claimed, *masks = calloc((size_t)here, sizeof *masks);
     m->base.has_processor = calloc((size_t)nranks, 1);
-    if (masks == NULL || m->base.has_processor == NULL)
+    if (masks == NULL || m->base.has_processor == NULL) {
+        free(masks);
         return err_log(ERR_MEMORY, "no host memory for %d ranks", nranks);
+    }
     CPU_ZERO(&claimed);
     if (sched_getaffinity(0, sizeof mine, &mine) != 0)
         memset(&mine, 0xff, sizeof mine); /* more processors than the mask can tell */
