@@ -29,10 +29,20 @@ static inline struct sarray_cfg tlb_geometry(uint64_t entries, uint64_t ways, ui
                                .repl = (enum repl_kind)repl, .seed = seed};
 }
 
+static inline unsigned tlb_size_code(unsigned shift)
+{
+    return shift == PAGE_SHIFT ? 0 : shift == PAGE_SHIFT_2M ? 1 : 2;
+}
+
 static inline uint64_t tlb_tag(uint32_t asid, uint64_t vaddr, unsigned shift)
 {
-    unsigned size_code = shift == PAGE_SHIFT ? 0 : shift == PAGE_SHIFT_2M ? 1 : 2;
-    return (uint64_t)asid << 48 | (vaddr >> shift) << 2 | size_code;
+    return (uint64_t)asid << 48 | (vaddr >> shift) << 2 | tlb_size_code(shift);
+}
+
+/* No entry of this size was ever filled: there is nothing to find. An array that is not there has none. */
+static inline bool tlb_lacks_size(const struct sarray *a, unsigned shift)
+{
+    return (a->sizes >> tlb_size_code(shift) & 1) == 0;
 }
 
 static inline uint32_t tlb_set(const struct sarray *a, uint64_t vaddr, unsigned shift)
@@ -44,7 +54,7 @@ static inline uint32_t tlb_set(const struct sarray *a, uint64_t vaddr, unsigned 
 /* Payload of the entry for `vaddr`, or NULL; a hit counts as a use. */
 static inline uint64_t *tlb_lookup(struct sarray *a, uint32_t asid, uint64_t vaddr, unsigned shift)
 {
-    if (a->nused == 0) /* not there, or never filled */
+    if (tlb_lacks_size(a, shift))
         return NULL;
     uint32_t set = tlb_set(a, vaddr, shift);
     int way = sarray_find(a, set, tlb_tag(asid, vaddr, shift));
@@ -57,7 +67,7 @@ static inline uint64_t *tlb_lookup(struct sarray *a, uint32_t asid, uint64_t vad
 /* The same without counting as a use. */
 static inline uint64_t *tlb_peek(struct sarray *a, uint32_t asid, uint64_t vaddr, unsigned shift)
 {
-    if (a->nused == 0)
+    if (tlb_lacks_size(a, shift))
         return NULL;
     uint32_t set = tlb_set(a, vaddr, shift);
     int way = sarray_find(a, set, tlb_tag(asid, vaddr, shift));
@@ -78,11 +88,12 @@ static inline void tlb_fill(struct sarray *a, uint32_t asid, uint64_t vaddr, uns
         return;
     }
     sarray_fill(a, set, sarray_victim(a, set), tag, payload);
+    a->sizes |= UINT64_C(1) << tlb_size_code(shift);
 }
 
 static inline void tlb_drop(struct sarray *a, uint32_t asid, uint64_t vaddr, unsigned shift)
 {
-    if (a->nways == 0)
+    if (tlb_lacks_size(a, shift))
         return;
     uint32_t set = tlb_set(a, vaddr, shift);
     int way = sarray_find(a, set, tlb_tag(asid, vaddr, shift));

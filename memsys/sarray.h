@@ -46,7 +46,8 @@ struct sarray {
     uint32_t set_words; /* distance of two sets in 64-bit words */
     uint32_t nused;     /* ways that were ever filled */
     struct repl_rng rng;
-    uint64_t reserved[3]; /* to one host cache line */
+    uint64_t sizes;       /* of a TLB: bit n, entries of size code n were filled */
+    uint64_t reserved[2]; /* to one host cache line */
     uint64_t sets[];      /* nsets * set_words */
 };
 
@@ -69,11 +70,13 @@ static inline void repl_ages_init(uint64_t *row, uint32_t nways)
 }
 
 /* Makes `way` the youngest: all that were younger grow one older. */
-static inline void repl_ages_touch(uint64_t *row, uint32_t nways, uint32_t way)
+static inline void repl_ages_touch(uint64_t *row, uint32_t ngroups, uint32_t way)
 {
     uint8_t *ages = (uint8_t *)row, age = ages[way];
-    for (uint32_t g = 0; g < repl_ngroups(nways); g++)
+    uint32_t g = 0;
+    do
         bytes16_renew(ages + 16 * g, age);
+    while (__builtin_expect(++g < ngroups, 0));
 }
 
 static inline uint32_t repl_ages_oldest(const uint64_t *row, uint32_t nways)
@@ -136,13 +139,14 @@ static inline int sarray_find(const struct sarray *a, uint32_t set, uint64_t tag
 {
     const uint64_t *row = sarray_row_const(a, set);
     uint8_t fp = sarray_fingerprint(tag);
-    for (uint32_t g = 0; g < a->ngroups; g++) {
+    uint32_t g = 0;
+    do {
         for (uint32_t mask = bytes16_equal((const uint8_t *)row + 16 * g, fp); mask != 0; mask &= mask - 1) {
             uint32_t way = 16 * g + (uint32_t)__builtin_ctz(mask);
             if (row[sarray_tag_word(a, way)] == tag)
                 return (int)way;
         }
-    }
+    } while (__builtin_expect(++g < a->ngroups, 0));
     return -1;
 }
 
@@ -158,7 +162,7 @@ static inline void sarray_prefetch_victim(const struct sarray *a, uint32_t set)
 static inline void sarray_hit(struct sarray *a, uint32_t set, uint32_t way)
 {
     if (a->repl == REPL_LRU)
-        repl_ages_touch(sarray_repl_row(a, set), a->nways, way);
+        repl_ages_touch(sarray_repl_row(a, set), a->ngroups, way);
     else
         repl_table[a->repl]->on_hit(sarray_repl_row(a, set), a->nways, way);
 }
@@ -167,12 +171,13 @@ static inline void sarray_hit(struct sarray *a, uint32_t set, uint32_t way)
 static inline uint32_t sarray_victim(struct sarray *a, uint32_t set)
 {
     const uint8_t *fps = sarray_fingerprints_const(a, set);
-    for (uint32_t g = 0; g < a->ngroups; g++) {
+    uint32_t g = 0;
+    do {
         uint32_t invalid = ~bytes16_tops(fps + 16 * g) & 0xffff;
-        uint32_t way = 16 * g + (invalid != 0 ? (uint32_t)__builtin_ctz(invalid) : 16);
-        if (invalid != 0 && way < a->nways) /* else: the padding of the last group */
+        uint32_t way = 16 * g + (uint32_t)__builtin_ctz(invalid | 1u << 16);
+        if (way < a->nways && way < 16 * g + 16) /* else: the padding of the last group, or none */
             return way;
-    }
+    } while (__builtin_expect(++g < a->ngroups, 0));
     if (a->repl == REPL_LRU)
         return repl_ages_oldest(sarray_repl_row(a, set), a->nways);
     return repl_table[a->repl]->victim(sarray_repl_row(a, set), a->nways, &a->rng);
@@ -189,7 +194,7 @@ static inline void sarray_fill(struct sarray *a, uint32_t set, uint32_t way, uin
     row[sarray_tag_word(a, way)] = tag;
     row[sarray_tag_word(a, way) + 1] = data;
     if (a->repl == REPL_LRU)
-        repl_ages_touch(row + 2 * a->ngroups, a->nways, way);
+        repl_ages_touch(row + 2 * a->ngroups, a->ngroups, way);
     else
         repl_table[a->repl]->on_fill(row + 2 * a->ngroups, a->nways, way, data);
 }
