@@ -385,6 +385,9 @@ static __attribute__((noinline)) uint64_t access_caches(const struct core_ctx *x
                                                         enum served_by *served_out)
 {
     struct core *c = x->c;
+    const struct sarray *behind = l2(c);
+    if (behind->nways != 0) /* L1D mostly lacks the line, or the access would not have come here */
+        sarray_prefetch(behind, cache_set(behind, line));
     uint64_t *held = lookup(l1d(c), line);
     if (held == NULL) {
         count_l1d_miss(c, kind);

@@ -150,6 +150,12 @@ static inline int sarray_find(const struct sarray *a, uint32_t set, uint64_t tag
     return -1;
 }
 
+/* The set will be asked in a moment: the host should have it near by then. */
+static inline void sarray_prefetch(const struct sarray *a, uint32_t set)
+{
+    __builtin_prefetch(sarray_row_const(a, set));
+}
+
 /* The entry that is likely the next one to be replaced: the host should have it near by then. */
 static inline void sarray_prefetch_victim(const struct sarray *a, uint32_t set)
 {
