@@ -59,19 +59,31 @@ static uint64_t stream_distance(uint64_t array_bytes)
     return array_bytes + (UINT64_C(1) << PAGE_SHIFT_2M) + PAGE_BYTES + LINE_BYTES;
 }
 
+/* All but the addresses, which is the same in each block. */
+static void stream_records(struct access_rec *acc)
+{
+    for (uint32_t i = 0; i < BLOCK_ITERATIONS; i++) {
+        struct access_rec *r = acc + (size_t)3 * i;
+        r[0] = (struct access_rec){.gap = i == 0 ? 1 : 5, .size = 8};
+        r[1] = (struct access_rec){.pc_id = 1, .gap = 1, .size = 8};
+        r[2] = (struct access_rec){.pc_id = 2, .gap = 3, .size = 8, .flags = ACC_STORE, .data_dep = 1,
+                                   .data_ops = 8};
+    }
+}
+
 static void stream_block(const struct builtin *b, uint32_t thread, uint64_t first, uint32_t n,
                          struct access_rec *acc)
 {
     uint64_t distance = stream_distance(8 * b->n), part = b->n / b->base.nthreads;
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t at = (thread * part + (first + i) % part) * 8;
-        struct access_rec *r = acc + (size_t)3 * i;
-        r[0] = (struct access_rec){.vaddr = BUILTIN_DATA + distance + at, .gap = i == 0 ? 1 : 5,
-                                   .size = 8};
-        r[1] = (struct access_rec){.vaddr = BUILTIN_DATA + 2 * distance + at, .pc_id = 1, .gap = 1,
-                                   .size = 8};
-        r[2] = (struct access_rec){.vaddr = BUILTIN_DATA + at, .pc_id = 2, .gap = 3, .size = 8,
-                                   .flags = ACC_STORE, .data_dep = 1, .data_ops = 8};
+    uint64_t start = BUILTIN_DATA + thread * part * 8, end = start + part * 8;
+    uint64_t at = start + first % part * 8;
+    if (acc->size == 0)
+        stream_records(acc);
+    for (struct access_rec *r = acc, *stop = acc + (size_t)3 * n; r < stop; r += 3) {
+        r[0].vaddr = at + distance;
+        r[1].vaddr = at + 2 * distance;
+        r[2].vaddr = at;
+        at = at + 8 == end ? start : at + 8;
     }
 }
 

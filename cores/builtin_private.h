@@ -36,7 +36,8 @@ struct builtin_ops {
     uint32_t block_iterations;
     uint32_t tail_gap; /* instructions after the last access of an iteration */
     void (*shape)(struct builtin *b);
-    /* Iterations [first, first + n) of `thread`, n at most block_iterations. */
+    /* Iterations [first, first + n) of `thread`, n at most block_iterations; `acc` holds those of another
+     * block of the thread, or zeros. */
     void (*block)(const struct builtin *b, uint32_t thread, uint64_t first, uint32_t n,
                   struct access_rec *acc);
 };
