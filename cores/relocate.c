@@ -77,6 +77,7 @@ struct moving {
     struct fe_block b; /* as recorded; its places may be changed */
     uint32_t ibr, iev;
     uint32_t npcs;
+    uint64_t pcs_start, pcs_end; /* all recorded ones lie between */
 };
 
 static bool is_map_event(const struct fe_event *e)
@@ -143,12 +144,23 @@ static void *grown(void *p, uint32_t *cap, uint64_t need, size_t item)
 
 /* ---- program counters ------------------------------------------------------------------------ */
 
-/* In a block in which the map stays, in place. */
-static void move_pcs(const struct moving *x)
+/* Where the block's program counters lie now, into `to`. Neighbours are mostly in one area. */
+static void move_pcs(const struct moving *x, uint64_t *to)
 {
-    uint64_t *pcs = (uint64_t *)(uintptr_t)x->b.pcs;
-    for (uint32_t i = 0; i < x->b.npcs; i++)
-        pcs[i] = moved(x, pcs[i]);
+    const struct reloc_view *v = &x->t->view;
+    struct reloc_piece last = {.start = 1, .end = 0};
+    for (uint32_t i = 0; i < x->b.npcs; i++) {
+        uint64_t pc = x->b.pcs[i];
+        if (pc < last.start || pc >= last.end) {
+            const struct reloc_piece *p = reloc_view_find(v, pc);
+            if (p == NULL) {
+                to[i] = moved(x, pc);
+                continue;
+            }
+            last = *p;
+        }
+        to[i] = pc + last.delta;
+    }
 }
 
 static void number_pcs(struct moved_thread *t)
@@ -163,15 +175,22 @@ static void first_pcs(struct moving *x)
     x->npcs = t->npcs_recorded = x->b.npcs;
     t->pcs = grown(t->pcs, &t->pcs_cap, x->npcs, sizeof *t->pcs);
     t->pc_now = grown(t->pc_now, &t->pc_now_cap, x->npcs, sizeof *t->pc_now);
-    for (uint32_t i = 0; i < x->npcs; i++)
-        t->pcs[i] = moved(x, x->b.pcs[i]);
+    move_pcs(x, t->pcs);
     number_pcs(t);
+    x->pcs_start = UINT64_MAX;
+    x->pcs_end = 0;
+    for (uint32_t i = 0; i < x->npcs; i++) {
+        x->pcs_start = u64_min(x->pcs_start, x->b.pcs[i]);
+        x->pcs_end = u64_max(x->pcs_end, x->b.pcs[i] + 1);
+    }
 }
 
 /* The map has just changed in [start, end): program counters that moved get a second entry. */
 static void remap_pcs(struct moving *x, uint64_t start, uint64_t end)
 {
     struct moved_thread *t = x->t;
+    if (start >= x->pcs_end || end <= x->pcs_start)
+        return;
     for (uint32_t i = 0; i < x->b.npcs; i++) {
         uint64_t pc = x->b.pcs[i];
         if (pc < start || pc >= end)
@@ -463,7 +482,7 @@ static bool has_changes(const struct fe_block *b)
 static void move_still_block(struct moving *x)
 {
     struct fe_event *forms = (struct fe_event *)(uintptr_t)x->b.ev_forms;
-    move_pcs(x);
+    move_pcs(x, (uint64_t *)(uintptr_t)x->b.pcs);
     for (uint32_t i = 0; i < x->b.nev_forms; i++)
         move_event(x, &forms[i]);
     end_stretch(x, UINT32_MAX);

@@ -24,7 +24,7 @@ static void *take(struct vmt_buf *b, size_t bytes)
     if (b->p != NULL && b->bytes >= bytes)
         return b->p;
     free(b->p);
-    b->bytes = (bytes + bytes / 16 + 64) & ~(size_t)63; /* blocks differ a little */
+    b->bytes = (bytes + PAGE_BYTES) & ~(size_t)(PAGE_BYTES - 1); /* blocks differ a little */
     b->p = aligned_alloc(64, b->bytes);
     return b->p;
 }
