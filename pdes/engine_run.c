@@ -101,10 +101,9 @@ void lp_send(struct lp *lp, lpid_t dst_id, simtime_t time, uint16_t type, uint32
 {
     struct engine *e = lp->engine;
     struct lp *dst = e->lps[dst_id];
-    uint32_t edge = lp->cls * ENGINE_MAX_CLASSES + dst->cls;
     struct inbox *b = &dst->inbox;
-    struct inbox_lane *l = &b->lanes[e->lane[0][edge]];
-    bool usual = time >= lp->now + e->usual[0][edge] && dst->next != NULL && b->n < b->cap &&
+    struct inbox_lane *l = &b->lanes[e->lane[lp->cls][dst->cls]];
+    bool usual = time >= lp->now + e->usual[lp->cls][dst->cls] && dst->next != NULL && b->n < b->cap &&
                  time >= e->until[dst->cls] && inbox_goes_last(l, time);
     if (__builtin_expect(!usual, 0)) {
         send_any(lp, dst_id, time, type, arg, a0, a1, a2, a3);

@@ -43,6 +43,7 @@ struct mailbox {
     _Alignas(64) _Atomic uint64_t exchange; /* number of the exchange whose batch it holds */
     char data[56];                          /* and what follows */
 };
+#define HOST_LINE_BYTES 64
 #define MAILBOX_BYTES (sizeof(struct mailbox) + 16384)
 #define MAILBOX_DATA (MAILBOX_BYTES - offsetof(struct mailbox, data))
 
@@ -286,14 +287,21 @@ static bool open_mailboxes(struct transport_mpi *m)
     if (all != 0) {
         char *segment = NULL;
         m->mailboxes = calloc((size_t)nranks, sizeof *m->mailboxes);
-        size_t bytes = (size_t)nranks * 2 * MAILBOX_BYTES + sizeof(struct bell);
+        size_t bytes = (size_t)nranks * 2 * MAILBOX_BYTES + sizeof(struct bell) + HOST_LINE_BYTES;
         MPI_Win_allocate_shared((MPI_Aint)bytes, 1, MPI_INFO_NULL, node, &segment, &m->window);
         memset(segment, 0, bytes);
-        for (int r = 0; r < nranks && m->mailboxes != NULL; r++) {
+        /* Windows begin anywhere, mailboxes at a line; where each rank says that is. */
+        uint64_t skip = -(uintptr_t)segment % HOST_LINE_BYTES, *skips = calloc((size_t)nranks, sizeof *skips);
+        if (m->mailboxes == NULL || skips == NULL)
+            err_fatal(ERR_MEMORY, "no host memory for %d ranks", nranks);
+        MPI_Allgather(&skip, 1, MPI_UINT64_T, skips, 1, MPI_UINT64_T, MPI_COMM_WORLD);
+        for (int r = 0; r < nranks; r++) {
             MPI_Aint size;
             int unit;
             MPI_Win_shared_query(m->window, r, &size, &unit, &m->mailboxes[r]);
+            m->mailboxes[r] += skips[r];
         }
+        free(skips);
         MPI_Barrier(MPI_COMM_WORLD);
     }
     MPI_Comm_free(&node);
