@@ -192,26 +192,35 @@ INLINE void act_now(const struct run *run, struct front *f)
 }
 
 /*
- * Slots for the n instructions up to an access, and a place for it; false: another case. The second access of
- * an instruction may come a cycle after it for want of a place.
+ * make_room for an access whose instruction has its slot, as far as nobody has to be waited for: it comes a
+ * cycle after its instruction when its place is free by then only.
  */
-INLINE bool make_way(const struct run *run, struct front *f, uint64_t n, bool write)
+INLINE bool make_room(const struct run *run, struct front *f, const bool write)
 {
-    if (n == 0)
-        return u64_max(f->last_cycle, f->touch) < run->limit &&
-               (write ? f->sq_tail - f->sq_head < run->store_queue : f->window_loads < run->load_queue);
-    struct slots slots = next_slots(run, f, n);
-    if (u64_max(slots.last, f->touch) >= run->limit || !retire_for(run, f, f->ordinal + n))
-        return false;
     if (write) {
-        while (f->sq_tail - f->sq_head >= run->store_queue)
+        while (f->sq_tail - f->sq_head >= run->store_queue) {
             if (!drain_complete(run, f))
                 return false;
+            f->last_cycle = u64_max(f->last_cycle, f->sq_drained);
+        }
     } else {
-        while (f->window_loads >= run->load_queue)
+        while (f->window_loads >= run->load_queue) {
             if (!retire_complete(run, f))
                 return false;
+            f->last_cycle = u64_max(f->last_cycle, f->retire_cycle);
+        }
     }
+    return true;
+}
+
+/* Slots for the n instructions up to an access, and a place for it; false: another case. */
+INLINE bool make_way(const struct run *run, struct front *f, uint64_t n, const bool write)
+{
+    if (n == 0)
+        return make_room(run, f, write) && u64_max(f->last_cycle, f->touch) < run->limit;
+    struct slots slots = next_slots(run, f, n);
+    if (u64_max(slots.last, f->touch) >= run->limit || !retire_for(run, f, f->ordinal + n) || !make_room(run, f, write))
+        return false;
     take_slots_to(run, f, slots, n);
     return true;
 }
