@@ -135,18 +135,27 @@ INLINE bool retire_for(const struct run *run, struct front *f, uint64_t last)
     return true;
 }
 
-/* core_drain_oldest_store in the same case. */
+/*
+ * core_drain_oldest_store, and the wait for it, when its line is there and all up to it can retire; false:
+ * another case.
+ */
 INLINE bool drain_complete(const struct run *run, struct front *f)
 {
     const struct store_entry *s = &run->sq[f->sq_head & run->sq_mask];
     while (s->retired == CYCLE_UNKNOWN)
         if (f->head == f->tail || !retire_complete(run, f))
             return false;
-    uint64_t drained = u64_max(f->sq_drained + 1, u64_max(s->retired, s->fill));
-    if (drained > f->slot_cycle) /* the line is not there, too */
+    if (s->fill > f->slot_cycle) /* unknown, too */
         return false;
-    f->sq_drained = drained;
+    f->sq_drained = u64_max(f->sq_drained + 1, u64_max(s->retired, s->fill));
     f->sq_head++;
+    f->last_cycle = u64_max(f->last_cycle, f->sq_drained);
+    if (f->sq_drained > f->slot_cycle) {
+        cpi_charge(run->c, CPI_BASE, f->sq_drained);
+        run->c->stats.stall_sq += f->sq_drained - f->slot_cycle;
+        f->slot_cycle = f->sq_drained;
+        f->slot_k = 0;
+    }
     return true;
 }
 
@@ -191,38 +200,35 @@ INLINE void act_now(const struct run *run, struct front *f)
     f->slot_k = run->width != 1;
 }
 
-/*
- * make_room for an access whose instruction has its slot, as far as nobody has to be waited for: it comes a
- * cycle after its instruction when its place is free by then only.
- */
+/* make_room; false: another case. */
 INLINE bool make_room(const struct run *run, struct front *f, const bool write)
 {
     if (write) {
-        while (f->sq_tail - f->sq_head >= run->store_queue) {
+        while (f->sq_tail - f->sq_head >= run->store_queue)
             if (!drain_complete(run, f))
                 return false;
-            f->last_cycle = u64_max(f->last_cycle, f->sq_drained);
-        }
-    } else {
-        while (f->window_loads >= run->load_queue) {
-            if (!retire_complete(run, f))
-                return false;
-            f->last_cycle = u64_max(f->last_cycle, f->retire_cycle);
-        }
+        return true;
+    }
+    while (f->window_loads >= run->load_queue) {
+        if (!retire_complete(run, f))
+            return false;
+        f->last_cycle = u64_max(f->last_cycle, f->retire_cycle);
     }
     return true;
 }
 
-/* Slots for the n instructions up to an access, and a place for it; false: another case. */
-INLINE bool make_way(const struct run *run, struct front *f, uint64_t n, const bool write)
+/*
+ * Slots for the instructions up to an access, `gap` after the one before, and a place for it; false: another
+ * case, and *gap_done says who has a slot.
+ */
+INLINE bool make_way(const struct run *run, struct front *f, uint32_t gap, uint32_t *gap_done, const bool write)
 {
-    if (n == 0)
-        return make_room(run, f, write) && u64_max(f->last_cycle, f->touch) < run->limit;
-    struct slots slots = next_slots(run, f, n);
-    if (u64_max(slots.last, f->touch) >= run->limit || !retire_for(run, f, f->ordinal + n) || !make_room(run, f, write))
-        return false;
-    take_slots_to(run, f, slots, n);
-    return true;
+    if (gap != *gap_done) {
+        if (!take_instructions(run, f, gap - *gap_done))
+            return false;
+        *gap_done = gap;
+    }
+    return make_room(run, f, write) && u64_max(f->last_cycle, f->touch) < run->limit;
 }
 
 /* ---- translation ------------------------------------------------------------------------------- */
@@ -593,17 +599,17 @@ INLINE bool enter_first(const struct run *run, struct front *f, uint32_t *gap_do
 
 /* ---- the row of accesses ----------------------------------------------------------------------- */
 
-/* What became of an access: it is dispatched; it has its slots, and no more; or nothing was done for it. */
-enum outcome { OUT_DONE, OUT_SLOTS, OUT_NOT };
+/* What became of an access: it is dispatched; it acts now, in a case of its own; or it does not come to that. */
+enum outcome { OUT_DONE, OUT_GENERAL, OUT_NOT };
 
 /* `write` is a constant wherever this is used. */
-INLINE enum outcome take_access(const struct run *run, struct front *f, const struct access_rec *r, uint64_t n, uint32_t ip,
-                                const bool write)
+INLINE enum outcome take_access(const struct run *run, struct front *f, const struct access_rec *r, uint32_t *gap_done,
+                                uint32_t ip, const bool write)
 {
-    if (!make_way(run, f, n, write))
+    if (!make_way(run, f, r->gap, gap_done, write))
         return OUT_NOT;
     act_now(run, f);
-    return LIKELY(hit_access(run, f, r, ip, write)) ? OUT_DONE : OUT_SLOTS;
+    return LIKELY(hit_access(run, f, r, ip, write)) ? OUT_DONE : OUT_GENERAL;
 }
 
 /* The general code for an access that is no common case; true: others wait to run. */
@@ -650,8 +656,8 @@ void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t 
             !line_ready(&run, &f, pc >> LINE_SHIFT, r->gap - 1u, &gap_done))
             break;
         const uint32_t ip = run.prefetch ? prefetch_ip(pc) : 0;
-        const enum outcome out = r->flags & ACC_STORE ? take_access(&run, &f, r, r->gap - gap_done, ip, true)
-                                                      : take_access(&run, &f, r, r->gap - gap_done, ip, false);
+        const enum outcome out = r->flags & ACC_STORE ? take_access(&run, &f, r, &gap_done, ip, true)
+                                                      : take_access(&run, &f, r, &gap_done, ip, false);
         if (!LIKELY(out == OUT_DONE)) {
             if (out == OUT_NOT)
                 break;
