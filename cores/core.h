@@ -515,6 +515,8 @@ void core_prefetch_walked(const struct core_ctx *x, const struct walk *w);
 /* `ip`: its instruction, as prefetchers know it. */
 void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t at,
                           uint32_t ip);
+/* The data of store `no`, at `e`, comes from load `load`, which is unanswered, `ops` instructions later. */
+void core_wait_for_data(struct core *c, struct inflight *e, uint64_t no, uint64_t load, uint8_t ops);
 void core_load_arrived(const struct core_ctx *x, uint32_t idx, uint64_t at, enum served_by level);
 void core_store_arrived(const struct core_ctx *x, uint32_t sq_idx, uint64_t at, enum served_by level);
 void core_walk_released(const struct core_ctx *x, waiter_t who, struct xlate r);

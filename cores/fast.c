@@ -325,25 +325,49 @@ INLINE enum forward take_forwarded(const struct run *run, const struct front *f,
     return FORWARD_DONE;
 }
 
+/* An access that comes: what is known of it before its line is looked for. */
+struct access {
+    const struct access_rec *r;
+    struct hit page;
+    uint64_t issue, start; /* cycle its address is known; the one after the TLB */
+    uint64_t data_ready;   /* of a store */
+    uint64_t granule;
+    uint32_t slot, ip;
+    bool late; /* the data of a store comes from a load that is unanswered */
+};
+
 /* An entry of the window that is complete from the start; its place and its `done` are left to the caller. */
-INLINE struct flight *add_complete(const struct run *run, struct front *f, uint64_t issue, uint64_t tlb_cycles, bool write,
+INLINE struct flight *add_complete(const struct run *run, struct front *f, const struct access *a, const bool write,
                                    uint8_t level)
 {
-    uint64_t no = f->tail++;
-    struct flight *e = flight_of(run, no);
+    struct flight *e = flight_of(run, f->tail++);
     e->instr = f->ordinal;
-    e->issue = issue;
-    e->tlb_cycles = (uint16_t)tlb_cycles;
+    e->issue = a->issue;
+    e->tlb_cycles = (uint16_t)a->page.tlb_cycles;
     e->phase = PH_DONE;
     e->flags = write ? ACC_STORE : 0;
     e->level = level;
     e->common = 1;
+    f->n2m += a->page.is_2m;
     return e;
 }
 
-INLINE void add_load(const struct run *run, struct front *f, uint64_t issue, uint64_t tlb_cycles, uint8_t level, uint64_t done)
+/* The same entry, no longer complete: it waits in `phase`. */
+INLINE struct inflight *wait_in(const struct run *run, const struct front *f, struct flight *e, const struct access *a,
+                                enum phase phase)
 {
-    struct flight *e = add_complete(run, f, issue, tlb_cycles, false, level);
+    struct inflight *rest = core_window(run->c, f->tail - 1);
+    e->done = CYCLE_UNKNOWN;
+    e->phase = (uint8_t)phase;
+    e->common = 0;
+    *rest = (struct inflight){.ready = a->start, .data_ready = a->data_ready, .vaddr = a->r->vaddr, .paddr = a->page.paddr,
+                              .translated = a->start, .ip = a->ip};
+    return rest;
+}
+
+INLINE struct flight *add_load(const struct run *run, struct front *f, const struct access *a, uint8_t level, uint64_t done)
+{
+    struct flight *e = add_complete(run, f, a, false, level);
     uint64_t i = f->loads_dispatched++ % LOAD_RING;
     f->nproducers += f->nproducers < LOAD_RING - 1;
     e->done = done;
@@ -351,20 +375,24 @@ INLINE void add_load(const struct run *run, struct front *f, uint64_t issue, uin
     run->c->load_done[i] = done;
     run->c->load_entry[i] = f->tail - 1;
     f->window_loads++;
+    return e;
 }
 
-INLINE void add_store(const struct run *run, struct front *f, uint64_t issue, uint64_t tlb_cycles, uint64_t done,
-                      uint64_t fill, uint32_t slot, uint64_t granule)
+/* A store whose line is there at cycle `fill` (CYCLE_UNKNOWN: outstanding); returns its place in the store queue. */
+INLINE uint32_t add_store(const struct run *run, struct front *f, const struct access *a, uint64_t fill, uint32_t level)
 {
-    struct flight *e = add_complete(run, f, issue, tlb_cycles, true, SERVED_L1);
     struct core *c = run->c;
+    struct flight *e = add_complete(run, f, a, true, SERVED_L1);
     uint64_t sq_no = f->sq_tail++;
-    e->done = done;
+    e->done = u64_max(a->start + 1, a->data_ready);
     e->place = (uint16_t)(sq_no & run->sq_mask);
-    run->sq[e->place] = (struct store_entry){.retired = CYCLE_UNKNOWN, .fill = fill, .no = sq_no, .level = SERVED_L1};
-    c->forward[slot].key = granule;
-    c->forward[slot].window_no = f->tail - 1;
-    c->forward[slot].sq_no = sq_no;
+    run->sq[e->place] = (struct store_entry){.retired = CYCLE_UNKNOWN, .fill = fill, .no = sq_no, .level = level};
+    c->forward[a->slot].key = a->granule;
+    c->forward[a->slot].window_no = f->tail - 1;
+    c->forward[a->slot].sq_no = sq_no;
+    if (!LIKELY(!a->late))
+        core_wait_for_data(c, wait_in(run, f, e, a, PH_DATA), f->tail - 1, f->loads_dispatched - a->r->data_dep, a->r->data_ops);
+    return e->place;
 }
 
 /* The outstanding line of an access that it may join as one of many; NULL: another case. */
@@ -376,41 +404,38 @@ INLINE struct miss *find_joint(struct core *c, uint64_t line)
     return m != NULL && m->prefetch == MISS_DEMAND ? m : NULL;
 }
 
-/* load_access of a line that is outstanding. */
-INLINE void join_load(const struct run *run, struct front *f, struct miss *m, uint64_t vaddr, const struct hit *h,
-                      uint64_t issue, uint64_t start, uint32_t ip)
+/* load_access or store_access of a line that is outstanding. */
+INLINE void join(const struct run *run, struct front *f, struct miss *m, const struct access *a, const bool write)
 {
-    uint64_t no = f->tail;
-    add_load(run, f, issue, h->tlb_cycles, SERVED_DRAM, CYCLE_UNKNOWN);
-    struct flight *e = flight_of(run, no);
-    e->phase = PH_MEM;
-    e->common = 0;
-    *core_window(run->c, no) = (struct inflight){.ready = start, .data_ready = f->touch, .vaddr = vaddr, .paddr = h->paddr,
-                                                 .translated = start, .ip = ip};
-    push_waiter(run->c, m, waiter_make(WAIT_LOAD, (uint32_t)(no & run->window_mask)));
+    f->nmerged++;
+    if (write) {
+        uint32_t place = add_store(run, f, a, CYCLE_UNKNOWN, SERVED_DRAM);
+        m->for_write |= m->state == MISS_QUEUED;
+        push_waiter(run->c, m, waiter_make(WAIT_STORE, place));
+    } else {
+        wait_in(run, f, add_load(run, f, a, SERVED_DRAM, CYCLE_UNKNOWN), a, PH_MEM);
+        push_waiter(run->c, m, waiter_make(WAIT_LOAD, (uint32_t)((f->tail - 1) & run->window_mask)));
+    }
 }
 
-/* store_access of such a line: its data goes to the store queue. */
-INLINE void join_store(const struct run *run, struct front *f, struct miss *m, const struct hit *h, uint64_t issue,
-                       uint64_t done, uint32_t slot, uint64_t granule)
+/* core_seen_access for a store that joins a line: the prefetchers of L1D do not see it. */
+INLINE void note_unseen(struct core *c, const struct access *a)
 {
-    add_store(run, f, issue, h->tlb_cycles, done, CYCLE_UNKNOWN, slot, granule);
-    struct store_entry *s = &run->sq[(f->sq_tail - 1) & run->sq_mask];
-    s->level = SERVED_DRAM;
-    m->for_write |= m->state == MISS_QUEUED;
-    push_waiter(run->c, m, waiter_make(WAIT_STORE, (uint32_t)(s - run->sq)));
+    c->pf.latest[a->ip % PREFETCH_LATEST] = a->r->vaddr >> LINE_SHIFT;
+    c->pf.vaddr = a->r->vaddr;
+    c->pf.ip = a->ip;
+    c->pf.first_use = c->pf.asked_l2 = 0;
 }
 
 /* The prefetchers see an access that hit. */
-INLINE void show_hit(const struct run *run, const struct front *f, const struct access_rec *r, const struct hit *h,
-                     uint64_t start, uint32_t ip, const bool write)
+INLINE void show_hit(const struct run *run, const struct front *f, const struct access *a, bool seen)
 {
     struct core *c = run->c;
-    c->pf.latest[ip % PREFETCH_LATEST] = r->vaddr >> LINE_SHIFT;
-    if (write && !run->x->p->prefetch.common.stores)
+    c->pf.latest[a->ip % PREFETCH_LATEST] = a->r->vaddr >> LINE_SHIFT;
+    if (!seen)
         return;
     c->touch = f->touch;
-    core_show_hit(run->x, &(struct seen){r->vaddr, h->paddr, ip}, start);
+    core_show_hit(run->x, &(struct seen){a->r->vaddr, a->page.paddr, a->ip}, a->start);
 }
 
 /*
@@ -420,53 +445,49 @@ INLINE void show_hit(const struct run *run, const struct front *f, const struct 
 INLINE bool hit_access(const struct run *run, struct front *f, const struct access_rec *r, uint32_t ip, const bool write)
 {
     struct core *c = run->c;
-    uint64_t issue = f->touch, data_ready = issue, granule = r->vaddr >> 3;
-    uint32_t slot = core_forward_slot(granule);
-    struct hit h;
-    if (!produced(c, f, r->addr_dep[0], r->addr_ops[0], &issue) || !produced(c, f, r->addr_dep[1], r->addr_ops[1], &issue) ||
-        (write && !produced(c, f, r->data_dep, r->data_ops, &data_ready)) ||
-        !find_page(run, f, r->vaddr & run->va_mask, write ? TLB_W | TLB_D : 0, issue, &h))
+    struct access a = {.r = r, .issue = f->touch, .data_ready = f->touch, .granule = r->vaddr >> 3, .ip = ip};
+    uint64_t done;
+    a.slot = core_forward_slot(a.granule);
+    if (!produced(c, f, r->addr_dep[0], r->addr_ops[0], &a.issue) || !produced(c, f, r->addr_dep[1], r->addr_ops[1], &a.issue) ||
+        !find_page(run, f, r->vaddr & run->va_mask, write ? TLB_W | TLB_D : 0, a.issue, &a.page))
         return false;
-    uint64_t start = issue + h.tlb_cycles, done;
-    if (!write && c->forward[slot].key == granule && c->forward[slot].sq_no >= f->sq_head) {
-        enum forward got = take_forwarded(run, f, slot, start, &done);
+    a.start = a.issue + a.page.tlb_cycles;
+    if (write) {
+        a.late = !produced(c, f, r->data_dep, r->data_ops, &a.data_ready);
+    } else if (c->forward[a.slot].key == a.granule && c->forward[a.slot].sq_no >= f->sq_head) {
+        enum forward got = take_forwarded(run, f, a.slot, a.start, &done);
         if (got == FORWARD_LATER)
             return false;
         if (got == FORWARD_DONE) {
-            add_load(run, f, issue, h.tlb_cycles, SERVED_L1, done);
-            f->n2m += h.is_2m;
+            add_load(run, f, &a, SERVED_L1, done);
             f->nforwards++;
             return true;
         }
     }
-    uint64_t line = h.paddr & ~(LINE_BYTES - 1), *held = l1d_recent(c, line);
-    bool news = run->prefetch && core_is_news(c, ip, r->vaddr);
+    uint64_t line = a.page.paddr & ~(LINE_BYTES - 1), *held = l1d_recent(c, line);
+    const bool news = run->prefetch && core_is_news(c, ip, r->vaddr), seen = news && (!write || run->x->p->prefetch.common.stores);
     if (held == NULL) {
-        struct miss *m = news ? NULL : find_joint(c, line);
+        struct miss *m = seen ? NULL : find_joint(c, line);
         if (m != NULL) {
-            f->n2m += h.is_2m;
-            f->nmerged++;
-            if (write)
-                join_store(run, f, m, &h, issue, u64_max(start + 1, data_ready), slot, granule);
-            else
-                join_load(run, f, m, r->vaddr, &h, issue, start, ip);
+            if (news)
+                note_unseen(c, &a);
+            join(run, f, m, &a, write);
             return true;
         }
         held = l1d_find(c, line);
     }
     if (held == NULL || (*held & LINE_PREFETCHED))
         return false;
-    uint64_t there = start + run->x->p->l1d.latency_cycles, comes = *held >> LINE_READY_SHIFT;
+    uint64_t there = a.start + run->x->p->l1d.latency_cycles, comes = *held >> LINE_READY_SHIFT;
     done = u64_max(there, comes);
-    f->n2m += h.is_2m;
     if (write) {
         *held |= LINE_DIRTY;
-        add_store(run, f, issue, h.tlb_cycles, u64_max(start + 1, data_ready), done, slot, granule);
+        add_store(run, f, &a, done, SERVED_L1);
     } else {
-        add_load(run, f, issue, h.tlb_cycles, comes > there ? SERVED_L2 : SERVED_L1, done);
+        add_load(run, f, &a, comes > there ? SERVED_L2 : SERVED_L1, done);
     }
     if (news)
-        show_hit(run, f, r, &h, start, ip, write);
+        show_hit(run, f, &a, seen);
     return true;
 }
 

@@ -50,6 +50,13 @@ static void wait_for(struct core *c, uint64_t producer_no, uint64_t no, unsigned
     p->dependents = (uint16_t)(1 + ((no & (c->window_size - 1)) << 2 | slot));
 }
 
+void core_wait_for_data(struct core *c, struct inflight *e, uint64_t no, uint64_t load, uint8_t ops)
+{
+    e->slot_ops[SLOT_DATA] = ops;
+    e->nwait_data++;
+    wait_for(c, c->load_entry[load % LOAD_RING], no, SLOT_DATA);
+}
+
 /* A source of access `no` comes from the load `distance` loads back, `ops` instructions later. */
 static void add_producer(struct core *c, uint64_t no, unsigned slot, uint64_t distance, uint8_t ops)
 {
