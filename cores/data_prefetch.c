@@ -53,21 +53,14 @@ static void send_wish(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, 
         show_l2(x, paddr, vaddr, ip, start);
 }
 
-static void show_l1d(const struct core_ctx *x, const struct seen *s, uint64_t start, enum prefetch_event event)
+/* The lines that the L1D prefetcher wanted. */
+static __attribute__((noinline)) void send_wishes(const struct core_ctx *x, const struct seen *s, uint64_t start,
+                                                  const struct prefetch_list *list)
 {
     struct core *c = x->c;
-    const struct prefetch_ops *o = prefetch_table[x->p->l1d.prefetcher];
-    bool cross = x->p->prefetch.common.cross_page;
-    struct prefetch_access a = {.addr = s->vaddr, .cycle = start,
-                                .first = cross ? 0 : start_of(s->vaddr, PAGE_SHIFT),
-                                .last = cross ? UINT64_MAX : end_of(s->vaddr, PAGE_SHIFT),
-                                .ip = (uint32_t)s->ip, .latency = c->pf.latency, .event = event};
-    struct prefetch_list list;
-    list.n = list.beyond = 0;
-    o->access(core_at(c, c->at.prefetch_l1d), &x->p->prefetch, &a, &list);
-    c->stats.l1_prefetch_page_end += list.beyond;
-    for (uint32_t i = 0; i < list.n; i++) {
-        uint64_t vaddr = list.wish[i].line;
+    c->stats.l1_prefetch_page_end += list->beyond;
+    for (uint32_t i = 0; i < list->n; i++) {
+        uint64_t vaddr = list->wish[i].line;
         struct xlate r = {start + 1 + i, start_of(s->paddr, PAGE_SHIFT) + (vaddr & (PAGE_BYTES - 1))};
         if (vaddr >> PAGE_SHIFT != s->vaddr >> PAGE_SHIFT)
             r = core_translate_prefetch(x, vaddr, r.time, (uint32_t)s->ip);
@@ -76,15 +69,34 @@ static void show_l1d(const struct core_ctx *x, const struct seen *s, uint64_t st
         if (xlate_faults(r))
             c->stats.l1_prefetch_untranslated++;
         else
-            send_wish(x, r.paddr, vaddr, (uint32_t)s->ip, list.wish[i].to, r.time);
+            send_wish(x, r.paddr, vaddr, (uint32_t)s->ip, list->wish[i].to, r.time);
     }
+}
+
+/* Shows an access to the L1D prefetcher, if there is one; true: it wants lines. */
+static inline bool show_l1d(const struct core_ctx *x, const struct seen *s, uint64_t start, enum prefetch_event event,
+                            struct prefetch_list *list)
+{
+    struct core *c = x->c;
+    const struct prefetch_ops *o = prefetch_table[x->p->l1d.prefetcher];
+    uint64_t beyond = x->p->prefetch.common.cross_page ? ~UINT64_C(0) : 0; /* the page's end is none */
+    struct prefetch_access a = {.addr = s->vaddr, .cycle = start,
+                                .first = start_of(s->vaddr, PAGE_SHIFT) & ~beyond,
+                                .last = end_of(s->vaddr, PAGE_SHIFT) | beyond,
+                                .ip = (uint32_t)s->ip, .latency = c->pf.latency, .event = event};
+    list->n = list->beyond = 0;
+    if (o->access != NULL)
+        o->access(core_at(c, c->at.prefetch_l1d), &x->p->prefetch, &a, list);
+    return (list->n | list->beyond) != 0;
 }
 
 void core_show_hit(const struct core_ctx *x, const struct seen *s, uint64_t start)
 {
+    struct prefetch_list list;
+    if (!show_l1d(x, s, start, PREFETCH_HIT, &list))
+        return;
     x->lp->now = time_of(x->cfg, x->c->touch);
-    if (prefetch_table[x->p->l1d.prefetcher]->access != NULL)
-        show_l1d(x, s, start, PREFETCH_HIT);
+    send_wishes(x, s, start, &list);
 }
 
 uint64_t core_seen_access(const struct core_ctx *x, const struct seen *s, bool write, uint64_t start, waiter_t who,
@@ -108,7 +120,9 @@ uint64_t core_seen_access(const struct core_ctx *x, const struct seen *s, bool w
         show_l2(x, s->paddr, s->vaddr, (uint32_t)s->ip, start);
     if (!seen)
         return cycles;
-    show_l1d(x, s, start, event);
+    struct prefetch_list list;
+    if (show_l1d(x, s, start, event, &list))
+        send_wishes(x, s, start, &list);
     if (o->fill != NULL && event == PREFETCH_MISS && cycles != LATENCY_WAIT) {
         struct prefetch_fill f = {s->vaddr, start, (uint32_t)s->ip, (uint32_t)cycles};
         o->fill(core_at(c, c->at.prefetch_l1d), &x->p->prefetch, &f);
