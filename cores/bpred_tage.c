@@ -123,9 +123,10 @@ static void tage_init(void *state, const struct bpred_params *p)
 
 /* ---- prediction ------------------------------------------------------------------------------- */
 
-/* The tables of the longest and the next longest match; -1: the base. */
+/* The entries of the longest and the next longest match, NULL: the base; and the tables up to the longest one. */
 struct found {
-    int provider, alternate;
+    uint32_t *provider, *alternate;
+    uint32_t ntables;
 };
 
 static inline uint32_t tag_of(uint32_t tag_mask, uint64_t key) { return ((uint32_t)(key >> 28) & tag_mask) | IN_USE; }
@@ -138,18 +139,19 @@ static inline uint32_t *entry_of(struct tage *t, uint32_t table)
 }
 
 /* Looks up the tables from `first` to `end`, whose last word of history is `word`. */
-static inline void look_up_word(struct tage *t, uint64_t prefix, uint32_t word, uint32_t first, uint32_t end,
+static inline void look_up_word(struct tage *t, uint64_t prefix, uint64_t word, uint32_t first, uint32_t end,
                                 struct found *f)
 {
     const uint32_t n = t->table_entries, tag_mask = t->tag_mask;
-    const uint32_t *entries = t->entry + (uint64_t)first * n;
-    const uint64_t history = t->history[word];
+    uint32_t *entries = t->entry + (uint64_t)first * n;
     for (uint32_t i = first; i < end; i++, entries += n) {
-        const uint64_t key = (prefix ^ (history & t->mask[i])) * HASH;
+        const uint64_t key = (prefix ^ (word & t->mask[i])) * HASH;
+        uint32_t *e = &entries[index_of(n, key)];
         t->key[i] = key;
-        if (((entries[index_of(n, key)] ^ tag_of(tag_mask, key)) & TAG_MASK) == 0) {
+        if (((*e ^ tag_of(tag_mask, key)) & TAG_MASK) == 0) {
             f->alternate = f->provider;
-            f->provider = (int)i;
+            f->provider = e;
+            f->ntables = i + 1;
         }
     }
 }
@@ -157,11 +159,11 @@ static inline void look_up_word(struct tage *t, uint64_t prefix, uint32_t word, 
 static inline void look_up(struct tage *t, uint64_t pc, struct found *f)
 {
     uint64_t prefix = pc * MIX;
-    f->provider = f->alternate = -1;
-    look_up_word(t, prefix, 0, 0, t->end[0], f);
+    *f = (struct found){NULL, NULL, 0};
+    look_up_word(t, prefix, t->history[0], 0, t->end[0], f);
     for (uint32_t word = 1; word < t->nwords; word++) {
         prefix = (prefix ^ t->history[word - 1]) * MIX;
-        look_up_word(t, prefix, word, t->end[word - 1], t->end[word], f);
+        look_up_word(t, prefix, t->history[word], t->end[word - 1], t->end[word], f);
     }
 }
 
@@ -176,9 +178,9 @@ static uint32_t draw(struct tage *t)
 }
 
 /* Takes an entry of longer history, mostly the next longer one that is free. */
-static void allocate(struct tage *t, const struct found *f, bool taken)
+static __attribute__((noinline)) void allocate(struct tage *t, uint32_t first, bool taken)
 {
-    uint32_t first = (uint32_t)(f->provider + 1), random = draw(t);
+    uint32_t random = draw(t);
     bool some = false;
     if (first >= t->ntables)
         return;
@@ -207,11 +209,12 @@ static void age(struct tage *t)
 /* `n` is a constant wherever this is used. */
 static inline void push(struct tage *t, uint64_t bits, unsigned n)
 {
-    uint64_t in = bits;
-    for (uint32_t i = 0; i < t->nwords; i++) {
-        uint64_t h = t->history[i];
+    uint64_t h = t->history[0];
+    t->history[0] = h << n | bits;
+    for (uint32_t i = 1; i < t->nwords; i++) {
+        uint64_t in = h >> (64 - n);
+        h = t->history[i];
         t->history[i] = h << n | in;
-        in = h >> (64 - n);
     }
 }
 
@@ -226,8 +229,7 @@ static bool tage_conditional(void *state, uint64_t pc, bool taken)
     struct found f;
     uint8_t *base = base_counter(t, pc);
     look_up(t, pc, &f);
-    uint32_t *e = f.provider >= 0 ? entry_of(t, (uint32_t)f.provider) : NULL;
-    uint32_t *below = f.alternate >= 0 ? entry_of(t, (uint32_t)f.alternate) : NULL;
+    uint32_t *e = f.provider, *below = f.alternate;
     bool alternate = below != NULL ? counter_of(*below) >= WEAK_TAKEN : *base >= 2;
     bool longest = alternate, predicted = alternate;
     if (e != NULL) {
@@ -242,7 +244,7 @@ static bool tage_conditional(void *state, uint64_t pc, bool taken)
         }
     }
     if (predicted != taken && !(e != NULL && longest == taken))
-        allocate(t, &f, taken);
+        allocate(t, f.ntables, taken);
     if (e == NULL) {
         learn_base(base, taken);
     } else {
