@@ -33,7 +33,7 @@ SAY := $(if $(V),@:,@echo)
 
 GIT_VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all deps run figures test unit system bench guard-update asan lint fuzz clean help install
+.PHONY: all deps run figures test unit system bench budget guard-update asan lint fuzz clean help install
 all: $(BIN) $(PLUGIN)
 
 help:
@@ -136,6 +136,13 @@ install: all
 # Speed on this host; takes some minutes. REPETITIONS=5
 bench: $(BIN)
 	@/usr/bin/python3 tests/bench.py
+
+# What one access costs this host, part by part; about a minute.
+$(BUILD)/lookups: tests/lookups.c $(LIB)
+	$(Q)$(CC) $(CFLAGS_ALL) -O3 $< $(LIB) -o $@ $(LIBS)
+
+budget: $(BIN) $(BUILD)/lookups
+	@LOOKUPS=$(BUILD)/lookups /usr/bin/python3 tests/budget.py
 
 # The bounds that `make test` holds the simulator to (tests/system/guard.sh, windows.sh).
 guard-update: $(BIN)
