@@ -206,6 +206,8 @@ void engine_choose_parts(struct engine *e)
     e->nparts = 0;
     for (int r = 0; r < e->tr->nranks; r++)
         e->nparts += e->takes_part[r];
+    if (e->tr->ops->attend != NULL)
+        e->tr->ops->attend(e->tr, e->takes_part);
     choose_patient(e);
 }
 

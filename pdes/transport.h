@@ -28,6 +28,11 @@ struct transport_ops {
     uint64_t (*sum)(struct transport *t, uint64_t x);             /* over all ranks, same on all */
     void (*barrier)(struct transport *t);
     /*
+     * Only these ranks exchange from now on, the others sleep. On all ranks alike, between exchanges; NULL: it
+     * does not matter.
+     */
+    void (*attend)(struct transport *t, const bool *takes_part);
+    /*
      * A rank that does not exchange sleeps, without using its processor, until rank 0 rouses it with a value.
      * Values that come before it looks are one: the last.
      */

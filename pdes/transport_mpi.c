@@ -66,7 +66,8 @@ struct transport_mpi {
     uint64_t exchange; /* shm only: exchanges so far */
     uint32_t rings;    /* shm only: of the own bell, heard */
     uint32_t expected[2]; /* shm only: batches to this rank, up to the exchange under way */
-    bool crowded;      /* some ranks have no processor to themselves */
+    bool crowded;      /* some of the ranks that exchange have no processor to themselves */
+    unsigned char *own_processor; /* by rank: has_processor, as it really is */
     char **in_buf; /* per rank, grows */
     size_t *in_cap;
     MPI_Request *requests;
@@ -213,7 +214,7 @@ static void shm_exchange(struct transport *t, const void *const *out, const size
         struct mailbox *box = mailbox(m, t->rank, r);
         memcpy((char *)box + offsetof(struct mailbox, data), out[r], out_bytes[r] < MAILBOX_DATA ? out_bytes[r] : MAILBOX_DATA);
         atomic_store_explicit(&box->exchange, m->exchange, memory_order_release);
-        m->expected[m->exchange & 1]++; /* and one comes from there */
+        m->expected[m->exchange & 1] += m->crowded; /* and one comes from there */
         if (out_bytes[r] > MAILBOX_DATA)
             MPI_Isend((const char *)out[r] + MAILBOX_DATA, (int)(out_bytes[r] - MAILBOX_DATA), MPI_BYTE, r,
                       TAG_REST, MPI_COMM_WORLD, &m->requests[nreq++]);
@@ -248,6 +249,15 @@ static void shm_exchange(struct transport *t, const void *const *out, const size
     if (nreq > 0)
         MPI_Waitall(nreq, m->requests, MPI_STATUSES_IGNORE);
     t->wait_ns += now_ns() - start;
+}
+
+/* Ranks that exchange and have a processor each need not make room for those that sleep. */
+static void shm_attend(struct transport *t, const bool *takes_part)
+{
+    struct transport_mpi *m = (struct transport_mpi *)t;
+    m->crowded = false;
+    for (int r = 0; r < t->nranks; r++)
+        m->crowded |= takes_part[r] && !m->own_processor[r];
 }
 
 static uint64_t shm_sleep(struct transport *t)
@@ -384,6 +394,7 @@ static void mpi_close(struct transport *t)
     free(m->in_cap);
     free(m->requests);
     free(t->has_processor);
+    free(((struct transport_mpi *)t)->own_processor);
     free(m);
 }
 
@@ -406,6 +417,7 @@ static const struct transport_ops shm_ops = {
     .bcast = mpi_bcast,
     .sum = mpi_sum,
     .barrier = mpi_barrier,
+    .attend = shm_attend,
     .sleep = shm_sleep,
     .rouse = shm_rouse,
     .close = mpi_close,
@@ -489,7 +501,8 @@ static enum err find_processors(struct transport_mpi *m)
     MPI_Comm_rank(node, &at);
     cpu_set_t mine, claimed, *masks = calloc((size_t)here, sizeof *masks);
     m->base.has_processor = calloc((size_t)nranks, 1);
-    if (masks == NULL || m->base.has_processor == NULL) {
+    m->own_processor = calloc((size_t)nranks, 1);
+    if (masks == NULL || m->base.has_processor == NULL || m->own_processor == NULL) {
         free(masks);
         return err_log(ERR_MEMORY, "no host memory for %d ranks", nranks);
     }
@@ -500,12 +513,11 @@ static enum err find_processors(struct transport_mpi *m)
     unsigned char has = 0;
     for (int r = 0; r <= at; r++)
         has = claim(&masks[r], &claimed);
-    MPI_Allgather(&has, 1, MPI_BYTE, m->base.has_processor, 1, MPI_BYTE, MPI_COMM_WORLD);
-    m->crowded = memchr(m->base.has_processor, 0, (size_t)nranks) != NULL;
-    if (pretended != NULL) {
+    MPI_Allgather(&has, 1, MPI_BYTE, m->own_processor, 1, MPI_BYTE, MPI_COMM_WORLD);
+    m->crowded = memchr(m->own_processor, 0, (size_t)nranks) != NULL;
+    if (pretended != NULL)
         has = at < strtol(pretended, NULL, 10);
-        MPI_Allgather(&has, 1, MPI_BYTE, m->base.has_processor, 1, MPI_BYTE, MPI_COMM_WORLD);
-    }
+    MPI_Allgather(&has, 1, MPI_BYTE, m->base.has_processor, 1, MPI_BYTE, MPI_COMM_WORLD);
     free(masks);
     MPI_Comm_free(&node);
     return ERR_OK;
