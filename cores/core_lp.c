@@ -111,6 +111,8 @@ static uint64_t lay_out(struct core *c, const struct core_params *p, const struc
     c->at.miss_queue = take(&n, c->miss_size * sizeof(uint32_t));
     c->at.walk_queue = take(&n, c->walk_queue_size * sizeof(struct walk_request));
     c->at.wb_queue = take(&n, c->wb_queue_size * sizeof(uint64_t));
+    SIM_ASSERT(n <= UINT32_MAX, "the caches and TLBs of a core take %llu bytes on this host, more than 4 GiB",
+               (unsigned long long)n); /* core_offset has 32 bits */
     return n;
 }
 

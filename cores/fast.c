@@ -428,7 +428,7 @@ INLINE void note_unseen(struct core *c, const struct access *a)
 }
 
 /* The prefetchers see an access that hit. */
-INLINE void show_hit(const struct run *run, const struct front *f, const struct access *a, bool seen)
+INLINE void show_hit(const struct run *run, struct front *f, const struct access *a, bool seen)
 {
     struct core *c = run->c;
     c->pf.latest[a->ip % PREFETCH_LATEST] = a->r->vaddr >> LINE_SHIFT;
@@ -436,6 +436,7 @@ INLINE void show_hit(const struct run *run, const struct front *f, const struct 
         return;
     c->touch = f->touch;
     core_show_hit(run->x, &(struct seen){a->r->vaddr, a->page.paddr, a->ip}, a->start);
+    f->walked_until = c->walked_until; /* a prefetch may have walked */
 }
 
 /*

@@ -370,11 +370,15 @@ static const char *load_branches(struct vmt_scratch *s, const struct vmt_block_h
     if (distance == NULL)
         return NO_MEMORY;
     get_rows(tmpl + (size_t)DISTANCE_BYTES * n, n, VMT_BR_TMPL_BYTES - DISTANCE_BYTES, f, sizeof *f, sizeof *f);
-    bool ok = true;
-    for (uint32_t i = 0; i < n; i++)
+    bool ok = true, known = true;
+    for (uint32_t i = 0; i < n; i++) {
         ok &= (f[i].pc_id < h->npcs) & (f[i].target_id < h->npcs);
+        known &= f[i].kind <= BR_RET;
+    }
     if (!ok)
         return "a branch template names a program counter beyond the dictionary";
+    if (!known)
+        return "a branch template has a kind that there is none of";
     return place(ids, h->nbr, distance, d->br_at) <= h->nacc ? NULL : "a branch stands after the last access";
 }
 

@@ -16,7 +16,6 @@
 
 #define NROWS(t) (uint32_t)(sizeof(t) / sizeof((t)[0]))
 
-enum { ORDER_WINDOWS, ORDER_QUEUE };
 static const char *const order_words[] = {"windows", "queue", NULL};
 
 static const struct param_desc sim_rows[] = {

@@ -324,6 +324,8 @@ static enum err open_profile(struct run *r)
     r->profiled = o->profile && !r->alone;
     if (!r->profiled)
         return ERR_OK;
+    if (r->machine.params->sim.order == ORDER_QUEUE)
+        return err_log(ERR_USAGE, "--profile-parallelism measures windows, and a run with sim.order = queue has none (nearest: windows)");
     enum err e = o->network != NULL ? network_parse(o->network, &network) : ERR_OK;
     return e == ERR_OK ? parallelism_open(&r->parallelism, &r->machine, o->network != NULL ? &network : NULL) : e;
 }

@@ -135,7 +135,6 @@ enum err engine_add_lp(struct engine *e, const struct lp_ops *ops, uint32_t cls,
             c->local = engine_alloc(c->local, c->cap * sizeof *c->local);
             c->next = engine_alloc(c->next, c->cap * sizeof *c->next);
         }
-        lp->slot = c->nlocal;
         c->local[c->nlocal++] = lp;
     }
     if (e->nlps == e->lps_cap) {

@@ -57,7 +57,6 @@ struct lp {
     _Alignas(64) struct inbox inbox;
     simtime_t *next; /* the engine's: when it has something to do; NULL: another rank runs it */
     uint32_t cls;    /* class index that engine_add_class returned */
-    uint32_t slot;   /* number among the LPs of its class on this rank */
     simtime_t now;          /* time of the message or action in progress */
     uint64_t seq;           /* model messages sent so far */
     lpid_t id;

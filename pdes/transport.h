@@ -1,5 +1,5 @@
 /*
- * Transport: how ranks exchange one dense batch per pair and window, and the few collectives at
+ * Transport: how ranks exchange one dense batch per pair and round, and the few collectives at
  * epoch boundaries. `self` is one process without MPI; `mpi` is in transport_mpi.c, the only file
  * that includes mpi.h.
  */

@@ -11,8 +11,8 @@
  * the receiver has published the one between, hence has read it: no acknowledgement is needed. What does
  * not fit follows as a message. CONCERTO_TRANSPORT=mpi chooses the messages.
  *
- * With more ranks than processors a waiting rank must yield, or each window costs milliseconds: the
- * setting is made before MPI_Init, from what the launcher tells of this node.
+ * With more ranks than processors a waiting rank must yield to the others, or each window costs milliseconds: for
+ * MPI's own waits the setting is made before MPI_Init, from what the launcher tells of this node.
  */
 #include <linux/futex.h>
 #include <mpi.h>
@@ -32,7 +32,7 @@
 #define TAG_FIRST 1
 #define TAG_REST 2
 #define TAG_ROUSE 3
-#define SPINS 20000 /* before a waiting rank yields */
+#define SPINS 4000 /* before a waiting rank sleeps: some ten times a usual round */
 #define DOZE_NS 200000 /* a sleeper that cannot be woken looks that often */
 
 /*
@@ -48,15 +48,18 @@ struct mailbox {
 #define MAILBOX_DATA (MAILBOX_BYTES - offsetof(struct mailbox, data))
 
 /*
- * By which a rank that sleeps is woken; behind its mailboxes. `rings` and `batches` are futexes. While ranks share
- * processors, each batch counts, by the parity of its exchange, and whoever brings the last one that the rank waits
- * for wakes it: a rank that yields instead comes to its turn many times for nothing.
+ * By which a rank that sleeps is woken; behind its mailboxes. `rings`, `batches` and `dozes` are futexes. While ranks
+ * share processors, each batch counts, by the parity of its exchange, and whoever brings the last one that the rank
+ * waits for wakes it: a rank that yields instead comes to its turn many times for nothing. A rank with a processor of
+ * its own spins, but not for ever: on a busy host its processor may be the one that the other rank waits for.
  */
 struct bell {
     _Alignas(64) _Atomic uint64_t value;
+    _Atomic uint64_t exchange; /* of rank 0, when it rang: a rank that slept counts on from there */
     _Atomic uint32_t rings;
     _Alignas(64) _Atomic uint32_t batches[2]; /* that came so far */
-    _Atomic uint32_t asleep[2];               /* it sleeps until so many came; 0: it does not */
+    _Atomic uint32_t wanted[2], asleep[2];    /* it sleeps until so many came */
+    _Alignas(64) _Atomic uint32_t dozes;      /* it sleeps until any comes */
 };
 
 struct transport_mpi {
@@ -161,17 +164,39 @@ static void futex(_Atomic uint32_t *word, int op, uint32_t value)
     syscall(SYS_futex, word, op, value, NULL, NULL, 0);
 }
 
+static bool spin_for(const struct transport_mpi *m, struct mailbox *box)
+{
+    for (unsigned n = 0; n < SPINS; n++) {
+        if (atomic_load_explicit(&box->exchange, memory_order_acquire) == m->exchange)
+            return true;
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
+    }
+    return false;
+}
+
+/* Either the rank that waits sees the batch, or the one that brings it sees that it dozes. */
 static void wait_for(const struct transport_mpi *m, struct mailbox *box)
 {
-    for (unsigned n = 0; atomic_load_explicit(&box->exchange, memory_order_acquire) != m->exchange; n++) {
-        if (n < SPINS) {
-#if defined(__x86_64__)
-            __builtin_ia32_pause();
-#endif
-        } else {
-            sched_yield();
-        }
+    _Atomic uint32_t *dozes = &bell(m, m->base.rank)->dozes;
+    if (spin_for(m, box))
+        return;
+    for (;;) {
+        atomic_store(dozes, 1);
+        if (atomic_load(&box->exchange) == m->exchange)
+            break;
+        futex(dozes, FUTEX_WAIT, 1);
     }
+    atomic_store(dozes, 0);
+}
+
+/* A batch for rank `to` is in its mailbox. */
+static void wake_dozing(const struct transport_mpi *m, int to)
+{
+    _Atomic uint32_t *dozes = &bell(m, to)->dozes;
+    if (atomic_load(dozes) != 0 && atomic_exchange(dozes, 0) != 0)
+        futex(dozes, FUTEX_WAKE, 1);
 }
 
 /* Is the count the other, or past it? It may wrap around. */
@@ -181,8 +206,8 @@ static void count_batch(const struct transport_mpi *m, int to)
 {
     struct bell *b = bell(m, to);
     unsigned parity = m->exchange & 1;
-    uint32_t count = atomic_fetch_add(&b->batches[parity], 1) + 1, wanted = atomic_load(&b->asleep[parity]);
-    if (wanted != 0 && reached(count, wanted))
+    uint32_t count = atomic_fetch_add(&b->batches[parity], 1) + 1;
+    if (atomic_load(&b->asleep[parity]) && reached(count, atomic_load(&b->wanted[parity])))
         futex(&b->batches[parity], FUTEX_WAKE, 1);
 }
 
@@ -194,7 +219,8 @@ static void sleep_for_all(const struct transport_mpi *m)
     uint32_t wanted = m->expected[parity], count = atomic_load(&b->batches[parity]);
     if (reached(count, wanted))
         return;
-    atomic_store(&b->asleep[parity], wanted);
+    atomic_store(&b->wanted[parity], wanted);
+    atomic_store(&b->asleep[parity], 1);
     while (!reached(count = atomic_load(&b->batches[parity]), wanted))
         futex(&b->batches[parity], FUTEX_WAIT, count);
     atomic_store(&b->asleep[parity], 0);
@@ -213,15 +239,21 @@ static void shm_exchange(struct transport *t, const void *const *out, const size
             continue;
         struct mailbox *box = mailbox(m, t->rank, r);
         memcpy((char *)box + offsetof(struct mailbox, data), out[r], out_bytes[r] < MAILBOX_DATA ? out_bytes[r] : MAILBOX_DATA);
-        atomic_store_explicit(&box->exchange, m->exchange, memory_order_release);
+        atomic_store(&box->exchange, m->exchange); /* before wake_dozing looks */
         m->expected[m->exchange & 1] += m->crowded; /* and one comes from there */
         if (out_bytes[r] > MAILBOX_DATA)
             MPI_Isend((const char *)out[r] + MAILBOX_DATA, (int)(out_bytes[r] - MAILBOX_DATA), MPI_BYTE, r,
                       TAG_REST, MPI_COMM_WORLD, &m->requests[nreq++]);
     }
-    for (int i = 1; m->crowded && i < t->nranks; i++)
-        if (out[(t->rank + i) % t->nranks] != NULL)
-            count_batch(m, (t->rank + i) % t->nranks);
+    for (int i = 1; i < t->nranks; i++) {
+        int r = (t->rank + i) % t->nranks;
+        if (out[r] == NULL)
+            continue;
+        if (m->crowded)
+            count_batch(m, r);
+        else
+            wake_dozing(m, r);
+    }
     start += do_meanwhile(meanwhile, ctx);
     if (m->crowded)
         sleep_for_all(m);
@@ -269,6 +301,7 @@ static uint64_t shm_sleep(struct transport *t)
     while ((rings = atomic_load(&b->rings)) == m->rings)
         futex(&b->rings, FUTEX_WAIT, rings);
     m->rings = rings;
+    m->exchange = atomic_load(&b->exchange);
     t->wait_ns += now_ns() - start;
     return atomic_load(&b->value);
 }
@@ -277,6 +310,7 @@ static void shm_rouse(struct transport *t, int rank, uint64_t value)
 {
     struct bell *b = bell((struct transport_mpi *)t, rank);
     atomic_store(&b->value, value);
+    atomic_store(&b->exchange, ((struct transport_mpi *)t)->exchange);
     atomic_fetch_add(&b->rings, 1);
     futex(&b->rings, FUTEX_WAKE, 1);
 }

@@ -216,6 +216,20 @@ cuts "little L1I, redis-2cores in 12 cuts" 12 configs/virtuoso.yaml -s l1i.size=
 cuts "little queues, bfs-4t in 6 cuts" 6 configs/virtuoso.yaml -s core.rob=24 -s core.load_queue=4 -s core.store_queue=3 \
     -s l1i.mshrs=1 --trace tests/traces/bfs-4t.vmt --instructions 20000 --fuzz 3
 
+# The row of common accesses against the general code, where walks of prefetches end ahead of the touch clock.
+slow_way() { # NAME ARGUMENTS...
+    local name=$1
+    shift
+    # shellcheck disable=SC2254
+    case $name in ${ONLY:-*}) ;; *) return ;; esac
+    run 1 "$dir/a.h5" "$@" || { failed=1; return; }
+    same "1 long-way -s sim.fast_path=false" "$dir/a.h5" "$digest" "$@" || { failed=1; return; }
+    echo "ok   $name"
+}
+slow_way "walking prefetches, sqlite3, the long way" configs/baseline.yaml configs/os-thp-never.yaml -s l1d.prefetcher=streamer \
+    -s prefetch.cross_page=true -s prefetch.walk=true -s tlb.l1d4k.entries=4 -s tlb.l1d4k.ways=4 -s tlb.stlb.entries=4 \
+    -s tlb.stlb.ways=4 -s pwc.latency_cycles=60 --trace tests/traces/sqlite3.vmt --instructions 300000
+
 many "64 cores on 2 ranks" 2 configs/baseline.yaml --workload gups --cores 64 --size 1MiB --instructions 800
 many "16 cores on 16 ranks" 16 configs/baseline.yaml --workload stream --cores 16 --size 192KiB --instructions 600
 many "promotions on 3 ranks" 3 configs/baseline.yaml configs/os-reserve.yaml --workload stream --size 12MiB --cores 2 --instructions 2400k

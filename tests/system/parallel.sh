@@ -50,6 +50,11 @@ done
 CONCERTO_PROCESSORS=1 run 6 crowded --partition dedicated && same crowded && ! grep -q "hold nothing" "$dir/crowded.log"
 check "each core has a rank when that is asked for, however few processors there are"
 
+# The runs alone leave ranks asleep that the profiled run of all needs.
+CONCERTO_PROCESSORS=2 timeout 120 mpirun --oversubscribe -np 3 "$concerto" run configs/baseline.yaml -q --mix chase:1MiB,gups:1MiB \
+    --instructions 3000 --profile-parallelism >"$dir/mix.log" 2>&1 </dev/null && grep -q '^digest' "$dir/mix.log"
+check "a rank that slept in one run takes part in the next"
+
 ratio=$(sed -n 's/.*this run, 1 process .*(ratio \([0-9.]*\)).*/\1/p' "$dir/one.log")
 awk -v r="$ratio" 'BEGIN {exit !(r > 0.2 && r < 3)}'
 check "the prediction of one process (ratio $ratio) is near its processor time"
@@ -66,6 +71,10 @@ check "a profile of another machine is refused, by name and line"
 "$concerto" run configs/baseline.yaml --workload gups --size 1MiB --instructions 1k --profile-parallelism --network fast >"$dir/log" 2>&1
 [ $? -eq 2 ] && grep -q '1500ns,12.5GB,64' "$dir/log"
 check "a network that is none is refused, with an example"
+
+"$concerto" run configs/baseline.yaml --workload gups --size 1MiB --instructions 1k --profile-parallelism -s sim.order=queue >"$dir/log" 2>&1
+[ $? -eq 2 ] && grep -q 'sim.order' "$dir/log"
+check "a profile of a run without windows is refused"
 
 grep -q 'host .*M instructions/s: cores [0-9]* %' "$dir/one.log" &&
     grep -qE '^ +wait( +[0-9.]+){3} +[0-2] +[0-9.]+ %' "$dir/three.log"
