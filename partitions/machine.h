@@ -16,9 +16,9 @@
 #include "pdes/control.h"
 #include "pdes/engine.h"
 
-/* What concerns the run rather than a part of the machine. */
 enum sim_order { ORDER_WINDOWS, ORDER_QUEUE };
 
+/* What concerns the run rather than a part of the machine. */
 struct sim_params {
     uint64_t epoch_fs, seed, instructions, warmup, max_time_fs, control_latency_fs, cut_seed, fast_path, order;
     uint64_t perturb, perturb_memory_bytes, start_skew_fs, jitter_cycles; /* see perturb.h */
