@@ -1,7 +1,7 @@
 /*
  * Predicted host time of a run on any number of ranks, from a log of windows and costs of an exchange.
  *
- * A window has two phases, each of which ends with an exchange among all ranks. So
+ * A window has two phases, two rounds of the engine, each of which ends with an exchange among all ranks. So
  *
  *     time = sum over phases of ( max over ranks ( work of its LPs + packing and taking messages ) + exchange )
  *
@@ -14,7 +14,7 @@
  * since every rank writes to and reads from every other one. With more ranks than processors, ranks take
  * turns: a phase takes at least its work over the processors, and an exchange some turns.
  *
- * Not modelled: that fewer LPs on a rank are faster because the host's caches hold them; memory
+ * Not modelled: that DRAM channels run while batches are awaited (not in a run that is profiled); that fewer LPs on a rank are faster because the host's caches hold them; memory
  * bandwidth that ranks share; noise of the operating system, which grows with the number of ranks.
  */
 #ifndef PARTITIONS_PREDICT_H
