@@ -115,7 +115,10 @@ static enum err predict_placed(const struct parallelism *p, const struct exchang
     return ERR_OK;
 }
 
-/* `host`: on the processors that there are here, instead of one for each rank. */
+/*
+ * `host`: on the processors that there are here, instead of one for each rank; ranks beyond them are left empty, and
+ * cost nothing.
+ */
 static enum err predict_auto(const struct parallelism *p, int nranks, bool host, struct prediction *out)
 {
     const struct machine *m = p->m;
@@ -125,6 +128,8 @@ static enum err predict_auto(const struct parallelism *p, int nranks, bool host,
     struct placement pl;
     if (nranks == m->tr->nranks)
         return predict_placed(p, &costs, &m->placement, out);
+    if (host && here > 0 && nranks > here)
+        nranks = (int)here;
     enum err e = placement_create("auto", m->ncores, m->nslices, m->nchannels, nranks, NULL, true, &pl);
     if (e != ERR_OK)
         return e;
