@@ -33,13 +33,13 @@ static void ages_init(uint64_t *row, uint32_t nways) { repl_ages_init(row, nways
 
 static void lru_hit(uint64_t *row, uint32_t nways, uint32_t way)
 {
-    repl_ages_touch(row, repl_ngroups(nways), way);
+    repl_ages_touch(row, nways, way);
 }
 
 static void ages_fill(uint64_t *row, uint32_t nways, uint32_t way, uint64_t data)
 {
     (void)data;
-    repl_ages_touch(row, repl_ngroups(nways), way);
+    repl_ages_touch(row, nways, way);
 }
 
 static uint32_t ages_victim(uint64_t *row, uint32_t nways, struct repl_rng *rng)

@@ -69,14 +69,19 @@ static inline void repl_ages_init(uint64_t *row, uint32_t nways)
         ((uint8_t *)row)[w] = (uint8_t)(w < nways ? w : SARRAY_MAX_WAYS - 1);
 }
 
-/* Makes `way` the youngest: all that were younger grow one older. */
-static inline void repl_ages_touch(uint64_t *row, uint32_t ngroups, uint32_t way)
+/* Makes `way` the youngest: all that were younger grow one older. `ngroups` is repl_ngroups of the ways. */
+static inline void repl_ages_touch_groups(uint64_t *row, uint32_t ngroups, uint32_t way)
 {
     uint8_t *ages = (uint8_t *)row, age = ages[way];
     uint32_t g = 0;
     do
         bytes16_renew(ages + 16 * g, age);
     while (__builtin_expect(++g < ngroups, 0));
+}
+
+static inline void repl_ages_touch(uint64_t *row, uint32_t nways, uint32_t way)
+{
+    repl_ages_touch_groups(row, repl_ngroups(nways), way);
 }
 
 static inline uint32_t repl_ages_oldest(const uint64_t *row, uint32_t nways)
@@ -168,7 +173,7 @@ static inline void sarray_prefetch_victim(const struct sarray *a, uint32_t set)
 static inline void sarray_hit(struct sarray *a, uint32_t set, uint32_t way)
 {
     if (a->repl == REPL_LRU)
-        repl_ages_touch(sarray_repl_row(a, set), a->ngroups, way);
+        repl_ages_touch_groups(sarray_repl_row(a, set), a->ngroups, way);
     else
         repl_table[a->repl]->on_hit(sarray_repl_row(a, set), a->nways, way);
 }
@@ -200,7 +205,7 @@ static inline void sarray_fill(struct sarray *a, uint32_t set, uint32_t way, uin
     row[sarray_tag_word(a, way)] = tag;
     row[sarray_tag_word(a, way) + 1] = data;
     if (a->repl == REPL_LRU)
-        repl_ages_touch(row + 2 * a->ngroups, a->ngroups, way);
+        repl_ages_touch_groups(row + 2 * a->ngroups, a->ngroups, way);
     else
         repl_table[a->repl]->on_fill(row + 2 * a->ngroups, a->nways, way, data);
 }

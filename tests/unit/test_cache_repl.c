@@ -139,7 +139,7 @@ static void inline_lru_equals_the_row_of_the_table(void)
     repl_table[REPL_LRU]->init(table_row, 12);
     for (unsigned n = 0; n < 1000; n++) {
         uint32_t way = repl_rng_below(&rng, 12);
-        repl_ages_touch(inline_row, repl_ngroups(12), way);
+        repl_ages_touch(inline_row, 12, way);
         repl_table[REPL_LRU]->on_hit(table_row, 12, way);
         CU_ASSERT_EQUAL(repl_ages_oldest(inline_row, 12),
                         repl_table[REPL_LRU]->victim(table_row, 12, NULL));
