@@ -67,6 +67,12 @@ $(BUILD)/pdes/engine_run.o $(BUILD)/pdes/engine_rounds.o: CFLAGS_ALL += $(if $(f
 
 $(BUILD)/pdes/transport_mpi.o: CFLAGS_ALL += $(MPI_CFLAGS)
 $(BUILD)/output/hdf5_write.o: CFLAGS_ALL += $(H5_CFLAGS)
+# Written anew only when the revision is another one.
+$(BUILD)/.revision: FORCE
+	@mkdir -p $(@D)
+	@echo '$(GIT_VERSION)' | cmp -s - $@ || echo '$(GIT_VERSION)' >$@
+FORCE:
+$(BUILD)/partitions/version.o: $(BUILD)/.revision
 $(BUILD)/partitions/version.o: CFLAGS_ALL += -DCONCERTO_GIT='"$(GIT_VERSION)"'
 
 $(BUILD)/%.o: %.c

@@ -78,7 +78,6 @@ struct position {
 };
 
 enum phase {
-    PH_FREE,
     PH_PARKED, /* an address producer is unanswered */
     PH_XLATE,  /* waits for a walk */
     PH_MEM,    /* waits for a line */
@@ -448,9 +447,9 @@ bool core_probe_code(const struct core_ctx *x, uint64_t vaddr, uint64_t *frame_o
 void core_walk_data(const struct core_ctx *x, uint32_t walk_idx, uint64_t at, enum served_by served);
 /* Drops the translations of one address from the TLBs, as a page fault does. */
 void core_drop_page(const struct core_ctx *x, uint64_t vaddr);
-/* Drops the translations of [vaddr, vaddr + bytes) of `asid`; bytes 0: all of the asid. */
 /* Forgets which pages were used latest. */
 void core_forget_recent(struct core *c);
+/* Drops the translations of [vaddr, vaddr + bytes) of `asid`; bytes 0: all of the asid. */
 void core_flush(const struct core_ctx *x, uint64_t vaddr, uint64_t bytes, uint32_t asid);
 /*
  * The address that an L1D prefetch of `vaddr` has, if a TLB knows it, and from when on. It leaves no
@@ -492,7 +491,7 @@ void core_kernel_store(const struct core_ctx *x, uint64_t paddr);
 /* A data access, as the prefetchers know it. */
 struct seen {
     uint64_t vaddr, paddr;
-    uint64_t ip;
+    uint32_t ip;
 };
 /* The data access, seen by the prefetchers; parameters and result of core_cache_access. */
 uint64_t core_seen_access(const struct core_ctx *x, const struct seen *s, bool write, uint64_t start, waiter_t who,

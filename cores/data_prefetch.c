@@ -63,13 +63,13 @@ static __attribute__((noinline)) void send_wishes(const struct core_ctx *x, cons
         uint64_t vaddr = list->wish[i].line;
         struct xlate r = {start + 1 + i, start_of(s->paddr, PAGE_SHIFT) + (vaddr & (PAGE_BYTES - 1))};
         if (vaddr >> PAGE_SHIFT != s->vaddr >> PAGE_SHIFT)
-            r = core_translate_prefetch(x, vaddr, r.time, (uint32_t)s->ip);
+            r = core_translate_prefetch(x, vaddr, r.time, s->ip);
         if (xlate_waits(r))
             continue;
         if (xlate_faults(r))
             c->stats.l1_prefetch_untranslated++;
         else
-            send_wish(x, r.paddr, vaddr, (uint32_t)s->ip, list->wish[i].to, r.time);
+            send_wish(x, r.paddr, vaddr, s->ip, list->wish[i].to, r.time);
     }
 }
 
@@ -83,7 +83,7 @@ static inline bool show_l1d(const struct core_ctx *x, const struct seen *s, uint
     struct prefetch_access a = {.addr = s->vaddr, .cycle = start,
                                 .first = start_of(s->vaddr, PAGE_SHIFT) & ~beyond,
                                 .last = end_of(s->vaddr, PAGE_SHIFT) | beyond,
-                                .ip = (uint32_t)s->ip, .latency = c->pf.latency, .event = event};
+                                .ip = s->ip, .latency = c->pf.latency, .event = event};
     list->n = list->beyond = 0;
     if (o->access != NULL)
         o->access(core_at(c, c->at.prefetch_l1d), &x->p->prefetch, &a, list);
@@ -103,11 +103,11 @@ uint64_t core_seen_access(const struct core_ctx *x, const struct seen *s, bool w
                           enum served_by *served_out)
 {
     struct core *c = x->c;
-    if (!core_is_news(c, (uint32_t)s->ip, s->vaddr))
+    if (!core_is_news(c, s->ip, s->vaddr))
         return core_cache_access(x, s->paddr, LINE_DATA, write, start, who, served_out);
-    c->pf.latest[(uint32_t)s->ip % PREFETCH_LATEST] = s->vaddr >> LINE_SHIFT;
+    c->pf.latest[s->ip % PREFETCH_LATEST] = s->vaddr >> LINE_SHIFT;
     c->pf.vaddr = s->vaddr;
-    c->pf.ip = (uint32_t)s->ip;
+    c->pf.ip = s->ip;
     c->pf.first_use = c->pf.asked_l2 = 0;
     const struct prefetch_ops *o = prefetch_table[x->p->l1d.prefetcher];
     c->pf.seen = o->access != NULL && (!write || x->p->prefetch.common.stores);
@@ -117,14 +117,14 @@ uint64_t core_seen_access(const struct core_ctx *x, const struct seen *s, bool w
     bool hit = cycles != LATENCY_WAIT && *served_out == SERVED_L1;
     enum prefetch_event event = c->pf.first_use ? PREFETCH_FIRST_USE : hit ? PREFETCH_HIT : PREFETCH_MISS;
     if (c->pf.asked_l2)
-        show_l2(x, s->paddr, s->vaddr, (uint32_t)s->ip, start);
+        show_l2(x, s->paddr, s->vaddr, s->ip, start);
     if (!seen)
         return cycles;
     struct prefetch_list list;
     if (show_l1d(x, s, start, event, &list))
         send_wishes(x, s, start, &list);
     if (o->fill != NULL && event == PREFETCH_MISS && cycles != LATENCY_WAIT) {
-        struct prefetch_fill f = {s->vaddr, start, (uint32_t)s->ip, (uint32_t)cycles};
+        struct prefetch_fill f = {s->vaddr, start, s->ip, (uint32_t)cycles};
         o->fill(core_at(c, c->at.prefetch_l1d), &x->p->prefetch, &f);
     }
     return cycles;

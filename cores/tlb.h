@@ -2,7 +2,7 @@
  * A TLB over one set-associative array. An entry maps one page of one size for one address space;
  * arrays that hold several sizes index each by that size's page number.
  *
- * Tag: asid << 48 | page number << 2 | size code. Payload: page base | TLB_W | TLB_D.
+ * Tag: asid << 48 | page number << 2 | size code. Payload: page base | TLB_W | TLB_D | TLB_X.
  */
 #ifndef CORES_TLB_H
 #define CORES_TLB_H

@@ -371,7 +371,6 @@ bool core_retire_oldest(const struct core_ctx *x)
         core_sq(c, e->place)->retired = c->retire_cycle;
     else
         c->window_loads--;
-    e->phase = PH_FREE;
     c->head++;
     c->rob_limit = c->head == c->tail ? UINT64_MAX : core_flight(c, c->head)->instr + x->p->core.rob - 1;
     return true;

@@ -34,7 +34,7 @@ struct transport_ops {
     void (*attend)(struct transport *t, const bool *takes_part);
     /*
      * A rank that does not exchange sleeps, without using its processor, until rank 0 rouses it with a value.
-     * Values that come before it looks are one: the last.
+     * Values that come before it looks may be one: the last.
      */
     uint64_t (*sleep)(struct transport *t);
     void (*rouse)(struct transport *t, int rank, uint64_t value);

@@ -3,7 +3,7 @@
 
 Timings are those of the host at hand and say little by themselves; the ratios inside one run do. Repetitions
 go round-robin over all rows, so that a slow minute of the host falls on all of them; a ratio is the median of
-those of each round. Needs two processors to itself; takes some eight minutes.
+those of each round. Needs two processors to itself; takes some five minutes.
 
     REPETITIONS=5   rounds
     ONLY=PATTERN    rows whose name matches
@@ -48,9 +48,7 @@ def rows(scratch):
     """key: (what, ranks (0: no mpirun), copies at once, arguments)"""
     sqlite = [*RUN, "--trace", "tests/traces/sqlite3.vmt"]
     bfs = [*RUN, "--trace", "tests/traces/bfs-4t.vmt"]
-    described = subprocess.run([CONCERTO, "describe", "config", "sim"], capture_output=True, text=True, check=False).stdout
-    queue = {"graph8 queue": ("graph 64 MiB, 8 cores, under one queue, no windows", 0, 1, [*graph(8, "1M"), "-s", "sim.order=queue"])}
-    table = {
+    return {
         "sqlite": ("recorded sqlite3, 1 core", 0, 1, sqlite),
         "sqlite x2": ("2 such runs at once, together", 0, 2, sqlite),
         "stream": ("stream 192 MiB, 1 core", 0, 1, stream(1, "20M")),
@@ -63,6 +61,7 @@ def rows(scratch):
         "graph2": ("graph 64 MiB, 2 cores", 0, 1, graph(2, "2M")),
         "graph2/2": ("the same, 2 ranks", 2, 1, graph(2, "2M")),
         "graph8": ("graph 64 MiB, 8 cores", 0, 1, graph(8, "1M")),
+        "graph8 queue": ("the same, under one queue, no windows", 0, 1, [*graph(8, "1M"), "-s", "sim.order=queue"]),
         "graph8/2": ("the same, 2 ranks", 2, 1, graph(8, "1M")),
         "graph8/4": ("the same, 4 ranks", 4, 1, graph(8, "1M")),
         "graph16": ("graph 64 MiB, 16 cores", 0, 1, graph(16, "500k")),
@@ -78,7 +77,6 @@ def rows(scratch):
         "phold/2": ("the same, 2 ranks", 2, 1, ["phold", "--time", "3000"]),
         "phold1024": ("PHOLD, 1024 LPs (events)", 0, 1, ["phold", "--lps", "1024", "--events-per-lp", "1", "--time", "60"]),
     }
-    return table | (queue if "sim.order" in described else {})
 
 
 # what, over what, words, the aim

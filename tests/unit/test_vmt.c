@@ -274,6 +274,37 @@ static void blocks_decode_in_any_order(void)
     unlink(path);
 }
 
+static void a_branch_of_no_kind_is_refused(void)
+{
+    for (unsigned kind = BR_RET; kind <= BR_RET + 1; kind++) {
+        char path[PATH_BYTES];
+        temp_path(path);
+        struct vmt_writer *w = NULL;
+        CU_ASSERT_EQUAL_FATAL(vmt_create(path, NULL, NULL, &w), ERR_OK);
+        struct vmt_thread *t = vmt_thread_open(w);
+        struct branch_rec br = {.kind = (uint8_t)kind, .taken = 1};
+        vmt_instr(t, 3);
+        vmt_branch(t, 0x400000, 0x400100, &br);
+        vmt_thread_close(t);
+        CU_ASSERT_EQUAL_FATAL(vmt_close(w, NULL), ERR_OK);
+        struct frontend *fe = NULL;
+        CU_ASSERT_EQUAL_FATAL(vmt_open(path, &fe), ERR_OK);
+        enum err e = ERR_OK;
+        uint32_t nbr = 0;
+        struct fe_block b = {.last = 0};
+        int saved = silence();
+        for (uint64_t i = 0; e == ERR_OK && !b.last; i++) {
+            e = fe->ops->load(fe, 0, i, &b);
+            nbr += e == ERR_OK ? b.nbr : 0;
+        }
+        unsilence(saved);
+        CU_ASSERT_EQUAL(e, kind <= BR_RET ? ERR_OK : ERR_TRACE);
+        CU_ASSERT_EQUAL(nbr, kind <= BR_RET);
+        fe->ops->close(fe);
+        unlink(path);
+    }
+}
+
 static void long_runs_without_access_keep_their_length(void)
 {
     char path[PATH_BYTES];
@@ -515,7 +546,7 @@ static void finishing_can_be_taken_back(void)
 }
 
 UNIT_MAIN("cores/vmt", UNIT(random_records_come_back_in_order), UNIT(blocks_decode_in_any_order),
-          UNIT(long_runs_without_access_keep_their_length),
+          UNIT(a_branch_of_no_kind_is_refused), UNIT(long_runs_without_access_keep_their_length),
           UNIT(a_file_cut_anywhere_keeps_its_whole_blocks),
           UNIT(a_flipped_bit_is_an_error_or_shows_as_truncation),
           UNIT(waits_for_lost_wakes_are_mended_in_a_truncated_trace),
