@@ -45,16 +45,16 @@ static struct arrays arrays_of(uint64_t nvertices)
 static struct access_rec *vertex(const struct builtin *b, const struct arrays *a, uint64_t v,
                                  uint32_t degree, uint64_t edge, struct access_rec *r, uint16_t gap)
 {
-    *r++ = (struct access_rec){.vaddr = a->offsets + 8 * (v + 1), .pc_id = PC_OFFSET, .gap = gap, .size = 8};
+    *r++ = acc_marked((struct access_rec){.vaddr = a->offsets + 8 * (v + 1), .pc_id = PC_OFFSET, .gap = gap, .size = 8});
     for (uint32_t i = 0; i < degree; i++, edge++) {
-        *r++ = (struct access_rec){.vaddr = a->edges + 8 * edge, .pc_id = PC_EDGE,
-                                   .gap = i == 0 ? 3 : 4, .size = 8};
-        *r++ = (struct access_rec){.vaddr = a->records + RECORD_BYTES * far_end(b, edge),
-                                   .pc_id = PC_RECORD, .gap = 2, .size = 8, .addr_dep = {1, 0},
-                                   .addr_ops = {1, 0}};
+        *r++ = acc_marked((struct access_rec){.vaddr = a->edges + 8 * edge, .pc_id = PC_EDGE,
+                                              .gap = i == 0 ? 3 : 4, .size = 8});
+        *r++ = acc_marked((struct access_rec){.vaddr = a->records + RECORD_BYTES * far_end(b, edge),
+                                              .pc_id = PC_RECORD, .gap = 2, .size = 8, .addr_dep = {1, 0},
+                                              .addr_ops = {1, 0}});
     }
-    *r++ = (struct access_rec){.vaddr = a->values + 8 * v, .pc_id = PC_STORE, .gap = 6, .size = 8,
-                               .flags = ACC_STORE, .data_dep = 1, .data_ops = 3};
+    *r++ = acc_marked((struct access_rec){.vaddr = a->values + 8 * v, .pc_id = PC_STORE, .gap = 6, .size = 8,
+                                          .flags = ACC_STORE, .data_dep = 1, .data_ops = 3});
     return r;
 }
 

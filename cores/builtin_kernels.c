@@ -27,17 +27,25 @@ uint64_t gups_value(uint64_t n)
     return value;
 }
 
+/* All but the addresses, which is the same in each block. */
+static void gups_records(struct access_rec *acc)
+{
+    for (uint32_t i = 0; i < BLOCK_ITERATIONS; i++) {
+        acc[2 * i] = acc_marked((struct access_rec){.gap = i == 0 ? 7 : 8, .size = 8});
+        acc[2 * i + 1] = acc_marked((struct access_rec){.size = 8, .flags = ACC_STORE, .data_dep = 1, .data_ops = 1});
+    }
+}
+
 static void gups_block(const struct builtin *b, uint32_t thread, uint64_t first, uint32_t n,
                        struct access_rec *acc)
 {
     uint64_t mask = b->n - 1;
     uint64_t a = gups_value(thread * b->iterations + first);
+    if (acc->size == 0)
+        gups_records(acc);
     for (uint32_t i = 0; i < n; i++) {
         a = gups_next(a);
-        uint64_t vaddr = BUILTIN_DATA + (a & mask) * 8;
-        acc[2 * i] = (struct access_rec){.vaddr = vaddr, .gap = i == 0 ? 7 : 8, .size = 8};
-        acc[2 * i + 1] = (struct access_rec){.vaddr = vaddr, .size = 8, .flags = ACC_STORE,
-                                             .data_dep = 1, .data_ops = 1};
+        acc[2 * i].vaddr = acc[2 * i + 1].vaddr = BUILTIN_DATA + (a & mask) * 8;
     }
 }
 
@@ -64,10 +72,10 @@ static void stream_records(struct access_rec *acc)
 {
     for (uint32_t i = 0; i < BLOCK_ITERATIONS; i++) {
         struct access_rec *r = acc + (size_t)3 * i;
-        r[0] = (struct access_rec){.gap = i == 0 ? 1 : 5, .size = 8};
-        r[1] = (struct access_rec){.pc_id = 1, .gap = 1, .size = 8};
-        r[2] = (struct access_rec){.pc_id = 2, .gap = 3, .size = 8, .flags = ACC_STORE, .data_dep = 1,
-                                   .data_ops = 8};
+        r[0] = acc_marked((struct access_rec){.gap = i == 0 ? 1 : 5, .size = 8});
+        r[1] = acc_marked((struct access_rec){.pc_id = 1, .gap = 1, .size = 8});
+        r[2] = acc_marked((struct access_rec){.pc_id = 2, .gap = 3, .size = 8, .flags = ACC_STORE, .data_dep = 1,
+                                              .data_ops = 8});
     }
 }
 
@@ -114,14 +122,22 @@ static uint64_t chase_value(uint64_t n)
     return value_c; /* from x = 0 */
 }
 
+/* All but the addresses, which is the same in each block. */
+static void chase_records(struct access_rec *acc)
+{
+    for (uint32_t i = 0; i < BLOCK_ITERATIONS; i++)
+        acc[i] = acc_marked((struct access_rec){.gap = i == 0 ? 1 : 3, .size = 8, .addr_dep = {1, 0}});
+}
+
 static void chase_block(const struct builtin *b, uint32_t thread, uint64_t first, uint32_t n,
                         struct access_rec *acc)
 {
     uint64_t mask = b->n - 1;
     uint64_t x = chase_value(thread * b->iterations + first);
+    if (acc->size == 0)
+        chase_records(acc);
     for (uint32_t i = 0; i < n; i++) {
-        acc[i] = (struct access_rec){.vaddr = BUILTIN_DATA + (x & mask) * LINE_BYTES,
-                                     .gap = i == 0 ? 1 : 3, .size = 8, .addr_dep = {1, 0}};
+        acc[i].vaddr = BUILTIN_DATA + (x & mask) * LINE_BYTES;
         x = x * CHASE_A + CHASE_C;
     }
 }

@@ -33,9 +33,9 @@ static struct access_rec *search(const struct builtin *b, const struct arrays *a
     uint64_t low = 0, length = b->n;
     for (uint32_t step = 0; step < b->nsteps; step++) {
         uint64_t middle = low + length / 2;
-        *r++ = (struct access_rec){.vaddr = a->energies + 8 * middle, .pc_id = PC_SEARCH,
-                                   .gap = step == 0 ? gap : 8, .size = 8,
-                                   .addr_dep = {step == 0 ? 0 : 1, 0}, .addr_ops = {step == 0 ? 0 : 3, 0}};
+        *r++ = acc_marked((struct access_rec){.vaddr = a->energies + 8 * middle, .pc_id = PC_SEARCH,
+                                              .gap = step == 0 ? gap : 8, .size = 8,
+                                              .addr_dep = {step == 0 ? 0 : 1, 0}, .addr_ops = {step == 0 ? 0 : 3, 0}});
         low = goal >= middle ? middle : low;
         length /= 2;
     }
@@ -55,20 +55,20 @@ static struct access_rec *gather(const struct builtin *b, const struct arrays *a
     uint32_t place = material * MATERIAL_NUCLIDES + i;
     uint32_t nuclide = (uint32_t)(builtin_hash(material) + 37 * i) % NNUCLIDES;
     uint64_t low = a->points + POINT_BYTES * lower_point(b, goal, nuclide);
-    *r++ = (struct access_rec){.vaddr = a->nuclides + 4 * place, .pc_id = PC_NUCLIDE,
-                               .gap = i == 0 ? 6 : 14, .size = 4};
+    *r++ = acc_marked((struct access_rec){.vaddr = a->nuclides + 4 * place, .pc_id = PC_NUCLIDE,
+                                          .gap = i == 0 ? 6 : 14, .size = 4});
     /* The search's last load is one nuclide of 15 loads further back each time. */
-    *r++ = (struct access_rec){.vaddr = a->index + 4 * (goal * NNUCLIDES + nuclide), .pc_id = PC_INDEX,
-                               .gap = 3, .size = 4, .addr_dep = {1, (uint16_t)(2 + 15 * i)},
-                               .addr_ops = {2, 2}};
+    *r++ = acc_marked((struct access_rec){.vaddr = a->index + 4 * (goal * NNUCLIDES + nuclide), .pc_id = PC_INDEX,
+                                          .gap = 3, .size = 4, .addr_dep = {1, (uint16_t)(2 + 15 * i)},
+                                          .addr_ops = {2, 2}});
     for (uint32_t k = 0; k < 2 + 2 * NXS; k++) { /* upper and lower energy, then each cross section */
         uint16_t gap = k == 0 ? 4 : k == 1 ? 3 : k == 2 || k % 2 == 1 ? 2 : 3;
-        *r++ = (struct access_rec){.vaddr = low + (k % 2 == 0 ? POINT_BYTES : 0) + 8 * (k / 2),
-                                   .pc_id = PC_POINT + k, .gap = gap, .size = 8,
-                                   .addr_dep = {(uint16_t)(k + 1), (uint16_t)(k + 2)}, .addr_ops = {3, 3}};
+        *r++ = acc_marked((struct access_rec){.vaddr = low + (k % 2 == 0 ? POINT_BYTES : 0) + 8 * (k / 2),
+                                              .pc_id = PC_POINT + k, .gap = gap, .size = 8,
+                                              .addr_dep = {(uint16_t)(k + 1), (uint16_t)(k + 2)}, .addr_ops = {3, 3}});
     }
-    *r++ = (struct access_rec){.vaddr = a->concentrations + 8 * place, .pc_id = PC_CONCENTRATION, .gap = 3,
-                               .size = 8};
+    *r++ = acc_marked((struct access_rec){.vaddr = a->concentrations + 8 * place, .pc_id = PC_CONCENTRATION, .gap = 3,
+                                          .size = 8});
     return r;
 }
 
@@ -84,9 +84,9 @@ static void xsbench_block(const struct builtin *b, uint32_t thread, uint64_t fir
         for (uint32_t i = 0; i < MATERIAL_NUCLIDES; i++)
             acc = gather(b, &a, goal, material, i, acc);
         for (uint32_t i = 0; i < NXS; i++)
-            *acc++ = (struct access_rec){.vaddr = a.results + LINE_BYTES * thread + 8 * i, .pc_id = PC_STORE + i,
-                                         .gap = i == 0 ? 14 : 1, .size = 8, .flags = ACC_STORE, .data_dep = 1,
-                                         .data_ops = 2};
+            *acc++ = acc_marked((struct access_rec){.vaddr = a.results + LINE_BYTES * thread + 8 * i, .pc_id = PC_STORE + i,
+                                                    .gap = i == 0 ? 14 : 1, .size = 8, .flags = ACC_STORE, .data_dep = 1,
+                                                    .data_ops = 2});
     }
 }
 

@@ -310,6 +310,7 @@ static void decode_accesses(struct stream *s, const struct champsim_record *r, u
             set_dep(s, own != 0 ? one_more(own) : p[0], &a->data_dep, &a->data_ops);
         else
             own = ++s->loads << 8;
+        *a = acc_marked(*a);
     }
     for (unsigned i = 0; i < 2; i++)
         if (carries_producer(r->dst[i]))

@@ -71,8 +71,8 @@ static bool injecting(const struct core *c) { return c->inject.n != 0; }
 
 static struct access_rec next_injected(const struct core *c)
 {
-    return (struct access_rec){.vaddr = c->inject.part[0].vaddr, .gap = 2, .size = 64,
-                               .flags = c->inject.part[0].store ? ACC_STORE : 0};
+    return acc_marked((struct access_rec){.vaddr = c->inject.part[0].vaddr, .gap = 2, .size = 64,
+                                          .flags = c->inject.part[0].store ? ACC_STORE : 0});
 }
 
 static void pass_injected(struct core *c)

@@ -16,7 +16,8 @@
 enum access_flag {
     ACC_STORE = 1u << 0, /* else a load */
     ACC_LOCK = 1u << 1,  /* part of a lock-prefixed instruction */
-    ACC_FENCE = 1u << 2  /* a fence (mfence, serialising instruction) stands between the previous access and this */
+    ACC_FENCE = 1u << 2, /* a fence (mfence, serialising instruction) stands between the previous access and this */
+    ACC_NO_PRODUCER = 1u << 7 /* addr_dep and data_dep are all 0: set by front ends (acc_marked), not kept in files */
 };
 
 /* One memory access of one instruction, in program order. 32 bytes. */
@@ -39,6 +40,19 @@ struct access_rec {
     uint8_t reserved[5];
 };
 _Static_assert(sizeof(struct access_rec) == 32, "two accesses to a cache line");
+
+/* ACC_NO_PRODUCER, or 0. */
+static inline uint8_t acc_no_producer(const uint16_t addr_dep[2], uint16_t data_dep)
+{
+    return (addr_dep[0] | addr_dep[1] | data_dep) == 0 ? ACC_NO_PRODUCER : 0;
+}
+
+/* The access as a front end gives it out: with the flag that follows from its producers. */
+static inline struct access_rec acc_marked(struct access_rec r)
+{
+    r.flags = (uint8_t)((r.flags & ~ACC_NO_PRODUCER) | acc_no_producer(r.addr_dep, r.data_dep));
+    return r;
+}
 
 enum branch_kind { BR_COND, BR_JUMP, BR_INDIRECT, BR_CALL, BR_CALL_INDIRECT, BR_RET };
 

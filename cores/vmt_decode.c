@@ -206,6 +206,7 @@ static void get_forms(const uint8_t *planes, uint32_t n, struct vmt_form *f)
     const uint8_t *data_ops = planes + (size_t)16 * n;
     get_rows(planes, n, 16, f, sizeof *f, 16);
     for (uint32_t i = 0; i < n; i++) {
+        f[i].flags = (uint8_t)((f[i].flags & ~ACC_NO_PRODUCER) | acc_no_producer(f[i].addr_dep, f[i].data_dep));
         f[i].data_ops = data_ops[i];
         memset(f[i].zero, 0, sizeof f[i].zero);
     }

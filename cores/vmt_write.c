@@ -519,7 +519,7 @@ void vmt_access(struct vmt_thread *t, uint64_t pc, const struct access_rec *rec)
         .pc = pc,
         .gap = (uint16_t)t->pending,
         .size = rec->size,
-        .flags = rec->flags,
+        .flags = (uint8_t)(rec->flags & ~ACC_NO_PRODUCER),
         .addr_dep = {rec->addr_dep[0], rec->addr_dep[1]},
         .data_dep = rec->data_dep,
         .addr_ops = {rec->addr_ops[0], rec->addr_ops[1]},

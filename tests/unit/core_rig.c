@@ -176,6 +176,8 @@ static enum err fe_load(struct frontend *fe, uint32_t thread, uint64_t block, st
         return err_log(ERR_TRACE, "thread %u has no block %llu", thread, (unsigned long long)block);
     const struct rig_block *b = &t->blocks[block];
     t->loaded = block;
+    for (uint32_t i = 0; i < b->nacc; i++)
+        b->acc[i] = acc_marked(b->acc[i]);
     *out = (struct fe_block){.nacc = b->nacc, .nev = b->nev, .nbr = b->nbr, .npcs = 64, .tail_gap = b->tail_gap,
                              .nev_forms = b->nev, .nbr_forms = b->nbr, .ev_at = b->ev_at, .ev_forms = b->ev,
                              .br_at = b->br_at, .br_forms = b->br, .last = block + 1 >= t->nblocks, .pcs = r->pcs};

@@ -1,5 +1,6 @@
 /* Built-in workloads against their public definitions. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "cores/builtin.h"
 #include "tests/unit/unit.h"
@@ -229,6 +230,22 @@ static void a_lookup_halves_the_grid_and_gathers_from_eight_nuclides(void)
     fe->ops->close(fe);
 }
 
+static void accesses_without_a_producer_are_marked(void)
+{
+    for (uint64_t kind = 1; kind < WORKLOAD_COUNT; kind++) {
+        struct frontend *fe = open_workload((enum workload_kind)kind, 4 << 20, 2);
+        struct fe_block b;
+        for (uint64_t at = 0; at < 3; at++) {
+            CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 1, at, &b), ERR_OK);
+            for (uint32_t i = 0; i < b.nacc; i++) {
+                struct access_rec marked = acc_marked(b.piece[i]);
+                CU_ASSERT_EQUAL(memcmp(&b.piece[i], &marked, sizeof marked), 0);
+            }
+        }
+        fe->ops->close(fe);
+    }
+}
+
 static void workloads_too_small_for_their_threads_are_refused(void)
 {
     for (uint64_t kind = 1; kind < WORKLOAD_COUNT; kind++) {
@@ -244,4 +261,5 @@ UNIT_MAIN("cores/builtin", UNIT(the_hpcc_sequence_jumps_to_the_published_values)
           UNIT(blocks_are_the_same_in_any_order_and_stay_in_the_area),
           UNIT(a_graph_sweep_reads_every_edge_once_and_in_order),
           UNIT(a_lookup_halves_the_grid_and_gathers_from_eight_nuclides),
+          UNIT(accesses_without_a_producer_are_marked),
           UNIT(workloads_too_small_for_their_threads_are_refused))

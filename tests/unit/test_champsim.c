@@ -74,7 +74,7 @@ static void fields_are_read_at_offsets_0_8_9_10_12_16_32(void)
     static const uint64_t want[5] = {0x600000, 0x600040, 0x60007c, 0x7fff0008, 0x7fff0100};
     for (unsigned i = 0; i < 5; i++) {
         CU_ASSERT_EQUAL(b.piece[i].vaddr, want[i]);
-        CU_ASSERT_EQUAL(b.piece[i].flags, i >= 3 ? ACC_STORE : 0);
+        CU_ASSERT_EQUAL(b.piece[i].flags, i >= 3 ? ACC_STORE : ACC_NO_PRODUCER); /* it stores what it loads */
         CU_ASSERT_EQUAL(b.piece[i].gap, i == 0);
         CU_ASSERT_EQUAL(b.pcs[b.piece[i].pc_id], 0x401000);
     }
@@ -111,6 +111,8 @@ static void registers_lead_to_the_load_that_wrote_them(void)
     CU_ASSERT_EQUAL(b.piece[2].addr_ops[0], 0);
     CU_ASSERT_EQUAL(b.piece[2].addr_dep[1], 2);
     CU_ASSERT_EQUAL(b.piece[2].addr_ops[1], 1);
+    CU_ASSERT_EQUAL(b.piece[1].flags, ACC_NO_PRODUCER);
+    CU_ASSERT_EQUAL(b.piece[2].flags, 0);
     CU_ASSERT_EQUAL_FATAL(b.nbr, 1);
     CU_ASSERT_EQUAL(b.br_forms[0].kind, BR_COND);
     CU_ASSERT_EQUAL(b.br_forms[0].dep, 1);

@@ -71,7 +71,7 @@ static struct item random_item(uint64_t *instr)
     if (dice < 70) {
         it.acc.vaddr = rnd() % 3 == 0 ? rnd() >> (rnd() % 64) : 0x7fff0000 + rnd() % 4096;
         it.acc.size = (uint8_t)(1 + rnd() % 64);
-        it.acc.flags = (uint8_t)(rnd() % 8);
+        it.acc.flags = (uint8_t)(rnd() % 8 | (rnd() % 2 ? ACC_NO_PRODUCER : 0)); /* it must not matter */
         it.acc.addr_dep[0] = (uint16_t)(rnd() % 5);
         it.acc.addr_dep[1] = (uint16_t)(rnd() % 100 == 0 ? rnd() : 0);
         it.acc.data_dep = (uint16_t)(rnd() % 3);
@@ -151,9 +151,10 @@ static bool same_access(struct frontend *fe, uint32_t thread, struct cursor *c, 
 {
     struct access_rec got = *fe_access(fe, thread, c->iacc, &c->b);
     bool ok = c->at_acc + got.gap == it->instr && c->b.pcs[got.pc_id] == it->pc;
+    struct access_rec want = acc_marked(it->acc);
     got.gap = 0;
     got.pc_id = 0;
-    return ok && memcmp(&got, &it->acc, sizeof got) == 0;
+    return ok && memcmp(&got, &want, sizeof got) == 0;
 }
 
 static bool same_branch(const struct cursor *c, const struct item *it)
@@ -337,6 +338,34 @@ static void long_runs_without_access_keep_their_length(void)
     }
     CU_ASSERT_EQUAL(ninstr, UINT64_C(10000070005));
     CU_ASSERT_EQUAL(nacc, 2);
+    fe->ops->close(fe);
+    unlink(path);
+}
+
+/* Two forms of two accesses each: those without producers are marked when they are read, whatever the writer was given. */
+static void accesses_without_a_producer_are_marked_by_the_reader_alone(void)
+{
+    char path[PATH_BYTES];
+    temp_path(path);
+    struct vmt_writer *w = NULL;
+    CU_ASSERT_EQUAL_FATAL(vmt_create(path, NULL, NULL, &w), ERR_OK);
+    struct vmt_thread *t = vmt_thread_open(w);
+    struct access_rec rec[4] = {{.size = 8},
+                                {.size = 8, .flags = ACC_NO_PRODUCER},
+                                {.size = 8, .flags = ACC_STORE | ACC_NO_PRODUCER, .data_dep = 1},
+                                {.size = 8, .flags = ACC_STORE, .data_dep = 1}};
+    for (unsigned i = 0; i < 4; i++)
+        vmt_access(t, 0x400000, &rec[i]);
+    vmt_thread_close(t);
+    CU_ASSERT_EQUAL_FATAL(vmt_close(w, NULL), ERR_OK);
+    struct frontend *fe = NULL;
+    struct fe_block b;
+    CU_ASSERT_EQUAL_FATAL(vmt_open(path, &fe), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 0, 1, &b), ERR_OK); /* block 0 was written when the thread began */
+    CU_ASSERT_EQUAL(vmt_block(fe, 0, 1)->nacc_tmpl, 2);
+    CU_ASSERT_EQUAL_FATAL(b.nacc, 4);
+    for (unsigned i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL(fe_access(fe, 0, i, &b)->flags, i < 2 ? ACC_NO_PRODUCER : ACC_STORE);
     fe->ops->close(fe);
     unlink(path);
 }
@@ -547,6 +576,7 @@ static void finishing_can_be_taken_back(void)
 
 UNIT_MAIN("cores/vmt", UNIT(random_records_come_back_in_order), UNIT(blocks_decode_in_any_order),
           UNIT(a_branch_of_no_kind_is_refused), UNIT(long_runs_without_access_keep_their_length),
+          UNIT(accesses_without_a_producer_are_marked_by_the_reader_alone),
           UNIT(a_file_cut_anywhere_keeps_its_whole_blocks),
           UNIT(a_flipped_bit_is_an_error_or_shows_as_truncation),
           UNIT(waits_for_lost_wakes_are_mended_in_a_truncated_trace),
