@@ -119,7 +119,9 @@ enum err engine_add_lp(struct engine *e, const struct lp_ops *ops, uint32_t cls,
     if (lp == NULL)
         return err_log(ERR_MEMORY, "no host memory for %s %u", ops->name, instance);
     *lp = (struct lp){.ops = ops, .cfg = cfg, .engine = e, .id = e->nlps, .cls = cls,
-                      .instance = instance, .rank = rank, .next_private = SIM_NEVER};
+                      .instance = instance, .rank = rank, .next_private = SIM_NEVER, .edges = e->edges[cls],
+                      .way = rank == e->tr->rank ? cls : ENGINE_MAX_CLASSES + cls};
+    inbox_init(&lp->inbox);
     e->classes[cls].nlps++;
     if (rank == e->tr->rank) {
         lp->state_bytes = state_bytes ? state_bytes : 1;
@@ -247,7 +249,7 @@ size_t engine_save_bytes(const struct engine *e)
     for (uint32_t i = 0; i < e->nlps; i++)
         if (e->lps[i]->state != NULL)
             bytes += sizeof(struct saved_lp) + e->lps[i]->state_bytes +
-                     e->lps[i]->inbox.n * sizeof(struct msg);
+                     inbox_count(&e->lps[i]->inbox) * sizeof(struct msg);
     return bytes;
 }
 
@@ -265,13 +267,13 @@ void engine_save(const struct engine *e, void *buf)
         if (lp->state == NULL)
             continue;
         struct saved_lp s = {lp->now, lp->next_private, lp->advanced, lp->seq, lp->ndelivered, lp->state_bytes,
-                             lp->inbox.n};
+                             inbox_count(&lp->inbox)};
         memcpy(p, &s, sizeof s);
         p += sizeof s;
         memcpy(p, lp->state, lp->state_bytes);
         p += lp->state_bytes;
         inbox_copy(&lp->inbox, p);
-        p += lp->inbox.n * sizeof(struct msg);
+        p += s.nmsgs * sizeof(struct msg);
     }
 }
 
@@ -321,7 +323,7 @@ enum err engine_load(struct engine *e, const void *buf, size_t nbytes)
         for (uint64_t j = 0; j < s.nmsgs; j++, p += sizeof(struct msg)) {
             struct msg m;
             memcpy(&m, p, sizeof m);
-            inbox_push(&lp->inbox, e->lane[e->lps[m.src]->cls][lp->cls], &m);
+            inbox_push(&lp->inbox, (unsigned)e->lps[m.src]->edges[lp->way].lane, &m);
         }
     }
     engine_find_bounds(e);

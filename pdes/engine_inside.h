@@ -34,16 +34,23 @@ struct outbox {
     simtime_t sent[ENGINE_MAX_CLASSES]; /* earliest message in it for each class */
 };
 
+/*
+ * What a send from one class to another looks up. The ways to a class are two: its own number to LPs of
+ * this rank, ENGINE_MAX_CLASSES more to those of others.
+ */
+struct engine_edge {
+    simtime_t usual; /* less than that makes a send unusual: the latency, or never if someone has to be told */
+    uint64_t lane;   /* of inboxes */
+};
+
 struct engine {
     /* By class, what each send and each window look at. */
     simtime_t bound[ENGINE_MAX_CLASSES];  /* earliest thing pending on this rank */
     simtime_t until[ENGINE_MAX_CLASSES];  /* everything before it is done */
     simtime_t agreed[ENGINE_MAX_CLASSES]; /* the same on any rank or on the way, as of the last exchange */
-    /* [src][dst]: less than that makes a send unusual: the latency, or never while sends are watched. */
-    simtime_t usual[ENGINE_MAX_CLASSES][ENGINE_MAX_CLASSES];
+    struct engine_edge edges[ENGINE_MAX_CLASSES][2 * ENGINE_MAX_CLASSES]; /* [src][way to dst] */
     simtime_t latency[ENGINE_MAX_CLASSES][ENGINE_MAX_CLASSES];  /* [src][dst] */
     simtime_t distance[ENGINE_MAX_CLASSES][ENGINE_MAX_CLASSES]; /* [dst][src]: least over chains of edges */
-    uint8_t lane[ENGINE_MAX_CLASSES][ENGINE_MAX_CLASSES]; /* [src][dst]: of inboxes */
     struct lp **lps; /* of the whole machine, by id */
     uint64_t digest;
     simtime_t epoch_end, closing_end;
@@ -93,11 +100,16 @@ static inline simtime_t engine_reach(const struct engine *e, const simtime_t *bo
     return least;
 }
 
-/* A message that is in a slot which was taken from the LP's inbox. */
-void engine_deliver(struct engine *e, struct lp *dst, const struct msg *m, unsigned lane);
+static inline struct inbox_lane *engine_lane(const struct lp *src, struct lp *dst)
+{
+    return &dst->inbox.lanes[src->edges[dst->way].lane];
+}
+
+/* A message that is in a slot which was taken from the inbox of the LP, to which it is sent. */
+void engine_deliver(struct engine *e, struct lp *dst, struct msg *m);
 void engine_take_mirror(struct engine *e, const struct mirror_write *w);
-/* To an LP of another rank: into its batch. */
-void engine_send_remote(struct engine *e, const struct lp *dst, const struct msg *m);
+/* To an LP of another rank: where in its batch the message is to be written. */
+struct msg *engine_send_remote(struct engine *e, const struct lp *dst, simtime_t time);
 
 /* Runs class x, which has something to do from `next` on, up to `until`; some of the `n` are timed. */
 void engine_run_class(struct engine *e, uint32_t x, simtime_t next, simtime_t until, uint64_t n);

@@ -28,12 +28,12 @@ static char *batch_room(struct engine *e, struct outbox *o, size_t bytes)
     return p;
 }
 
-void engine_send_remote(struct engine *e, const struct lp *dst, const struct msg *m)
+struct msg *engine_send_remote(struct engine *e, const struct lp *dst, simtime_t time)
 {
     struct outbox *o = &e->outboxes[dst->rank];
-    memcpy(batch_room(e, o, sizeof *m), m, sizeof *m);
-    o->sent[dst->cls] = u64_min(o->sent[dst->cls], m->time);
+    o->sent[dst->cls] = u64_min(o->sent[dst->cls], time);
     e->host.nmessages_remote++;
+    return (void *)batch_room(e, o, sizeof(struct msg));
 }
 
 /* ---- running ----------------------------------------------------------------------------------- */
@@ -156,7 +156,7 @@ static void take_batch(struct engine *e, const char *p)
         struct lp *dst = e->lps[dst_id];
         struct msg *m = inbox_take_slot(&dst->inbox);
         memcpy(m, p, sizeof *m);
-        engine_deliver(e, dst, m, e->lane[e->lps[m->src]->cls][dst->cls]);
+        engine_deliver(e, dst, m);
     }
     for (uint32_t i = 0; i < head.nwrites; i++, p += sizeof(struct mirror_write)) {
         struct mirror_write w;

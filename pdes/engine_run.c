@@ -32,20 +32,23 @@ static __attribute__((cold, noinline)) void say_past(const struct engine *e, con
                (unsigned long long)e->until[dst->cls]);
 }
 
+/* The LP's part of its class's bound is at most as late already: nothing is to be done if it is not before that. */
 static inline void note_pending(struct engine *e, struct lp *dst, simtime_t time)
 {
-    *dst->next = u64_min(*dst->next, time);
+    if (time >= *dst->next)
+        return;
+    *dst->next = time;
     e->bound[dst->cls] = u64_min(e->bound[dst->cls], time);
 }
 
 /* The message is in the slot that was taken. */
-void engine_deliver(struct engine *e, struct lp *dst, const struct msg *m, unsigned lane)
+void engine_deliver(struct engine *e, struct lp *dst, struct msg *m)
 {
     if (m->time < e->until[dst->cls])
         say_past(e, dst, m);
     if (e->heap != NULL)
         engine_queue_wake(e, dst, m->time);
-    inbox_enter(&dst->inbox, lane, m, m->time, m->src);
+    inbox_enter(&dst->inbox, engine_lane(e->lps[m->src], dst), m, m->time);
     note_pending(e, dst, m->time);
 }
 
@@ -59,24 +62,15 @@ static __attribute__((cold, noinline)) void say_hasty(const struct lp *lp, const
                dst->instance, (unsigned long long)time, (unsigned long long)least);
 }
 
-static inline void fill_msg(struct msg *m, struct lp *lp, lpid_t dst, simtime_t time, uint16_t type, uint32_t arg,
-                            uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3)
+static inline void address(struct msg *m, struct lp *lp, lpid_t dst, simtime_t time)
 {
     m->time = time;
     m->seq = lp->seq++;
     m->src = lp->id;
     m->dst = dst;
-    m->type = (uint16_t)(type & 0xffu);
-    m->flags = (uint16_t)(type >> 8);
-    m->arg = arg;
-    m->a[0] = a0;
-    m->a[1] = a1;
-    m->a[2] = a2;
-    m->a[3] = a3;
 }
 
-static __attribute__((noinline)) void send_any(struct lp *lp, lpid_t dst_id, simtime_t time, uint16_t type,
-                                               uint32_t arg, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3)
+static __attribute__((noinline)) struct msg *post_any(struct lp *lp, lpid_t dst_id, simtime_t time, uint16_t type)
 {
     struct engine *e = lp->engine;
     struct lp *dst = e->lps[dst_id];
@@ -84,35 +78,41 @@ static __attribute__((noinline)) void send_any(struct lp *lp, lpid_t dst_id, sim
         say_hasty(lp, dst, time, type);
     if (e->probed)
         e->probe.sent(e->probe.ctx, lp->id, dst_id);
-    struct msg m;
-    fill_msg(&m, lp, dst_id, time, type, arg, a0, a1, a2, a3);
-    if (dst->next == NULL) {
-        engine_send_remote(e, dst, &m);
-        return;
-    }
-    struct msg *slot = inbox_take_slot(&dst->inbox);
-    *slot = m;
-    engine_deliver(e, dst, slot, e->lane[lp->cls][dst->cls]);
+    bool remote = dst->state == NULL;
+    struct msg *m = remote ? engine_send_remote(e, dst, time) : inbox_take_slot(&dst->inbox);
+    address(m, lp, dst_id, time);
+    m->type = type & 0xffu; /* which is said of one that comes too late */
+    if (!remote)
+        engine_deliver(e, dst, m);
+    return m;
+}
+
+static __attribute__((noinline)) struct msg *post_between(struct engine *e, struct lp *dst, struct inbox_lane *l,
+                                                          struct msg *m)
+{
+    inbox_insert(&dst->inbox, l, m);
+    note_pending(e, dst, m->time);
+    return m;
 }
 
 /* The usual case without a call: to an LP of this rank, behind all others of its lane. */
-void lp_send(struct lp *lp, lpid_t dst_id, simtime_t time, uint16_t type, uint32_t arg, uint64_t a0,
-             uint64_t a1, uint64_t a2, uint64_t a3)
+struct msg *lp_post(struct lp *lp, lpid_t dst_id, simtime_t time, uint16_t type)
 {
     struct engine *e = lp->engine;
     struct lp *dst = e->lps[dst_id];
     struct inbox *b = &dst->inbox;
-    struct inbox_lane *l = &b->lanes[e->lane[lp->cls][dst->cls]];
-    bool usual = time >= lp->now + e->usual[lp->cls][dst->cls] && dst->next != NULL && b->n < b->cap &&
-                 time >= e->until[dst->cls] && inbox_goes_last(l, time);
-    if (__builtin_expect(!usual, 0)) {
-        send_any(lp, dst_id, time, type, arg, a0, a1, a2, a3);
-        return;
-    }
+    const struct engine_edge *edge = &lp->edges[dst->way];
+    bool usual = time >= lp->now + edge->usual && b->free != NULL && time >= e->until[dst->cls];
+    if (__builtin_expect(!usual, 0))
+        return post_any(lp, dst_id, time, type);
     struct msg *m = inbox_take_slot(b);
-    fill_msg(m, lp, dst_id, time, type, arg, a0, a1, a2, a3);
-    inbox_append(b, l, (struct inbox_key){time, lp->id, (uint32_t)(m - b->slots)});
+    address(m, lp, dst_id, time);
+    struct inbox_lane *l = &b->lanes[edge->lane];
+    if (!inbox_goes_last(l, m, time))
+        return post_between(e, dst, l, m);
+    inbox_append(l, m, time);
     note_pending(e, dst, time);
+    return m;
 }
 
 void engine_take_mirror(struct engine *e, const struct mirror_write *w)
@@ -147,8 +147,10 @@ void lp_mirror(struct lp *lp, simtime_t time, paddr_t addr, uint64_t value, lpid
 void engine_watch_sends(struct engine *e, bool watch)
 {
     for (uint32_t i = 0; i < ENGINE_MAX_CLASSES; i++)
-        for (uint32_t j = 0; j < ENGINE_MAX_CLASSES; j++)
-            e->usual[i][j] = watch ? BOUND_NEVER : e->latency[i][j];
+        for (uint32_t j = 0; j < ENGINE_MAX_CLASSES; j++) {
+            e->edges[i][j].usual = watch ? BOUND_NEVER : e->latency[i][j];
+            e->edges[i][ENGINE_MAX_CLASSES + j].usual = BOUND_NEVER;
+        }
 }
 
 /* ---- running one LP --------------------------------------------------------------------------- */
@@ -162,14 +164,14 @@ static inline bool must_advance(const struct engine *e, const struct lp *lp, sim
            (lp->cls == e->cfg.mirror_reader_class && e->latest_mirror >= lp->advanced && limit > lp->advanced);
 }
 
-static inline void handle_next(struct lp *lp, uint64_t *digest)
+static inline void handle_next(struct lp *lp, simtime_t arrival, uint64_t *digest)
 {
-    struct msg m;
-    inbox_pop(&lp->inbox, inbox_first(&lp->inbox), &m);
-    lp->now = m.time;
+    struct msg *m = inbox_pop(&lp->inbox);
+    lp->now = arrival;
     lp->ndelivered++;
-    *digest += msg_digest(&m);
-    lp->ops->handle(lp, &m);
+    *digest += msg_digest(m);
+    lp->ops->handle(lp, m);
+    inbox_give_back(&lp->inbox, m);
 }
 
 /* An LP that only reacts. */
@@ -178,7 +180,7 @@ static simtime_t run_reactive(struct engine *e, struct lp *lp, simtime_t until)
     uint64_t digest = 0;
     simtime_t arrival;
     while ((arrival = inbox_next_time(&lp->inbox)) < until)
-        handle_next(lp, &digest);
+        handle_next(lp, arrival, &digest);
     e->digest += digest;
     return arrival;
 }
@@ -202,7 +204,7 @@ simtime_t engine_run_lp(struct engine *e, struct lp *lp, simtime_t until)
             e->digest += digest;
             return u64_min(arrival, lp->next_private);
         }
-        handle_next(lp, &digest);
+        handle_next(lp, arrival, &digest);
         lp->next_private = lp->now;
     }
 }
@@ -230,7 +232,7 @@ static void choose_lanes(struct engine *e)
         for (uint32_t src = 0; src < ENGINE_MAX_CLASSES; src++)
             nearest = e->latency[src][dst] < e->latency[nearest][dst] ? src : nearest;
         for (uint32_t src = 0; src < ENGINE_MAX_CLASSES; src++)
-            e->lane[src][dst] = src != nearest;
+            e->edges[src][dst].lane = e->edges[src][ENGINE_MAX_CLASSES + dst].lane = src != nearest;
     }
 }
 

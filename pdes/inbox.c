@@ -6,16 +6,32 @@
 
 #include "pdes/err.h"
 
+/* The slots follow this head. */
+struct inbox_chunk {
+    _Alignas(64) struct inbox_chunk *next;
+};
+
 /* Where the room of a lane begins; a key with the time 0 is before it. */
 static struct inbox_key *base_of(const struct inbox_lane *l, uint32_t cap) { return l->end - 2 * (size_t)cap; }
 
+void inbox_init(struct inbox *b)
+{
+    static struct inbox_key none = {.time = SIM_NEVER};
+    *b = (struct inbox){0};
+    for (unsigned i = 0; i < INBOX_LANES; i++)
+        b->lanes[i] = (struct inbox_lane){&none, &none, &none};
+}
+
 void inbox_free(struct inbox *b)
 {
-    free(b->slots);
-    free(b->free_slots);
+    while (b->chunks != NULL) {
+        struct inbox_chunk *next = b->chunks->next;
+        free(b->chunks);
+        b->chunks = next;
+    }
     for (unsigned i = 0; i < INBOX_LANES && b->cap > 0; i++)
         free(base_of(&b->lanes[i], b->cap) - 1);
-    *b = (struct inbox){0};
+    inbox_init(b);
 }
 
 /* Host cache lines are not shared with others. */
@@ -43,42 +59,34 @@ static void grow_lane(struct inbox_lane *l, uint32_t old_cap, uint32_t cap)
 /* Called when every slot is taken. */
 void inbox_grow(struct inbox *b)
 {
-    uint32_t cap = b->cap ? 2 * b->cap : 16;
-    struct msg *slots = lines_alloc(cap * sizeof *slots);
-    uint32_t *free_slots = lines_alloc(cap * sizeof *free_slots);
-    if (b->cap > 0)
-        memcpy(slots, b->slots, b->cap * sizeof *slots);
-    free(b->slots);
-    free(b->free_slots);
-    for (uint32_t i = b->cap; i < cap; i++)
-        free_slots[i] = i;
+    uint32_t nslots = b->cap ? b->cap : 16, cap = b->cap + nslots;
+    struct inbox_chunk *chunk = lines_alloc(sizeof *chunk + nslots * sizeof(struct msg));
+    struct msg *slots = (void *)(chunk + 1);
+    for (uint32_t i = nslots; i-- > 0;)
+        inbox_give_back(b, &slots[i]);
+    chunk->next = b->chunks;
+    b->chunks = chunk;
     for (unsigned i = 0; i < INBOX_LANES; i++)
         grow_lane(&b->lanes[i], b->cap, cap);
-    b->slots = slots;
-    b->free_slots = free_slots;
     b->cap = cap;
 }
 
-/* Of keys with equal times. */
-static bool tie_before(const struct inbox *b, struct inbox_key x, struct inbox_key y)
+struct inbox_lane *inbox_tie(struct inbox *b)
 {
-    return x.src != y.src ? x.src < y.src : b->slots[x.slot].seq < b->slots[y.slot].seq;
+    return &b->lanes[msg_before(b->lanes[1].head->m, b->lanes[0].head->m)];
 }
 
-unsigned inbox_tie(const struct inbox *b) { return tie_before(b, *b->lanes[1].head, *b->lanes[0].head); }
-
-static bool key_before(const struct inbox *b, struct inbox_key x, struct inbox_key y)
+static bool key_before(struct inbox_key x, struct inbox_key y)
 {
-    return x.time != y.time ? x.time < y.time : tie_before(b, x, y);
+    return x.time != y.time ? x.time < y.time : msg_before(x.m, y.m);
 }
 
 /* The first of the sorted keys that `key` comes before. */
-static struct inbox_key *place_of(const struct inbox *b, struct inbox_key *low, struct inbox_key *high,
-                                  struct inbox_key key)
+static struct inbox_key *place_of(struct inbox_key *low, struct inbox_key *high, struct inbox_key key)
 {
     while (low < high) {
         struct inbox_key *middle = low + (high - low) / 2;
-        if (key_before(b, key, *middle))
+        if (key_before(key, *middle))
             high = middle;
         else
             low = middle + 1;
@@ -88,8 +96,9 @@ static struct inbox_key *place_of(const struct inbox *b, struct inbox_key *low, 
 
 #define NEAR 16 /* so far from the end a place is looked for key by key, and beyond by halving */
 
-void inbox_insert(struct inbox *b, struct inbox_lane *l, struct inbox_key key)
+void inbox_insert(struct inbox *b, struct inbox_lane *l, struct msg *m)
 {
+    struct inbox_key key = {m->time, m};
     if (l->tail == l->end) {
         struct inbox_key *base = base_of(l, b->cap);
         size_t n = (size_t)(l->tail - l->head);
@@ -100,31 +109,30 @@ void inbox_insert(struct inbox *b, struct inbox_lane *l, struct inbox_key key)
     struct inbox_key *at = l->tail, *near_end = at - l->head > NEAR ? at - NEAR : l->head;
     for (; at > near_end && at[-1].time > key.time; at--)
         *at = at[-1];
-    for (; at > near_end && key_before(b, key, at[-1]); at--)
+    for (; at > near_end && key_before(key, at[-1]); at--)
         *at = at[-1];
     if (at == near_end && at > l->head) {
-        struct inbox_key *place = place_of(b, l->head, at, key);
+        struct inbox_key *place = place_of(l->head, at, key);
         memmove(place + 1, place, (size_t)(at - place) * sizeof *place);
         at = place;
     }
     *at = key;
     (++l->tail)->time = SIM_NEVER;
-    b->n++;
 }
 
 void inbox_push(struct inbox *b, unsigned lane, const struct msg *m)
 {
     struct msg *slot = inbox_take_slot(b);
     *slot = *m;
-    inbox_enter(b, lane, slot, m->time, m->src);
+    inbox_enter(b, &b->lanes[lane], slot, m->time);
 }
 
 void inbox_copy(const struct inbox *b, void *out)
 {
     char *p = out;
     struct inbox_key *at[INBOX_LANES] = {b->lanes[0].head, b->lanes[1].head};
-    for (uint32_t i = 0; i < b->n; i++, p += sizeof(struct msg)) {
-        unsigned lane = key_before(b, *at[1], *at[0]);
-        memcpy(p, &b->slots[at[lane]++->slot], sizeof(struct msg));
+    for (size_t i = inbox_count(b); i > 0; i--, p += sizeof(struct msg)) {
+        unsigned lane = key_before(*at[1], *at[0]);
+        memcpy(p, at[lane]++->m, sizeof(struct msg));
     }
 }

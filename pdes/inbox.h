@@ -6,7 +6,7 @@
  * most keys go to the end of their lane, while answers of a distant class (DRAM) would have to be
  * passed by everything that a near one (cores) sends meanwhile. The first message is the earlier of
  * the two heads; that is quicker here than a heap. The size is bounded by the credits that can reach
- * the LP; the arrays grow on demand.
+ * the LP; room grows on demand, and slots never move: a message is read where it lies.
  */
 #ifndef PDES_INBOX_H
 #define PDES_INBOX_H
@@ -17,88 +17,99 @@
 
 struct inbox_key {
     simtime_t time;
-    lpid_t src;
-    uint32_t slot;
+    struct msg *m;
 };
 
 struct inbox_lane {
     /* Sorted. The key at `tail` has the time SIM_NEVER; that before `head` is the one taken out last. */
     struct inbox_key *head, *tail;
     struct inbox_key *end; /* of the room for them: 2 * cap, so that they can move along */
-    uint64_t reserved;
+};
+
+/* A slot that holds no message. */
+struct inbox_free {
+    struct inbox_free *next;
 };
 
 struct inbox {
     struct inbox_lane lanes[INBOX_LANES];
-    struct msg *slots;
-    uint32_t *free_slots; /* [n, cap): those that are free */
-    uint32_t n, cap;
+    struct inbox_free *free; /* the slot that was given back last */
+    struct inbox_chunk *chunks; /* of slots */
+    uint32_t cap;
 };
 
+/* An empty one, without memory; inbox_free leaves the same. */
+void inbox_init(struct inbox *b);
 void inbox_free(struct inbox *b);
 void inbox_grow(struct inbox *b);
-/* Not at the end of the lane: the key finds its place among the others. The message is in its slot. */
-void inbox_insert(struct inbox *b, struct inbox_lane *l, struct inbox_key key);
+/* Not at the end of the lane: the message finds its place among the others. */
+void inbox_insert(struct inbox *b, struct inbox_lane *l, struct msg *m);
 void inbox_push(struct inbox *b, unsigned lane, const struct msg *m);
 /* Copies of all messages, in delivery order; `out` need not be aligned. */
 void inbox_copy(const struct inbox *b, void *out);
 /* Both lanes begin at the same time: the lane that goes first. */
-unsigned inbox_tie(const struct inbox *b);
+struct inbox_lane *inbox_tie(struct inbox *b);
 
-/* A free slot for the message that inbox_enter then brings in. */
+static inline size_t inbox_count(const struct inbox *b)
+{
+    return (size_t)(b->lanes[0].tail - b->lanes[0].head) + (size_t)(b->lanes[1].tail - b->lanes[1].head);
+}
+
+/* A free slot, for the message that inbox_enter then brings in. */
 static inline struct msg *inbox_take_slot(struct inbox *b)
 {
-    if (__builtin_expect(b->n == b->cap, 0))
+    if (__builtin_expect(b->free == NULL, 0))
         inbox_grow(b);
-    return &b->slots[b->free_slots[b->n]];
+    struct inbox_free *slot = b->free;
+    b->free = slot->next;
+    return (void *)slot;
 }
 
-/* Whether a key goes to the end of its lane and there is room, if it is later than all that were taken out. */
-static inline bool inbox_goes_last(const struct inbox_lane *l, simtime_t time)
+static inline void inbox_give_back(struct inbox *b, struct msg *m)
 {
-    return l->tail != l->end && l->tail[-1].time < time;
+    struct inbox_free *slot = (void *)m;
+    slot->next = b->free;
+    b->free = slot;
 }
 
-static inline void inbox_append(struct inbox *b, struct inbox_lane *l, struct inbox_key key)
+/* Whether a message goes to the end of its lane and there is room, if it is later than all that were taken out. */
+static inline bool inbox_goes_last(const struct inbox_lane *l, const struct msg *m, simtime_t time)
 {
-    l->tail[0] = key;
-    l->tail[1].time = SIM_NEVER;
-    l->tail++;
-    b->n++;
+    const struct inbox_key *tail = l->tail;
+    if (tail == l->end || tail[-1].time > time)
+        return false;
+    return __builtin_expect(tail[-1].time < time, 1) || (tail != l->head && msg_before(tail[-1].m, m));
 }
 
-/* The message with this time and source is in the slot `m` that was taken. */
-static inline void inbox_enter(struct inbox *b, unsigned lane, const struct msg *m, simtime_t time, lpid_t src)
+static inline void inbox_append(struct inbox_lane *l, struct msg *m, simtime_t time)
 {
-    struct inbox_lane *l = &b->lanes[lane];
-    struct inbox_key key = {time, src, (uint32_t)(m - b->slots)};
-    if (inbox_goes_last(l, time))
-        inbox_append(b, l, key);
+    *l->tail++ = (struct inbox_key){time, m};
+    l->tail->time = SIM_NEVER;
+}
+
+/* The message lies in a slot that was taken; `time` is its time. */
+static inline void inbox_enter(struct inbox *b, struct inbox_lane *l, struct msg *m, simtime_t time)
+{
+    if (inbox_goes_last(l, m, time))
+        inbox_append(l, m, time);
     else
-        inbox_insert(b, l, key);
+        inbox_insert(b, l, m);
 }
 
-/* The lane of the first message; the inbox must not be empty. */
-static inline unsigned inbox_first(const struct inbox *b)
-{
-    simtime_t t0 = b->lanes[0].head->time, t1 = b->lanes[1].head->time;
-    if (__builtin_expect(t0 == t1, 0))
-        return inbox_tie(b);
-    return t1 < t0;
-}
-
+/* SIM_NEVER: it is empty. */
 static inline simtime_t inbox_next_time(const struct inbox *b)
 {
-    return b->n == 0 ? SIM_NEVER : b->lanes[inbox_first(b)].head->time;
+    return u64_min(b->lanes[0].head->time, b->lanes[1].head->time);
 }
 
-/* Copies the first message, that of `lane`, out and removes it. */
-static inline void inbox_pop(struct inbox *b, unsigned lane, struct msg *m_out)
+/* Takes the first message out of an inbox that is not empty; the slot is to be given back. */
+static inline struct msg *inbox_pop(struct inbox *b)
 {
-    uint32_t slot = b->lanes[lane].head->slot;
-    b->lanes[lane].head++;
-    *m_out = b->slots[slot];
-    b->free_slots[--b->n] = slot;
+    simtime_t t0 = b->lanes[0].head->time, t1 = b->lanes[1].head->time;
+    struct inbox_lane *l = &b->lanes[t1 < t0];
+    if (__builtin_expect(t0 == t1, 0))
+        l = inbox_tie(b);
+    return l->head++->m;
 }
 
 #endif

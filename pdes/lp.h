@@ -21,6 +21,7 @@
 
 struct lp;
 struct engine;
+struct engine_edge;
 
 struct lp_ops {
     const char *name; /* class name in messages: "core" */
@@ -56,12 +57,14 @@ struct lp {
     /* What sending to it and running it touch comes first. */
     _Alignas(64) struct inbox inbox;
     simtime_t *next; /* the engine's: when it has something to do; NULL: another rank runs it */
-    uint32_t cls;    /* class index that engine_add_class returned */
-    simtime_t now;          /* time of the message or action in progress */
-    uint64_t seq;           /* model messages sent so far */
+    uint32_t way;    /* the engine's: column of the table of edges that leads here */
     lpid_t id;
-    uint32_t instance; /* number within the class */
     struct engine *engine;
+    const struct engine_edge *edges; /* the engine's: row of the table of edges that go from here */
+    simtime_t now;                   /* time of the message or action in progress */
+    uint64_t seq;                    /* model messages sent so far */
+    uint32_t cls;                    /* class index that engine_add_class returned */
+    uint32_t instance;               /* number within the class */
     void *state;
     const void *cfg;
     const struct lp_ops *ops;
@@ -80,8 +83,20 @@ struct lp {
  * the upper byte of `type`: MSG_TYPE(MEM_READ, LINE_PT).
  */
 #define MSG_TYPE(type, flags) ((uint16_t)((type) | (unsigned)(flags) << 8))
-void lp_send(struct lp *lp, lpid_t dst, simtime_t time, uint16_t type, uint32_t arg, uint64_t a0,
-             uint64_t a1, uint64_t a2, uint64_t a3);
+/* The first half of lp_send: the message is on its way, but says nothing yet. */
+struct msg *lp_post(struct lp *lp, lpid_t dst, simtime_t time, uint16_t type);
+static inline void lp_send(struct lp *lp, lpid_t dst, simtime_t time, uint16_t type, uint32_t arg, uint64_t a0,
+                           uint64_t a1, uint64_t a2, uint64_t a3)
+{
+    struct msg *m = lp_post(lp, dst, time, type);
+    m->type = (uint16_t)(type & 0xffu);
+    m->flags = (uint16_t)(type >> 8);
+    m->arg = arg;
+    m->a[0] = a0;
+    m->a[1] = a1;
+    m->a[2] = a2;
+    m->a[3] = a3;
+}
 
 /* Are events of this kind asked for? Then lp_log makes a record, as of lp->now. */
 #define lp_logs(lp, kind) __builtin_expect((lp)->log_mask >> (kind) & 1, 0)

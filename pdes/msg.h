@@ -12,7 +12,7 @@
 struct msg {
     simtime_t time; /* arrival */
     uint64_t seq;   /* per sender, counts model messages only */
-    lpid_t src, dst;
+    lpid_t dst, src;
     uint16_t type; /* number space of the receiver's class; see the *_msg.h of the server */
     uint16_t flags;
     uint32_t arg;
