@@ -185,8 +185,6 @@ size_t bpred_bytes(const struct bpred_params *p)
     return bpred_table[p->design]->perfect ? sizeof b : lay_out(p, &b);
 }
 
-static void *bpred_at(struct bpred *b, uint64_t offset) { return (char *)b + offset; }
-
 void bpred_init(struct bpred *b, const struct bpred_params *p, uint64_t seed)
 {
     b->design = (uint32_t)p->design;
@@ -195,6 +193,9 @@ void bpred_init(struct bpred *b, const struct bpred_params *p, uint64_t seed)
     struct sarray_cfg btb = btb_cfg(p, seed);
     lay_out(p, b);
     sarray_init(bpred_at(b, b->at_btb), &btb);
+    b->recent_mask = (uint32_t)u64_min(RECENT_BRANCHES, btb.nsets & -btb.nsets) - 1;
+    for (uint32_t i = 0; i < RECENT_BRANCHES; i++)
+        b->recent[i].pc = UINT64_MAX;
     b->ras_size = (uint32_t)p->ras_entries;
     b->path_shift = (uint32_t)u64_min(32, 64 / p->indirect_history);
     b->path_mask = ~UINT64_C(0) >> (64 - b->path_shift * p->indirect_history);
@@ -206,19 +207,23 @@ void bpred_switch(struct bpred *b) { b->ras_n = 0; }
 
 /* ---- targets ---------------------------------------------------------------------------------- */
 
-/* The target that the BTB has for the branch (0: none); it has the new one from now on. */
-static inline uint64_t btb_replace(struct bpred *b, uint64_t pc, uint64_t target)
+uint64_t bpred_btb_search(struct bpred *b, uint64_t pc, uint64_t target)
 {
     struct sarray *a = bpred_at(b, b->at_btb);
     uint32_t set = (uint32_t)((a->nsets & (a->nsets - 1)) == 0 ? pc & (a->nsets - 1) : pc % a->nsets);
     int way = sarray_find(a, set, pc);
+    uint64_t old = 0, *held;
     if (way < 0) {
-        sarray_fill(a, set, sarray_victim(a, set), pc, target);
-        return 0;
+        way = (int)sarray_victim(a, set);
+        sarray_fill(a, set, (uint32_t)way, pc, target);
+        held = sarray_data(a, set, (uint32_t)way);
+    } else {
+        sarray_hit(a, set, (uint32_t)way);
+        held = sarray_data(a, set, (uint32_t)way);
+        old = *held;
+        *held = target;
     }
-    sarray_hit(a, set, (uint32_t)way);
-    uint64_t *held = sarray_data(a, set, (uint32_t)way), old = *held;
-    *held = target;
+    b->recent[pc & b->recent_mask] = (struct recent_branch){pc, (uint64_t)((char *)held - (char *)b)};
     return old;
 }
 
@@ -239,7 +244,7 @@ static uint64_t pop_call(struct bpred *b)
 
 static bool indirect_is_right(struct bpred *b, uint64_t pc, uint64_t target)
 {
-    uint64_t last = btb_replace(b, pc, target);
+    uint64_t last = bpred_btb_replace(b, pc, target);
     uint64_t key = (pc ^ b->path * HASH) * HASH;
     uint32_t tag = (uint32_t)(key >> 32) | 1; /* 0: free */
     struct indirect_entry *e = (struct indirect_entry *)bpred_at(b, b->at_indirect) + ((uint32_t)(key >> 16) & b->indirect_mask);
@@ -266,37 +271,24 @@ static enum bpred_miss predict_return(struct bpred *b, uint64_t pc, uint64_t tar
 {
     if (b->ras_n == 0)
         return indirect_is_right(b, pc, target) ? BPRED_RIGHT : BPRED_WRONG_RETURN;
-    bool known = btb_replace(b, pc, target) != 0;
+    bool known = bpred_btb_replace(b, pc, target) != 0;
     uint64_t distance = target - pop_call(b);
     if (distance == 0 || distance > LONGEST_INSTRUCTION)
         return BPRED_WRONG_RETURN;
     return known ? BPRED_RIGHT : BPRED_LATE_TARGET;
 }
 
-enum bpred_miss bpred_branch(struct bpred *b, uint64_t pc, uint64_t target, enum branch_kind kind, bool taken)
+enum bpred_miss bpred_other(struct bpred *b, uint64_t pc, uint64_t target, enum branch_kind kind)
 {
-    const struct bpred_ops *ops = bpred_table[b->design];
-    void *direction = bpred_at(b, b->at_direction);
-    switch (kind) {
-    case BR_COND: {
-        bool right = ops->conditional(direction, pc, taken) == taken;
-        bool known = !taken || btb_replace(b, pc, target) != 0;
-        return !right ? BPRED_WRONG_DIRECTION : known ? BPRED_RIGHT : BPRED_LATE_TARGET;
-    }
-    case BR_RET:
+    if (kind == BR_RET)
         return predict_return(b, pc, target);
-    case BR_INDIRECT:
-    case BR_CALL_INDIRECT: {
-        bool right = indirect_is_right(b, pc, target);
-        if (kind == BR_CALL_INDIRECT)
-            push_call(b, pc);
-        if (ops->indirect != NULL)
-            ops->indirect(direction, target);
-        return right ? BPRED_RIGHT : BPRED_WRONG_TARGET;
-    }
-    default:
-        if (kind == BR_CALL)
-            push_call(b, pc);
-        return btb_replace(b, pc, target) != 0 ? BPRED_RIGHT : BPRED_LATE_TARGET;
-    }
+    if (kind == BR_CALL || kind == BR_CALL_INDIRECT)
+        push_call(b, pc);
+    if (kind == BR_CALL)
+        return bpred_btb_replace(b, pc, target) != 0 ? BPRED_RIGHT : BPRED_LATE_TARGET;
+    const struct bpred_ops *ops = bpred_table[b->design];
+    bool right = indirect_is_right(b, pc, target);
+    if (ops->indirect != NULL)
+        ops->indirect(bpred_at(b, b->at_direction), target);
+    return right ? BPRED_RIGHT : BPRED_WRONG_TARGET;
 }

@@ -56,6 +56,8 @@ enum bpred_miss {
 
 #define BPRED_RAS_MAX 128u
 
+#define RECENT_BRANCHES 1024u
+
 struct bpred {
     uint32_t design; /* enum bpred_kind */
     uint32_t ras_size, ras_top, ras_n;
@@ -63,6 +65,15 @@ struct bpred {
     uint64_t path, path_mask;    /* hashes of the latest indirect targets, the newest lowest */
     uint32_t path_shift, indirect_mask;
     uint64_t at_btb, at_indirect, at_direction; /* byte offsets from the start of this struct */
+    /*
+     * The branch used latest in some sets of the BTB: asking for it again changes no recency. Indexed by
+     * address modulo a divisor of the number of sets, so that another branch of the same set takes the
+     * same place.
+     */
+    struct recent_branch {
+        uint64_t pc, word; /* byte offset of its target */
+    } recent[RECENT_BRANCHES];
+    uint32_t recent_mask;
 };
 
 struct bpred_ops {
@@ -90,12 +101,44 @@ extern const char *const bpred_names[]; /* NULL-terminated */
 size_t bpred_bytes(const struct bpred_params *p);
 /* `b` is zeroed memory of that size, aligned to 8; `seed` as of a set-associative array. */
 void bpred_init(struct bpred *b, const struct bpred_params *p, uint64_t seed);
-/* Predicts a branch and learns its outcome. Not for a perfect design. */
-enum bpred_miss bpred_branch(struct bpred *b, uint64_t pc, uint64_t target, enum branch_kind kind, bool taken);
 /*
  * Another thread comes: the return-address stack is emptied, since its entries are the other
  * thread's (kernels overwrite it at a switch, too). Tables, BTB and histories stay.
  */
 void bpred_switch(struct bpred *b);
+
+/* ---- the common kinds, in line ---------------------------------------------------------------- */
+
+/* The target that the BTB has for the branch (0: none), not the latest of its set; it has the new one from now on. */
+uint64_t bpred_btb_search(struct bpred *b, uint64_t pc, uint64_t target);
+/* A branch of another kind than BR_COND and BR_JUMP. */
+enum bpred_miss bpred_other(struct bpred *b, uint64_t pc, uint64_t target, enum branch_kind kind);
+
+static inline void *bpred_at(struct bpred *b, uint64_t offset) { return (char *)b + offset; }
+
+/* The same for any branch. */
+static inline uint64_t bpred_btb_replace(struct bpred *b, uint64_t pc, uint64_t target)
+{
+    const struct recent_branch *r = &b->recent[pc & b->recent_mask];
+    if (r->pc != pc)
+        return bpred_btb_search(b, pc, target);
+    uint64_t *held = bpred_at(b, r->word), old = *held;
+    *held = target;
+    return old;
+}
+
+/* Predicts a branch and learns its outcome. Not for a perfect design. */
+static inline enum bpred_miss bpred_branch(struct bpred *b, uint64_t pc, uint64_t target, enum branch_kind kind,
+                                           bool taken)
+{
+    if (kind == BR_COND) {
+        bool right = bpred_table[b->design]->conditional(bpred_at(b, b->at_direction), pc, taken) == taken;
+        bool known = !taken || bpred_btb_replace(b, pc, target) != 0;
+        return !right ? BPRED_WRONG_DIRECTION : known ? BPRED_RIGHT : BPRED_LATE_TARGET;
+    }
+    if (kind == BR_JUMP)
+        return bpred_btb_replace(b, pc, target) != 0 ? BPRED_RIGHT : BPRED_LATE_TARGET;
+    return bpred_other(b, pc, target, kind);
+}
 
 #endif

@@ -21,37 +21,37 @@
 #define MIX UINT64_C(0xd6e8feb86659fd93)
 #define AGING_BRANCHES (UINT64_C(1) << 18)
 
-/* Entry: tag in bits 0 to 15 (its top bit: in use), counter -4..3 plus 4 in 16 to 18, useful in 19, 20. */
-#define IN_USE 0x8000u
-#define TAG_MASK 0xffffu
-#define COUNTER_SHIFT 16u
-#define USEFUL_SHIFT 19u
+struct entry {
+    uint16_t tag;    /* at most 15 bits; FREE: none */
+    uint8_t counter; /* 0..7: not taken up to WEAK_NOT */
+    uint8_t useful;  /* 0..3 */
+};
+
+#define FREE 0x8000u
 #define WEAK_NOT 3u
 #define WEAK_TAKEN 4u
 
 struct tage {
     uint64_t history[WORDS]; /* the newest outcome is bit 0 of word 0 */
-    uint64_t seen, draws;
-    uint64_t key[MAX_TABLES];  /* hashes of the branch in hand: an index and a tag of each table */
-    uint64_t mask[MAX_TABLES]; /* of a table's outcomes in the last word that it uses */
-    uint32_t end[WORDS];       /* tables whose last word this or an earlier one is */
+    uint64_t until_aging, draws;
+    struct table {
+        uint64_t word, mask; /* the last word of history that it uses, and its outcomes there */
+        uint64_t key;        /* hash of the branch in hand: an index and a tag */
+    } table[MAX_TABLES];
     uint32_t ntables, nwords, table_entries, tag_mask, base_mask;
     uint32_t use_alt; /* 0..15: from 8 on, new weak entries are not believed */
     uint32_t nentries, base_offset; /* bytes from the start of `entry` to the base counters */
-    uint32_t entry[];
+    struct entry entry[];
 };
 
-static inline uint32_t counter_of(uint32_t e) { return e >> COUNTER_SHIFT & 7; }
-static inline uint32_t useful_of(uint32_t e) { return e >> USEFUL_SHIFT & 3; }
+static inline bool says_taken(const struct entry *e) { return e->counter >= WEAK_TAKEN; }
 
-static inline void set_counter(uint32_t *e, bool taken)
+static inline void learn(struct entry *e, bool taken)
 {
-    uint32_t c = counter_of(*e);
-    if (taken ? c < 7 : c > 0)
-        *e += taken ? 1u << COUNTER_SHIFT : -(1u << COUNTER_SHIFT);
+    e->counter = (uint8_t)(taken ? e->counter + (e->counter < 7) : e->counter - (e->counter > 0));
 }
 
-static uint8_t *base_counter(struct tage *t, uint64_t pc)
+static inline uint8_t *base_counter(struct tage *t, uint64_t pc)
 {
     return (uint8_t *)t->entry + t->base_offset + ((pc ^ pc >> 2) & t->base_mask);
 }
@@ -72,7 +72,7 @@ static enum err tage_check(const struct bpred_params *p)
 
 static size_t tage_bytes(const struct bpred_params *p)
 {
-    return sizeof(struct tage) + p->tables * p->table_entries * sizeof(uint32_t) + p->base_entries;
+    return sizeof(struct tage) + p->tables * p->table_entries * sizeof(struct entry) + p->base_entries;
 }
 
 /* `min` times the factor to the power of `n`; the factor has 16 fractional bits. */
@@ -107,67 +107,57 @@ static void tage_init(void *state, const struct bpred_params *p)
     t->tag_mask = (1u << p->tag_bits) - 1;
     t->base_mask = (uint32_t)(p->base_entries - 1);
     t->use_alt = 8;
+    t->until_aging = AGING_BRANCHES;
     for (uint32_t i = 0; i < t->ntables; i++) {
         uint64_t most = p->max_history - (t->ntables - 1 - i);
         length = u64_min(most, u64_max(length + 1, grown(p->min_history, factor, i)));
-        t->mask[i] = ~UINT64_C(0) >> (63 - (length - 1) % 64);
-        t->nwords = (uint32_t)((length - 1) / 64) + 1;
-        for (uint32_t w = t->nwords - 1; w < WORDS; w++)
-            t->end[w] = i + 1;
+        t->table[i].word = (length - 1) / 64;
+        t->table[i].mask = ~UINT64_C(0) >> (63 - (length - 1) % 64);
+        t->nwords = (uint32_t)t->table[i].word + 1;
     }
     t->nentries = (uint32_t)(p->tables * p->table_entries);
-    t->base_offset = t->nentries * (uint32_t)sizeof(uint32_t);
+    for (uint32_t i = 0; i < t->nentries; i++)
+        t->entry[i].tag = FREE;
+    t->base_offset = t->nentries * (uint32_t)sizeof(struct entry);
     for (uint64_t i = 0; i < p->base_entries; i++)
         ((uint8_t *)t->entry + t->base_offset)[i] = 1; /* weakly not taken */
 }
 
 /* ---- prediction ------------------------------------------------------------------------------- */
 
-/* The entries of the longest and the next longest match, NULL: the base; and the tables up to the longest one. */
+static inline uint16_t tag_of(uint32_t tag_mask, uint64_t key) { return (uint16_t)(key >> 28 & tag_mask); }
+
+static inline struct entry *entry_of(struct entry *table, uint32_t entries, uint64_t key)
+{
+    return &table[key >> 44 & (entries - 1)];
+}
+
+/* The entries of the longest and the next longest match; NULL: the base. */
 struct found {
-    uint32_t *provider, *alternate;
-    uint32_t ntables;
+    struct entry *provider, *alternate;
 };
 
-static inline uint32_t tag_of(uint32_t tag_mask, uint64_t key) { return ((uint32_t)(key >> 28) & tag_mask) | IN_USE; }
-
-static inline uint64_t index_of(uint32_t entries, uint64_t key) { return key >> 44 & (entries - 1); }
-
-static inline uint32_t *entry_of(struct tage *t, uint32_t table)
-{
-    return &t->entry[(uint64_t)table * t->table_entries + index_of(t->table_entries, t->key[table])];
-}
-
-/* Looks up the tables from `first` to `end`, whose last word of history is `word`. */
-static inline void look_up_word(struct tage *t, uint64_t prefix, uint64_t word, uint32_t first, uint32_t end,
-                                struct found *f)
+static inline struct found look_up(struct tage *t, uint64_t pc)
 {
     const uint32_t n = t->table_entries, tag_mask = t->tag_mask;
-    uint32_t *entries = t->entry + (uint64_t)first * n;
-    for (uint32_t i = first; i < end; i++, entries += n) {
-        const uint64_t key = (prefix ^ (word & t->mask[i])) * HASH;
-        uint32_t *e = &entries[index_of(n, key)];
-        t->key[i] = key;
-        if (((*e ^ tag_of(tag_mask, key)) & TAG_MASK) == 0) {
-            f->alternate = f->provider;
-            f->provider = e;
-            f->ntables = i + 1;
-        }
-    }
+    struct found f = {NULL, NULL};
+    uint64_t prefix[WORDS]; /* hashes of the address and the words before */
+    prefix[0] = pc * MIX;
+    prefix[1] = (prefix[0] ^ t->history[0]) * MIX;
+    for (uint32_t i = 2; __builtin_expect(i < t->nwords, 0); i++)
+        prefix[i] = (prefix[i - 1] ^ t->history[i - 1]) * MIX;
+    struct entry *entries = t->entry;
+    struct table *table = t->table, *end = table + t->ntables;
+    do {
+        const uint64_t key = ((t->history[table->word] & table->mask) ^ prefix[table->word]) * HASH;
+        struct entry *e = entry_of(entries, n, key);
+        table->key = key;
+        entries += n;
+        if (e->tag == tag_of(tag_mask, key))
+            f = (struct found){e, f.provider};
+    } while (++table < end);
+    return f;
 }
-
-static inline void look_up(struct tage *t, uint64_t pc, struct found *f)
-{
-    uint64_t prefix = pc * MIX;
-    *f = (struct found){NULL, NULL, 0};
-    look_up_word(t, prefix, t->history[0], 0, t->end[0], f);
-    for (uint32_t word = 1; word < t->nwords; word++) {
-        prefix = (prefix ^ t->history[word - 1]) * MIX;
-        look_up_word(t, prefix, t->history[word], t->end[word - 1], t->end[word], f);
-    }
-}
-
-static bool is_weak(uint32_t e) { return counter_of(e) == WEAK_NOT || counter_of(e) == WEAK_TAKEN; }
 
 /* A draw of a counter-based generator. */
 static uint32_t draw(struct tage *t)
@@ -177,21 +167,22 @@ static uint32_t draw(struct tage *t)
     return (uint32_t)(z >> 32);
 }
 
-/* Takes an entry of longer history, mostly the next longer one that is free. */
-static __attribute__((noinline)) void allocate(struct tage *t, uint32_t first, bool taken)
+/* Takes an entry of longer history than the provider's, mostly the next longer one that is free. */
+static __attribute__((noinline)) void allocate(struct tage *t, const struct entry *provider, bool taken)
 {
+    struct entry *of[MAX_TABLES];
+    uint32_t first = provider == NULL ? 0 : (uint32_t)(provider - t->entry) / t->table_entries + 1;
     uint32_t random = draw(t);
     bool some = false;
-    if (first >= t->ntables)
-        return;
-    for (uint32_t i = first; i < t->ntables; i++)
-        some |= useful_of(*entry_of(t, i)) == 0;
     for (uint32_t i = first; i < t->ntables; i++) {
-        uint32_t *e = entry_of(t, i);
+        of[i] = entry_of(t->entry + (size_t)i * t->table_entries, t->table_entries, t->table[i].key);
+        some |= of[i]->useful == 0;
+    }
+    for (uint32_t i = first; i < t->ntables; i++) {
         if (!some) {
-            *e -= 1u << USEFUL_SHIFT;
-        } else if (useful_of(*e) == 0) {
-            *e = tag_of(t->tag_mask, t->key[i]) | (taken ? WEAK_TAKEN : WEAK_NOT) << COUNTER_SHIFT;
+            of[i]->useful--;
+        } else if (of[i]->useful == 0) {
+            *of[i] = (struct entry){.tag = tag_of(t->tag_mask, t->table[i].key), .counter = taken ? WEAK_TAKEN : WEAK_NOT};
             if (random & 1) /* half the time a second one, further on */
                 return;
             random = 1;
@@ -200,70 +191,76 @@ static __attribute__((noinline)) void allocate(struct tage *t, uint32_t first, b
     }
 }
 
-static void age(struct tage *t)
+static __attribute__((noinline)) void age(struct tage *t)
 {
+    t->until_aging = AGING_BRANCHES;
     for (uint32_t i = 0; i < t->nentries; i++)
-        t->entry[i] = (t->entry[i] & ~(3u << USEFUL_SHIFT)) | useful_of(t->entry[i]) >> 1 << USEFUL_SHIFT;
+        t->entry[i].useful >>= 1;
 }
 
-/* `n` is a constant wherever this is used. */
+/* `n` is a constant wherever this is used. The second word is there even if no table uses it. */
 static inline void push(struct tage *t, uint64_t bits, unsigned n)
 {
-    uint64_t h = t->history[0];
-    t->history[0] = h << n | bits;
-    for (uint32_t i = 1; i < t->nwords; i++) {
-        uint64_t in = h >> (64 - n);
-        h = t->history[i];
-        t->history[i] = h << n | in;
-    }
+    for (uint32_t i = t->nwords - 1; __builtin_expect(i > 1, 0); i--)
+        t->history[i] = t->history[i] << n | t->history[i - 1] >> (64 - n);
+    t->history[1] = t->history[1] << n | t->history[0] >> (64 - n);
+    t->history[0] = t->history[0] << n | bits;
 }
 
-static void learn_base(uint8_t *base, bool taken)
+static inline void learn_base(uint8_t *base, bool taken)
 {
     *base = (uint8_t)(taken ? *base + (*base < 3) : *base - (*base > 0));
+}
+
+/* Learns from a match; `alternate`: what the next longest, or the base, says. */
+static inline void learn_match(struct found f, uint8_t *base, bool longest, bool alternate, bool taken)
+{
+    if (f.provider->useful == 0) { /* the entry may go again: keep what is below it */
+        if (f.alternate != NULL)
+            learn(f.alternate, taken);
+        else
+            learn_base(base, taken);
+    }
+    learn(f.provider, taken);
+    if (longest == alternate)
+        return;
+    uint8_t *useful = &f.provider->useful;
+    *useful = (uint8_t)(longest == taken ? *useful + (*useful < 3) : *useful - (*useful > 0));
+}
+
+static inline bool predict_match(struct tage *t, struct found f, bool longest, bool alternate, bool taken)
+{
+    const struct entry *e = f.provider;
+    bool is_new = e->useful == 0 && (e->counter == WEAK_NOT || e->counter == WEAK_TAKEN);
+    if (longest == alternate || !is_new)
+        return longest;
+    bool predicted = t->use_alt >= 8 ? alternate : longest;
+    if (alternate == taken)
+        t->use_alt += t->use_alt < 15;
+    else
+        t->use_alt -= t->use_alt > 0;
+    return predicted;
 }
 
 static bool tage_conditional(void *state, uint64_t pc, bool taken)
 {
     struct tage *t = state;
-    struct found f;
     uint8_t *base = base_counter(t, pc);
-    look_up(t, pc, &f);
-    uint32_t *e = f.provider, *below = f.alternate;
-    bool alternate = below != NULL ? counter_of(*below) >= WEAK_TAKEN : *base >= 2;
-    bool longest = alternate, predicted = alternate;
-    if (e != NULL) {
-        longest = counter_of(*e) >= WEAK_TAKEN;
-        bool is_new = is_weak(*e) && useful_of(*e) == 0;
-        predicted = is_new && t->use_alt >= 8 ? alternate : longest;
-        if (is_new && longest != alternate) {
-            if (alternate == taken)
-                t->use_alt += t->use_alt < 15;
-            else
-                t->use_alt -= t->use_alt > 0;
-        }
-    }
-    if (predicted != taken && !(e != NULL && longest == taken))
-        allocate(t, f.ntables, taken);
-    if (e == NULL) {
+    struct found f = look_up(t, pc);
+    bool predicted = *base >= 2;
+    if (f.provider == NULL) {
+        if (predicted != taken)
+            allocate(t, NULL, taken);
         learn_base(base, taken);
     } else {
-        if (useful_of(*e) == 0) { /* the entry may go again: keep what is below it */
-            if (below != NULL)
-                set_counter(below, taken);
-            else
-                learn_base(base, taken);
-        }
-        set_counter(e, taken);
-        if (longest != alternate) {
-            if (longest == taken)
-                *e += useful_of(*e) < 3 ? 1u << USEFUL_SHIFT : 0;
-            else
-                *e -= useful_of(*e) > 0 ? 1u << USEFUL_SHIFT : 0;
-        }
+        bool alternate = f.alternate != NULL ? says_taken(f.alternate) : predicted, longest = says_taken(f.provider);
+        predicted = predict_match(t, f, longest, alternate, taken);
+        if (predicted != taken && longest != taken)
+            allocate(t, f.provider, taken);
+        learn_match(f, base, longest, alternate, taken);
     }
     push(t, taken, 1);
-    if (++t->seen % AGING_BRANCHES == 0)
+    if (--t->until_aging == 0)
         age(t);
     return predicted;
 }

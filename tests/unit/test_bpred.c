@@ -131,6 +131,28 @@ static void the_btb_keeps_the_branches_taken_latest(void)
     free(b);
 }
 
+/* One set, or three that share a place among the branches used latest. */
+static void a_branch_asked_for_twice_in_a_row_is_the_latest_of_its_set_and_no_other(void)
+{
+    for (uint64_t sets = 1; sets <= 3; sets += 2) {
+        struct bpred_params p = small(BPRED_gshare);
+        p.btb_ways = 2;
+        p.btb_entries = 2 * sets;
+        struct bpred *b = make(&p);
+        const uint64_t a = PC, other = PC + 3, third = PC + 6, next_set = PC + 1;
+        const uint64_t order[] = {a, other, a, a, next_set, a};
+        for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
+            if (order[i] != next_set || sets > 1)
+                bpred_branch(b, order[i], PC, BR_JUMP, true);
+        CU_ASSERT_EQUAL(bpred_branch(b, third, PC, BR_JUMP, true), BPRED_LATE_TARGET); /* takes the place of `other` */
+        CU_ASSERT_EQUAL(bpred_branch(b, a, PC, BR_JUMP, true), BPRED_RIGHT);
+        CU_ASSERT_EQUAL(bpred_branch(b, other, PC, BR_JUMP, true), BPRED_LATE_TARGET);
+        CU_ASSERT_EQUAL(bpred_branch(b, a, PC, BR_JUMP, true), BPRED_RIGHT);
+        CU_ASSERT_EQUAL(bpred_branch(b, third, PC, BR_JUMP, true), BPRED_LATE_TARGET);
+        free(b);
+    }
+}
+
 /* Every design: the state is where it says, flat, and all that the future depends on. */
 static void every_design_goes_on_from_a_copy_of_its_state_and_stays_within_it(void)
 {
@@ -189,5 +211,6 @@ UNIT_MAIN("cores/bpred", UNIT(a_branch_always_taken_is_learnt_once_for_each_hist
           UNIT(another_thread_finds_an_empty_return_stack),
           UNIT(an_indirect_jump_to_two_targets_in_turn_is_learnt_after_three),
           UNIT(the_btb_keeps_the_branches_taken_latest),
+          UNIT(a_branch_asked_for_twice_in_a_row_is_the_latest_of_its_set_and_no_other),
           UNIT(every_design_goes_on_from_a_copy_of_its_state_and_stays_within_it),
           UNIT(sizes_that_cannot_be_built_are_refused))
