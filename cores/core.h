@@ -150,6 +150,7 @@ struct miss {
     uint8_t state, kind, for_write, store_waits;
     uint8_t prefetch; /* enum miss_prefetch; of data */
     uint8_t code_prefetch; /* a line of code that dispatch has not come to */
+    uint8_t in_l2;    /* the line may be in L2 meanwhile, as one of code */
     uint8_t seen;     /* the L1D prefetcher has seen the access that missed first: */
     uint32_t ip;
     uint64_t vaddr, asked; /* its address, and the cycle at which it began */
@@ -231,6 +232,7 @@ struct core_share {
 #define RECENT_PAGES 16u
 #define RECENT_CODE_PAGES 64u
 #define RECENT_LINES 64u
+#define NEAR_SLICES 64u
 #define MAX_WALKERS 64u
 #define WALK_QUEUED 256u
 #define NPWC 4u
@@ -262,6 +264,8 @@ struct core {
     waiter_t ifetch_next_waiter;
     uint32_t ifetch_wait; /* 1: dispatch waits for an instruction translation; 2: for a code line */
     uint32_t branch_wait; /* dispatch waits for the load that feeds a branch that was predicted wrong */
+    /* Dispatch can only go on once this access, or the line of this store, is answered: 1 + its number; or 0. */
+    uint64_t stands_at_access, stands_at_store;
     uint64_t touch;
     uint64_t loads_dispatched;
     struct {
@@ -333,6 +337,8 @@ struct core {
         uint64_t line, word; /* byte offset of its payload */
     } recent_line[RECENT_LINES], recent_code_line[RECENT_LINES]; /* code: in L1I */
     uint32_t recent_line_mask, recent_code_line_mask;
+    uint64_t absent_line; /* one that L1D lacks */
+    uint64_t slice_fs[NEAR_SLICES]; /* time to each of the first slices */
     uint32_t miss_bucket[MISS_BUCKETS]; /* 1 + index of the first miss */
     uint32_t nmisses, miss_size, nsent, nsent_data, ncode, nmiss_free, miss_queue_head, miss_queue_n;
     uint32_t wbs_out, wb_queue_head, wb_queue_n, wb_queue_size;
@@ -424,7 +430,7 @@ static inline simtime_t time_of(const struct core_cfg *cfg, uint64_t cycle)
 size_t core_state_bytes(const struct core_params *p);
 extern const struct lp_ops core_lp_ops;
 /* Least cycles between a touch and the earliest request to a slice that follows from it. */
-uint64_t core_min_request_cycles(const struct core_params *p);
+static inline uint64_t core_min_request_cycles(const struct core_params *p) { return p->l2.latency_cycles; }
 
 /* ---- tlb.c: see tlb.h ---- pwc.c: see pwc.h */
 
@@ -516,8 +522,8 @@ void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, 
                           uint32_t ip);
 /* The data of store `no`, at `e`, comes from load `load`, which is unanswered, `ops` instructions later. */
 void core_wait_for_data(struct core *c, struct inflight *e, uint64_t no, uint64_t load, uint8_t ops);
-void core_load_arrived(const struct core_ctx *x, uint32_t idx, uint64_t at, enum served_by level);
-void core_store_arrived(const struct core_ctx *x, uint32_t sq_idx, uint64_t at, enum served_by level);
+/* A line has come from `level` at the touch clock for those who wait for it, `who` being the first of them. */
+void core_tell_waiters(const struct core_ctx *x, waiter_t who, enum served_by level);
 void core_walk_released(const struct core_ctx *x, waiter_t who, struct xlate r);
 void core_run_wakes(const struct core_ctx *x);
 /* Retires the oldest access if its completion is known; false: unknown. */

@@ -123,8 +123,6 @@ size_t core_state_bytes(const struct core_params *p)
     return lay_out(&probe, p, &a);
 }
 
-uint64_t core_min_request_cycles(const struct core_params *p) { return p->l2.latency_cycles; }
-
 static void init_array(struct core *c, uint64_t offset, const struct sarray_cfg *cfg)
 {
     if (cfg->nways != 0)
@@ -175,6 +173,9 @@ static void core_start(struct lp *lp)
     c->recent_code_line_mask = recent_mask(a.l1i.nsets, RECENT_LINES);
     for (uint32_t i = 0; i < RECENT_LINES; i++)
         c->recent_line[i].line = c->recent_code_line[i].line = UINT64_MAX;
+    c->absent_line = UINT64_MAX;
+    for (uint32_t i = 0; i < NEAR_SLICES && i < x->cfg->nslices; i++)
+        c->slice_fs[i] = noc_core_slice_fs(x->cfg->noc, lp->instance, i);
     for (uint32_t i = 0; i < PREFETCH_LATEST; i++)
         c->pf.latest[i] = UINT64_MAX;
     c->pf.on = x->p->l1d.prefetcher != PREFETCHER_none || x->p->l2.prefetcher != PREFETCHER_none;
@@ -237,6 +238,7 @@ static void core_handle(struct lp *lp, const struct msg *m)
         core_line_invalidate(x, m->a[0], true);
         break;
     default:
+        c->stands_at_access = c->stands_at_store = 0;
         core_handle_kernel(x, m);
         break;
     }

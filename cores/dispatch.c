@@ -260,6 +260,19 @@ static inline enum item pass_code(const struct core_ctx *x, const struct fe_bloc
 }
 
 /*
+ * An access, all else before it passed, has no place in the reorder buffer or a queue: the oldest access is
+ * unanswered, or (`for_line`) the line of the oldest store. Asking again finds the same until the answer comes.
+ */
+static inline enum item stand(struct core *c, bool for_line)
+{
+    if (for_line)
+        c->stands_at_store = c->sq_head + 1;
+    else
+        c->stands_at_access = c->head + 1;
+    return ITEM_BLOCKED;
+}
+
+/*
  * The common case, without the questions of a whole step: accesses up to the next event or the end of
  * the piece, far from the instruction limit and the end of the warm-up. Stops (ITEM_PASSED) where the whole step must
  * look.
@@ -301,12 +314,12 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
             c->pos.ninstr += n;
             c->pos.gap_done += (uint32_t)n;
             if (left != 0)
-                return ITEM_BLOCKED;
+                return stand(c, false);
         }
         bool room = r->flags & ACC_STORE ? c->sq_tail - c->sq_head < x->p->core.store_queue
                                          : c->window_loads < x->p->core.load_queue;
         if (!room && !make_room(x, r->flags & ACC_STORE))
-            return ITEM_BLOCKED;
+            return stand(c, (r->flags & ACC_STORE) && core_sq(c, c->sq_head)->retired != CYCLE_UNKNOWN);
         if (!act_at(x, u64_max(c->last_cycle, c->touch), u64_min(until, c->fault_at)))
             return ITEM_LATER;
         keep_slot(x, c->touch);
@@ -442,9 +455,21 @@ static void raise_oldest_fault(const struct core_ctx *x)
     core_raise_fault(x, core_window(c, c->fault_no)->vaddr, core_flight(c, c->fault_no)->flags & ACC_STORE ? KF_WRITE : 0, at);
 }
 
+/* Dispatch stands where it stood: run_accesses would find and say the same again. */
+static inline bool still_stands(struct core *c)
+{
+    if (c->fault_at != CYCLE_UNKNOWN)
+        return false;
+    if (c->stands_at_access == c->head + 1)
+        return core_flight(c, c->head)->done == CYCLE_UNKNOWN;
+    return c->stands_at_store == c->sq_head + 1 && core_sq(c, c->sq_head)->fill == CYCLE_UNKNOWN;
+}
+
 uint64_t core_dispatch(const struct core_ctx *x, uint64_t until)
 {
     struct core *c = x->c;
+    if (still_stands(c))
+        return CYCLE_UNKNOWN;
     while (c->run == RUN_USER || c->run == RUN_ENDING) {
         enum item i = c->ifetch_fault       ? raise_ifetch_fault(x, until)
                       : c->ifetch_wait != 0 ? ITEM_BLOCKED

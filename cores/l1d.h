@@ -114,8 +114,10 @@ static inline uint64_t *l1d_find(struct core *c, uint64_t line)
         return NULL;
     uint32_t set = cache_set(a, line);
     int way = sarray_find(a, set, line);
-    if (way < 0)
+    if (way < 0) {
+        c->absent_line = line;
         return NULL;
+    }
     uint64_t *held = sarray_data(a, set, (uint32_t)way);
     if (*held & LINE_PREFETCHED)
         return NULL;

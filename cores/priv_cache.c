@@ -46,13 +46,18 @@ static uint64_t *wb_slot(struct core *c, uint32_t i)
     return (uint64_t *)core_at(c, c->at.wb_queue) + core_ring_at(c->wb_queue_head, i, c->wb_queue_size);
 }
 
+/* One way, from this core. */
+static inline simtime_t to_slice_fs(const struct core_ctx *x, uint32_t slice)
+{
+    return slice < NEAR_SLICES ? x->c->slice_fs[slice] : noc_core_slice_fs(x->cfg->noc, x->lp->instance, slice);
+}
+
 static void send_writeback(const struct core_ctx *x, uint64_t line_and_kind)
 {
     struct core *c = x->c;
     uint64_t line = line_and_kind & ~(LINE_BYTES - 1);
     uint32_t slice = llc_slice_of((paddr_t){line}, x->cfg->nslices);
-    simtime_t t = time_of(x->cfg, c->touch + core_min_request_cycles(x->p)) +
-                  noc_core_slice_fs(x->cfg->noc, x->lp->instance, slice);
+    simtime_t t = time_of(x->cfg, c->touch + core_min_request_cycles(x->p)) + to_slice_fs(x, slice);
     lp_send(x->lp, x->cfg->first_slice_lp + slice, t,
             MSG_TYPE(MEM_WRITEBACK, line_and_kind & LINE_KIND_MASK), 0, line, 0, 0, 0);
     c->wbs_out++;
@@ -124,53 +129,56 @@ static void count_kind(struct core *c, uint64_t data, int n)
         c->stats.l2_pt_lines += (uint64_t)(int64_t)n;
 }
 
-static void fill_l2(const struct core_ctx *x, uint64_t line, uint64_t data)
+/* L2 lacks the line, or is not there. */
+static inline void put_into_l2(const struct core_ctx *x, uint64_t line, uint64_t data)
 {
     struct core *c = x->c;
     struct sarray *a = l2(c);
+    struct sarray_entry old;
     if (a->nways == 0) {
         if (data & LINE_DIRTY)
             write_back(x, line, data);
         return;
     }
-    uint64_t *held = lookup(a, line);
-    if (held != NULL) {
-        *held |= data & LINE_DIRTY;
-        return;
+    if (sarray_replace(a, cache_set(a, line), line, data, &old)) {
+        count_kind(c, old.data, -1);
+        leave_l2(c, old.data);
+        if (old.data & LINE_DIRTY)
+            write_back(x, old.tag, old.data);
     }
-    uint32_t set = cache_set(a, line), way = sarray_victim(a, set);
-    if (sarray_valid(a, set, way)) {
-        uint64_t old = *sarray_data(a, set, way);
-        count_kind(c, old, -1);
-        leave_l2(c, old);
-        if (old & LINE_DIRTY)
-            write_back(x, sarray_tag(a, set, way), old);
-    }
-    sarray_fill(a, set, way, line, data);
     count_kind(c, data, 1);
     c->stats.l2_prefetch_unused += (data & LINE_PREFETCHED) != 0;
 }
 
-static void fill_l1d(const struct core_ctx *x, uint64_t line, uint64_t data)
+static void fill_l2(const struct core_ctx *x, uint64_t line, uint64_t data)
+{
+    uint64_t *held = lookup(l2(x->c), line);
+    if (held != NULL)
+        *held |= data & LINE_DIRTY;
+    else
+        put_into_l2(x, line, data);
+}
+
+/* L1D lacks the line, or is not there. */
+static inline void fill_l1d(const struct core_ctx *x, uint64_t line, uint64_t data)
 {
     struct core *c = x->c;
     struct sarray *a = l1d(c);
+    struct sarray_entry old;
     forget_recent_line(recent_in_l1d(c, line));
+    c->absent_line = UINT64_MAX;
     if (a->nways == 0) {
         if (data & LINE_DIRTY)
             fill_l2(x, line, data & LINE_FLAGS);
         return;
     }
-    uint32_t set = cache_set(a, line), way = sarray_victim(a, set);
-    if (sarray_valid(a, set, way)) {
-        uint64_t old = *sarray_data(a, set, way);
-        leave_l1d(c, old);
-        if (old & LINE_DIRTY) {
+    if (sarray_replace(a, cache_set(a, line), line, data, &old)) {
+        leave_l1d(c, old.data);
+        if (old.data & LINE_DIRTY) {
             c->stats.l1d_writebacks++;
-            fill_l2(x, sarray_tag(a, set, way), old & LINE_FLAGS);
+            fill_l2(x, old.tag, old.data & LINE_FLAGS);
         }
     }
-    sarray_fill(a, set, way, line, data);
     c->stats.l1_prefetch_unused += (data & LINE_PREFETCHED) != 0;
 }
 
@@ -188,7 +196,7 @@ static void fill_l1i(const struct core_ctx *x, uint64_t line, uint64_t ready, bo
 }
 
 /* The line will come: the host should have near what it replaces. */
-static void expect_fill(struct core *c, uint64_t line)
+static inline void expect_fill(struct core *c, uint64_t line)
 {
     const struct sarray *a = l2(c);
     if (a->nways != 0)
@@ -228,8 +236,7 @@ static void send_miss(const struct core_ctx *x, uint32_t idx, uint64_t start)
     struct core *c = x->c;
     struct miss *m = core_miss(c, idx);
     uint32_t slice = llc_slice_of((paddr_t){m->line}, x->cfg->nslices);
-    simtime_t t = time_of(x->cfg, start + core_min_request_cycles(x->p)) +
-                  noc_core_slice_fs(x->cfg->noc, x->lp->instance, slice);
+    simtime_t t = time_of(x->cfg, start + core_min_request_cycles(x->p)) + to_slice_fs(x, slice);
     m->state = MISS_SENT;
     m->sent_at = start;
     c->nsent++;
@@ -241,7 +248,7 @@ static void send_miss(const struct core_ctx *x, uint32_t idx, uint64_t start)
 }
 
 /* A free entry for `line`; it is not sent yet. */
-static uint32_t new_miss(const struct core_ctx *x, uint64_t line, enum line_kind kind, uint64_t start)
+static inline uint32_t new_miss(const struct core_ctx *x, uint64_t line, enum line_kind kind, uint64_t start)
 {
     struct core *c = x->c;
     SIM_ASSERT(c->nmiss_free > 0, "core %u: no place for a miss of line %llx", x->lp->instance,
@@ -270,7 +277,7 @@ static void note_seen(const struct core *c, struct miss *m, uint64_t start)
     m->asked = start;
 }
 
-static void start_miss(const struct core_ctx *x, uint64_t line, enum line_kind kind, bool write,
+static inline void start_miss(const struct core_ctx *x, uint64_t line, enum line_kind kind, bool write,
                        uint64_t start, waiter_t who)
 {
     struct core *c = x->c;
@@ -286,7 +293,7 @@ static void start_miss(const struct core_ctx *x, uint64_t line, enum line_kind k
         queue_miss(c, idx);
 }
 
-static void send_queued(const struct core_ctx *x)
+static inline void send_queued(const struct core_ctx *x)
 {
     struct core *c = x->c;
     while (c->miss_queue_n > 0) {
@@ -327,33 +334,6 @@ static uint64_t join_miss(const struct core_ctx *x, struct miss *m, bool write, 
     return LATENCY_WAIT;
 }
 
-/* No L1 has the line and nobody has asked for it. */
-static uint64_t access_l2(const struct core_ctx *x, uint64_t line, enum line_kind kind, bool write,
-                          uint64_t start, waiter_t who, enum served_by *served_out)
-{
-    struct core *c = x->c;
-    uint64_t *held = lookup(l2(c), line);
-    if (held == NULL) {
-        if (kind == LINE_PT)
-            c->stats.l2_pt_misses++;
-        else
-            c->stats.l2_misses++;
-        c->pf.asked_l2 = 1 + PREFETCH_MISS;
-        start_miss(x, line, kind, write, start, who);
-        expect_fill(c, line);
-        return LATENCY_WAIT;
-    }
-    use_in_l2(c, held);
-    if (kind == LINE_PT)
-        c->stats.l2_pt_hits++;
-    else
-        c->stats.l2_hits++;
-    uint64_t data = (*held & LINE_KIND_MASK) | (write ? LINE_DIRTY : 0);
-    fill_l1d(x, line, data | (start + x->p->l2.latency_cycles) << LINE_READY_SHIFT);
-    *served_out = SERVED_L2;
-    return x->p->l2.latency_cycles;
-}
-
 /* L1D has the line, whose payload is at `held`: the latency. */
 static inline uint64_t access_l1d(struct core *c, const struct core_params *p, uint64_t *held, enum line_kind kind,
                                   bool write, uint64_t start, enum served_by *served_out)
@@ -379,6 +359,22 @@ static inline void count_l1d_miss(struct core *c, enum line_kind kind)
         c->stats.l1d_misses++;
 }
 
+/* L1D lacks the line, nobody has asked for it, and L2 has it. */
+static uint64_t access_l2(const struct core_ctx *x, uint64_t line, uint64_t *held, enum line_kind kind, bool write,
+                          uint64_t start, enum served_by *served_out)
+{
+    struct core *c = x->c;
+    use_in_l2(c, held);
+    if (kind == LINE_PT)
+        c->stats.l2_pt_hits++;
+    else
+        c->stats.l2_hits++;
+    uint64_t data = (*held & LINE_KIND_MASK) | (write ? LINE_DIRTY : 0);
+    fill_l1d(x, line, data | (start + x->p->l2.latency_cycles) << LINE_READY_SHIFT);
+    *served_out = SERVED_L2;
+    return x->p->l2.latency_cycles;
+}
+
 /* Nobody has asked for the line. */
 static __attribute__((noinline)) uint64_t access_caches(const struct core_ctx *x, uint64_t line, enum line_kind kind,
                                                         bool write, uint64_t start, waiter_t who,
@@ -388,13 +384,23 @@ static __attribute__((noinline)) uint64_t access_caches(const struct core_ctx *x
     const struct sarray *behind = l2(c);
     if (behind->nways != 0) /* L1D mostly lacks the line, or the access would not have come here */
         sarray_prefetch(behind, cache_set(behind, line));
-    uint64_t *held = lookup(l1d(c), line);
-    if (held == NULL) {
-        count_l1d_miss(c, kind);
-        return access_l2(x, line, kind, write, start, who, served_out);
+    uint64_t *held = line == c->absent_line ? NULL : lookup(l1d(c), line);
+    if (held != NULL) {
+        note_recent_line(c, recent_in_l1d(c, line), line, held);
+        return access_l1d(c, x->p, held, kind, write, start, served_out);
     }
-    note_recent_line(c, recent_in_l1d(c, line), line, held);
-    return access_l1d(c, x->p, held, kind, write, start, served_out);
+    count_l1d_miss(c, kind);
+    held = lookup(l2(c), line);
+    if (held != NULL)
+        return access_l2(x, line, held, kind, write, start, served_out);
+    expect_fill(c, line);
+    if (kind == LINE_PT)
+        c->stats.l2_pt_misses++;
+    else
+        c->stats.l2_misses++;
+    c->pf.asked_l2 = 1 + PREFETCH_MISS;
+    start_miss(x, line, kind, write, start, who);
+    return LATENCY_WAIT;
 }
 
 uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_kind kind, bool write,
@@ -414,10 +420,13 @@ uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_k
 
 /* ---- prefetches ------------------------------------------------------------------------------- */
 
-static bool present(const struct sarray *a, uint64_t line)
+/* The way of a cache that has the line, or -1; counts as no use. */
+static inline int way_of(const struct sarray *a, uint64_t line)
 {
-    return a->nways != 0 && sarray_find(a, cache_set(a, line), line) >= 0;
+    return a->nways == 0 ? -1 : sarray_find(a, cache_set(a, line), line);
 }
+
+static inline bool present(const struct sarray *a, uint64_t line) { return way_of(a, line) >= 0; }
 
 static uint64_t prefetched(uint64_t kind, uint64_t latency, uint64_t ready)
 {
@@ -431,8 +440,8 @@ static void send_prefetch(const struct core_ctx *x, uint64_t line, enum miss_pre
     core_miss(x->c, idx)->prefetch = (uint8_t)where;
     x->c->pf.nunderway[where - 1]++;
     CORE_LOG(x, PREFETCH, line, where == MISS_FOR_L1D ? SERVED_L1 : SERVED_L2, CORE_LEVEL_WAITS, start);
-    send_miss(x, idx, start);
     expect_fill(x->c, line);
+    send_miss(x, idx, start);
 }
 
 /* A prefetch into L1D meets one into L2 of the same line; true: it takes it over. */
@@ -463,7 +472,8 @@ bool core_prefetch_into_l1d(const struct core_ctx *x, uint64_t line, uint64_t st
         c->stats.l1_prefetch_redundant++;
         return false;
     }
-    bool in_l2 = present(l2(c), line);
+    int way = way_of(l2(c), line);
+    bool in_l2 = way >= 0;
     if (c->wb_queue_n != 0 ||
         (!in_l2 && (c->miss_queue_n != 0 || c->nsent >= x->p->l2.mshrs ||
                     c->nsent_data + x->p->prefetch.common.mshrs_left >= x->p->l1d.mshrs))) {
@@ -479,7 +489,9 @@ bool core_prefetch_into_l1d(const struct core_ctx *x, uint64_t line, uint64_t st
     }
     c->stats.l1_prefetch_l2++;
     CORE_LOG(x, PREFETCH, line, SERVED_L1, SERVED_L2, start);
-    uint64_t *held = lookup(l2(c), line), latency = x->p->l2.latency_cycles;
+    uint32_t set = cache_set(l2(c), line);
+    uint64_t *held = sarray_data(l2(c), set, (uint32_t)way), latency = x->p->l2.latency_cycles;
+    sarray_hit(l2(c), set, (uint32_t)way);
     use_in_l2(c, held);
     fill_l1d(x, line, prefetched(*held & LINE_KIND_MASK, latency, start + latency));
     return true;
@@ -502,18 +514,30 @@ void core_prefetch_into_l2(const struct core_ctx *x, uint64_t line, uint64_t sta
     send_prefetch(x, line, MISS_FOR_L2, start);
 }
 
+/*
+ * fill_l2 for an outstanding line of data. L2 lacked it when the miss began, and what brings a line into L2 asks
+ * for it, so only a line of code can have come before it.
+ */
+static inline void fill_l2_missed(const struct core_ctx *x, const struct miss *m, uint64_t data)
+{
+    if (m->in_l2)
+        fill_l2(x, m->line, data);
+    else
+        put_into_l2(x, m->line, data);
+}
+
 /* The line of a prefetch that nobody has asked for. */
-static void prefetch_arrived(const struct core_ctx *x, const struct miss *m)
+static inline void prefetch_arrived(const struct core_ctx *x, const struct miss *m)
 {
     struct core *c = x->c;
     c->pf.nunderway[m->prefetch - 1]--;
     if (m->prefetch == MISS_FOR_L1D) {
-        fill_l2(x, m->line, m->kind);
+        fill_l2_missed(x, m, m->kind);
         fill_l1d(x, m->line, prefetched(m->kind, c->touch - m->start, 0));
-    } else if (present(l2(c), m->line)) {
+    } else if (m->in_l2 && present(l2(c), m->line)) {
         c->stats.l2_prefetch_useless++; /* an instruction line has come meanwhile: the same one */
     } else {
-        fill_l2(x, m->line, prefetched(m->kind, 0, 0));
+        put_into_l2(x, m->line, prefetched(m->kind, 0, 0));
     }
 }
 
@@ -587,6 +611,29 @@ void core_code_prefetch(const struct core_ctx *x, uint64_t paddr, uint64_t start
 
 /* ---- answers ---------------------------------------------------------------------------------- */
 
+/* A line of code; a miss of the same line as data will find it in L2. */
+static void code_line_arrived(const struct core_ctx *x, const struct miss *m)
+{
+    struct miss *as_data = find_miss(x->c, m->line, false);
+    if (as_data != NULL)
+        as_data->in_l2 = 1;
+    fill_l2(x, m->line, LINE_CODE);
+    fill_l1i(x, m->line, 0, m->code_prefetch);
+    core_code_arrived(x, m->line);
+}
+
+/* Nobody waits for the miss any more; what it was can still be read, until another one begins. */
+static inline void free_miss(struct core *c, struct miss *m, uint32_t idx)
+{
+    unhash_miss(c, idx);
+    m->state = MISS_FREE;
+    ((uint32_t *)core_at(c, c->at.miss_free))[c->nmiss_free++] = idx;
+    c->nmisses--;
+    c->nsent--;
+    c->nsent_data -= holds_data_mshr(m);
+    c->ncode -= m->kind == LINE_CODE;
+}
+
 void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
 {
     struct core *c = x->c;
@@ -598,48 +645,17 @@ void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
     c->stats.answers++;
     c->stats.miss_cycles += c->touch - m->sent_at;
     CORE_LOG(x, ARRIVE, m->line, m->kind, m->sent_at, c->touch - m->sent_at, msg->a[1]);
-    struct miss done = *m;
-    unhash_miss(c, idx);
-    m->state = MISS_FREE;
-    ((uint32_t *)core_at(c, c->at.miss_free))[c->nmiss_free++] = idx;
-    c->nmisses--;
-    c->nsent--;
-    c->nsent_data -= holds_data_mshr(&done);
-    c->ncode -= done.kind == LINE_CODE;
-    if (done.prefetch != MISS_DEMAND) {
-        prefetch_arrived(x, &done);
-        send_queued(x);
-        return;
-    }
-
-    uint64_t data = done.kind | (done.store_waits ? LINE_DIRTY : 0);
-    fill_l2(x, done.line, done.kind);
-    if (done.kind == LINE_CODE) {
-        fill_l1i(x, done.line, 0, done.code_prefetch);
-        core_code_arrived(x, done.line);
-    } else
-        fill_l1d(x, done.line, data);
-    if (done.seen)
-        core_seen_fill(x, &done);
-
-    waiter_t who = done.waiters;
-    while (who != 0) {
-        uint32_t i = waiter_idx(who);
-        waiter_t next = *waiter_link(c, who);
-        switch (waiter_kind(who)) {
-        case WAIT_LOAD:
-            core_load_arrived(x, i, c->touch, (enum served_by)msg->a[1]);
-            break;
-        case WAIT_STORE:
-            core_store_arrived(x, i, c->touch, (enum served_by)msg->a[1]);
-            break;
-        case WAIT_WALK:
-            core_walk_data(x, i, c->touch, (enum served_by)msg->a[1]);
-            break;
-        default:
-            break;
-        }
-        who = next;
+    free_miss(c, m, idx);
+    if (m->prefetch != MISS_DEMAND) {
+        prefetch_arrived(x, m);
+    } else if (m->kind == LINE_CODE) {
+        code_line_arrived(x, m);
+    } else {
+        fill_l2_missed(x, m, m->kind);
+        fill_l1d(x, m->line, m->kind | (m->store_waits ? LINE_DIRTY : 0));
+        if (m->seen)
+            core_seen_fill(x, m);
+        core_tell_waiters(x, m->waiters, (enum served_by)msg->a[1]);
     }
     send_queued(x);
 }

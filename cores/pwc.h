@@ -57,8 +57,9 @@ static inline void pwc_fill(struct sarray *a, uint32_t asid, uint64_t vaddr, uns
     uint64_t tag = pwc_tag(asid, vaddr, level);
     uint32_t set = pwc_set(a, tag);
     int way = sarray_find(a, set, tag);
+    struct sarray_entry old;
     if (way < 0)
-        sarray_fill(a, set, sarray_victim(a, set), tag, table);
+        sarray_replace(a, set, tag, table, &old);
     else
         *sarray_data(a, set, (uint32_t)way) = table;
 }

@@ -87,7 +87,8 @@ static inline void tlb_fill(struct sarray *a, uint32_t asid, uint64_t vaddr, uns
         sarray_hit(a, set, (uint32_t)way);
         return;
     }
-    sarray_fill(a, set, sarray_victim(a, set), tag, payload);
+    struct sarray_entry old;
+    sarray_replace(a, set, tag, payload, &old);
     a->sizes |= UINT64_C(1) << tlb_size_code(shift);
 }
 

@@ -9,13 +9,12 @@
  */
 #include "cores/core.h"
 
-static inline void set_wake(struct core *c, uint64_t no)
+/* The access at an index of the window has something to do. */
+static inline void set_wake(struct core *c, uint32_t idx)
 {
-    uint32_t i = (uint32_t)(no & (c->window_size - 1));
-    uint64_t *words = core_at(c, c->at.wake);
-    uint64_t bit = UINT64_C(1) << (i % 64);
-    c->nwakes += (words[i / 64] & bit) == 0;
-    words[i / 64] |= bit;
+    uint64_t *word = (uint64_t *)core_at(c, c->at.wake) + idx / 64, bit = UINT64_C(1) << (idx % 64);
+    c->nwakes += (*word & bit) == 0;
+    *word |= bit;
 }
 
 /* The oldest access that was woken; removes it. At least one is there. */
@@ -91,50 +90,55 @@ static void add_bracket(const struct core_ctx *x, uint64_t no, const struct acce
     add_producer(x->c, no, SLOT_ADDR0, 1, ops);
 }
 
-static void complete(const struct core_ctx *x, uint64_t no, uint64_t done)
+/* Hands the time of a completed access to those that wait for it, from `link` on. */
+static void tell_dependents(struct core *c, uint32_t link, uint64_t done)
+{
+    do {
+        uint32_t idx = (link - 1) >> 2, slot = (link - 1) & 3;
+        struct inflight *d = core_window(c, idx);
+        link = d->next_dependent[slot];
+        uint64_t ready = done + d->slot_ops[slot];
+        if (slot == SLOT_DATA) {
+            d->data_ready = u64_max(d->data_ready, ready);
+            if (--d->nwait_data == 0 && core_flight(c, idx)->phase == PH_DATA)
+                set_wake(c, idx);
+        } else {
+            d->ready = u64_max(d->ready, ready);
+            if (--d->nwait_addr == 0)
+                set_wake(c, idx);
+        }
+    } while (link != 0);
+}
+
+/* Access `no`, in `f` and `e`, can retire from cycle `done` on. */
+static inline void complete(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e, uint64_t done)
 {
     struct core *c = x->c;
-    struct inflight *e = core_window(c, no);
-    struct flight *f = core_flight(c, no);
     f->done = done;
     f->phase = PH_DONE;
     CORE_LOG(x, DONE, no, e->vaddr, done, f->level);
     if (!(f->flags & ACC_STORE) && !e->kernel)
         c->load_done[f->place] = done;
-    uint32_t link = e->dependents;
-    e->dependents = 0;
-    while (link != 0) {
-        uint32_t idx = (link - 1) >> 2, slot = (link - 1) & 3;
-        uint64_t d_no = c->head + ((idx - c->head) & (c->window_size - 1));
-        struct inflight *d = core_window(c, d_no);
-        link = d->next_dependent[slot];
-        uint64_t ready = done + d->slot_ops[slot];
-        if (slot == SLOT_DATA) {
-            d->data_ready = u64_max(d->data_ready, ready);
-            if (--d->nwait_data == 0 && core_flight(c, d_no)->phase == PH_DATA)
-                set_wake(c, d_no);
-        } else {
-            d->ready = u64_max(d->ready, ready);
-            if (--d->nwait_addr == 0)
-                set_wake(c, d_no);
-        }
+    if (e->dependents != 0) {
+        uint32_t link = e->dependents;
+        e->dependents = 0;
+        tell_dependents(c, link, done);
     }
 }
 
 /* ---- the access ------------------------------------------------------------------------------- */
 
-static void mark_fault(const struct core_ctx *x, uint64_t no, uint64_t at)
+static void mark_fault(struct core *c, struct flight *f, struct inflight *e, uint64_t at)
 {
-    struct inflight *e = core_window(x->c, no);
-    core_flight(x->c, no)->phase = PH_FAULT;
+    f->phase = PH_FAULT;
     e->paddr = e->translated = at;
-    x->c->nfaulted++;
+    c->nfaulted++;
 }
 
-static void store_access(const struct core_ctx *x, uint64_t no, struct inflight *e, uint64_t start)
+static inline void store_access(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e,
+                                uint64_t start)
 {
     struct core *c = x->c;
-    struct flight *f = core_flight(c, no);
     struct store_entry *s = core_sq(c, f->place);
     enum served_by served;
     uint64_t cycles = core_data_access(x, e, true, start, waiter_make(WAIT_STORE, f->place), &served);
@@ -151,7 +155,7 @@ static void store_access(const struct core_ctx *x, uint64_t no, struct inflight 
     if (e->nwait_data != 0)
         f->phase = PH_DATA;
     else
-        complete(x, no, u64_max(start + 1, e->data_ready));
+        complete(x, no, f, e, u64_max(start + 1, e->data_ready));
 }
 
 /* Has the store's data left the store queue for L1D? Then it forwards nothing more. */
@@ -167,40 +171,41 @@ static bool store_written(struct core *c, uint64_t store_no, uint64_t sq_no)
 }
 
 /* A load whose data an older store still holds in the store queue; true: it takes it from there. */
-static bool load_forwarded(const struct core_ctx *x, uint64_t no, struct inflight *e, uint64_t start)
+static inline bool load_forwarded(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e,
+                                  uint64_t start)
 {
     struct core *c = x->c;
     uint64_t granule = e->vaddr >> 3;
-    uint32_t f = core_forward_slot(granule);
-    if (c->forward[f].key != granule || c->forward[f].sq_no < c->sq_head ||
-        c->forward[f].window_no >= no ||
-        store_written(c, c->forward[f].window_no, c->forward[f].sq_no))
+    uint32_t slot = core_forward_slot(granule);
+    if (c->forward[slot].key != granule || c->forward[slot].sq_no < c->sq_head ||
+        c->forward[slot].window_no >= no ||
+        store_written(c, c->forward[slot].window_no, c->forward[slot].sq_no))
         return false;
     c->stats.l1d_forwards++;
     uint64_t forward = x->p->core.forward_cycles;
     CORE_LOG(x, DATA, no, e->vaddr, e->paddr, start, forward, CORE_LEVEL_STORE_QUEUE);
-    uint64_t store_no = c->forward[f].window_no;
+    uint64_t store_no = c->forward[slot].window_no;
     e->ready = start + forward;
     if (store_no >= c->head) {
         uint64_t stored = core_flight(c, store_no)->done;
         if (stored == CYCLE_UNKNOWN) {
             e->slot_ops[SLOT_DATA] = (uint8_t)forward;
             e->nwait_data++;
-            core_flight(c, no)->phase = PH_DATA;
+            f->phase = PH_DATA;
             wait_for(c, store_no, no, SLOT_DATA);
             return true;
         }
         e->ready = u64_max(e->ready, stored + forward);
     }
-    complete(x, no, e->ready);
+    complete(x, no, f, e, e->ready);
     return true;
 }
 
-static void load_access(const struct core_ctx *x, uint64_t no, struct inflight *e, uint64_t start)
+static inline void load_access(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e,
+                               uint64_t start)
 {
     struct core *c = x->c;
-    struct flight *f = core_flight(c, no);
-    if (load_forwarded(x, no, e, start))
+    if (load_forwarded(x, no, f, e, start))
         return;
     enum served_by served = SERVED_DRAM;
     uint64_t cycles = core_data_access(x, e, false, start,
@@ -214,40 +219,40 @@ static void load_access(const struct core_ctx *x, uint64_t no, struct inflight *
     if (cycles == LATENCY_WAIT)
         f->phase = PH_MEM;
     else
-        complete(x, no, start + cycles + (f->flags & ACC_LOCK ? x->p->core.lock_cycles : 0));
+        complete(x, no, f, e, start + cycles + (f->flags & ACC_LOCK ? x->p->core.lock_cycles : 0));
 }
 
-static inline void translated(const struct core_ctx *x, uint64_t no, struct inflight *e, struct xlate r)
+static inline void translated(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e,
+                              struct xlate r)
 {
     if (xlate_waits(r)) {
-        core_flight(x->c, no)->phase = PH_XLATE;
+        f->phase = PH_XLATE;
         return;
     }
     if (xlate_faults(r)) {
-        mark_fault(x, no, r.time);
+        mark_fault(x->c, f, e, r.time);
         return;
     }
     e->paddr = r.paddr;
     e->translated = r.time;
-    if (core_flight(x->c, no)->flags & ACC_STORE)
-        store_access(x, no, e, r.time);
+    if (f->flags & ACC_STORE)
+        store_access(x, no, f, e, r.time);
     else
-        load_access(x, no, e, r.time);
+        load_access(x, no, f, e, r.time);
 }
 
 /* Translates and accesses, at the touch clock; the address is known. */
-static inline void touch(const struct core_ctx *x, uint64_t no, struct inflight *e)
+static inline void touch(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e)
 {
     struct core *c = x->c;
     uint64_t issue = u64_max(e->ready, c->touch);
     waiter_t who = waiter_make(WAIT_LOAD, (uint32_t)(no & (c->window_size - 1)));
-    struct flight *f = core_flight(c, no);
     f->phase = PH_XLATE;
     f->issue = issue;
     CORE_LOG(x, TOUCH, no, e->vaddr, issue);
     struct xlate r = core_translate(x, e->vaddr, f->flags & ACC_STORE, false, issue, who);
     f->tlb_cycles = (uint16_t)c->tlb_cycles;
-    translated(x, no, e, r);
+    translated(x, no, f, e, r);
 }
 
 void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t at,
@@ -289,23 +294,35 @@ void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, 
     CORE_LOG(x, DISPATCH, no, r->vaddr, f->instr, (r->flags & ACC_STORE) | (r->flags & ACC_LOCK), c->thread,
              kernel ? 0 : x->cfg->host->block.pcs[r->pc_id], kernel);
     if (e->nwait_addr == 0)
-        touch(x, no, e);
+        touch(x, no, f, e);
 }
 
 /* ---- answers ---------------------------------------------------------------------------------- */
 
-void core_load_arrived(const struct core_ctx *x, uint32_t idx, uint64_t at, enum served_by level)
+void core_tell_waiters(const struct core_ctx *x, waiter_t who, enum served_by level)
 {
-    struct flight *f = core_flight(x->c, idx);
-    f->level = (uint8_t)level;
-    uint64_t extra = f->flags & ACC_LOCK ? x->p->core.lock_cycles : 0;
-    complete(x, no_of(x->c, idx), u64_max(at, core_window(x->c, idx)->ready + x->p->l1d.latency_cycles) + extra);
-}
-
-void core_store_arrived(const struct core_ctx *x, uint32_t sq_idx, uint64_t at, enum served_by level)
-{
-    core_sq(x->c, sq_idx)->fill = at;
-    core_sq(x->c, sq_idx)->level = level;
+    struct core *c = x->c;
+    while (who != 0) {
+        const uint32_t idx = waiter_idx(who);
+        const enum waiter_kind kind = waiter_kind(who);
+        if (kind == WAIT_LOAD) {
+            struct flight *f = core_flight(c, idx);
+            struct inflight *e = core_window(c, idx);
+            who = e->next_waiter;
+            f->level = (uint8_t)level;
+            uint64_t extra = f->flags & ACC_LOCK ? x->p->core.lock_cycles : 0;
+            complete(x, no_of(c, idx), f, e, u64_max(c->touch, e->ready + x->p->l1d.latency_cycles) + extra);
+        } else if (kind == WAIT_STORE) {
+            struct store_entry *s = core_sq(c, idx);
+            who = s->next_waiter;
+            s->fill = c->touch;
+            s->level = level;
+        } else {
+            SIM_ASSERT(kind == WAIT_WALK, "core %u: kind %u waits for a line", x->lp->instance, kind);
+            who = c->walks[idx].next_waiter;
+            core_walk_data(x, idx, c->touch, level);
+        }
+    }
 }
 
 void core_walk_released(const struct core_ctx *x, waiter_t who, struct xlate r)
@@ -315,12 +332,11 @@ void core_walk_released(const struct core_ctx *x, waiter_t who, struct xlate r)
         return;
     }
     struct core *c = x->c;
-    uint64_t no = no_of(c, waiter_idx(who));
-    struct inflight *e = core_window(c, no);
+    struct inflight *e = core_window(c, waiter_idx(who));
     e->paddr = xlate_faults(r) ? r.time : r.paddr;
     e->ready = u64_max(e->ready, r.time);
     e->xlated = xlate_faults(r) ? 2 : 1;
-    set_wake(c, no);
+    set_wake(c, waiter_idx(who));
 }
 
 /* Everything that the message in progress woke, oldest first. */
@@ -333,17 +349,17 @@ void core_run_wakes(const struct core_ctx *x)
         struct flight *f = core_flight(c, no);
         switch (f->phase) {
         case PH_PARKED:
-            touch(x, no, e);
+            touch(x, no, f, e);
             break;
         case PH_XLATE:
             if (e->xlated == 1)
-                translated(x, no, e, (struct xlate){u64_max(e->ready, c->touch), e->paddr});
+                translated(x, no, f, e, (struct xlate){u64_max(e->ready, c->touch), e->paddr});
             else
-                mark_fault(x, no, e->paddr);
+                mark_fault(c, f, e, e->paddr);
             e->xlated = 0;
             break;
         case PH_DATA:
-            complete(x, no, u64_max(e->ready + (f->flags & ACC_STORE ? 1 : 0), e->data_ready));
+            complete(x, no, f, e, u64_max(e->ready + (f->flags & ACC_STORE ? 1 : 0), e->data_ready));
             break;
         default:
             SIM_ASSERT(false, "core %u: access %llu woken in phase %u", x->lp->instance,
@@ -422,12 +438,12 @@ void core_retry_faulted(const struct core_ctx *x)
     struct core *c = x->c;
     c->fault_at = CYCLE_UNKNOWN;
     for (uint64_t no = c->head; no < c->tail && c->nfaulted > 0; no++) {
-        const struct flight *e = core_flight(c, no);
-        if (e->phase != PH_FAULT)
+        struct flight *f = core_flight(c, no);
+        if (f->phase != PH_FAULT)
             continue;
         c->nfaulted--;
-        touch(x, no, core_window(c, no));
-        if (e->phase == PH_FAULT)
+        touch(x, no, f, core_window(c, no));
+        if (f->phase == PH_FAULT)
             break;
     }
     core_run_wakes(x);

@@ -210,6 +210,37 @@ static inline void sarray_fill(struct sarray *a, uint32_t set, uint32_t way, uin
         repl_table[a->repl]->on_fill(row + 2 * a->ngroups, a->nways, way, data);
 }
 
+/*
+ * sarray_victim and sarray_fill in one; true: the entry that was there, in *old_out, is gone for it. The tag must
+ * not be in the set already.
+ */
+static inline bool sarray_replace(struct sarray *a, uint32_t set, uint64_t tag, uint64_t data,
+                                  struct sarray_entry *old_out)
+{
+    if (a->repl == REPL_LRU && a->ngroups == 1) { /* the usual one, each row read once */
+        uint64_t *row = sarray_row(a, set);
+        uint8_t *fps = (uint8_t *)row, *ages = (uint8_t *)(row + 2);
+        uint32_t unused = ~bytes16_tops(fps) & ((1u << a->nways) - 1);
+        uint32_t way = (uint32_t)__builtin_ctz(unused != 0 ? unused : bytes16_equal(ages, (uint8_t)(a->nways - 1)));
+        uint64_t *entry = row + 4 + 2 * way;
+        if (unused == 0)
+            *old_out = (struct sarray_entry){entry[0], entry[1]};
+        a->nused += fps[way] == 0;
+        fps[way] = sarray_fingerprint(tag);
+        entry[0] = tag;
+        entry[1] = data;
+        bytes16_renew(ages, ages[way]);
+        return unused == 0;
+    }
+    uint32_t way = sarray_victim(a, set);
+    const uint64_t *entry = sarray_row(a, set) + sarray_tag_word(a, way);
+    bool full = sarray_fingerprints(a, set)[way] >> 7;
+    if (full)
+        *old_out = (struct sarray_entry){entry[0], entry[1]};
+    sarray_fill(a, set, way, tag, data);
+    return full;
+}
+
 /* ---- single ways ---------------------------------------------------------------------------- */
 
 static inline bool sarray_valid(const struct sarray *a, uint32_t set, uint32_t way)

@@ -290,6 +290,28 @@ static void a_late_prefetch_costs_the_rest_of_its_miss(void)
     rig_close(r);
 }
 
+/* As code it is asked for at 120, as data at 121; what comes second finds it in L2. */
+static void a_line_that_is_code_and_data_is_in_l2_once(void)
+{
+    struct rig *r = open_l1i(BPRED_none, L1I_FETCH_AHEAD);
+    r->p.l1i.fetch_queue = 1;
+    rig_load(r, A, 1)->pc_id = X;
+    rig_load(r, r->pcs[Y], 1)->pc_id = X;
+    rig_branch(r, 0, BR_JUMP, 2, X2, Y, true);
+    rig_load(r, B, 10)->pc_id = Y;
+    rig_run(r);
+    uint64_t line = rig_pa(0, r->pcs[Y]), n = 0;
+    IS(rig_line(r, 2), line);
+    IS(rig_line(r, 3), line);
+    IS(rig_asked(r, 3), 121);
+    const struct sarray *l2 = core_at(rig_core(r, 0), rig_core(r, 0)->at.l2);
+    for (uint32_t set = 0; set < l2->nsets; set++)
+        for (uint32_t way = 0; way < l2->nways; way++)
+            n += sarray_valid(l2, set, way) && sarray_tag(l2, set, way) == line;
+    IS(n, 1);
+    rig_close(r);
+}
+
 /* The branch has slot 122 and is resolved in 123; its target's line is asked for with the refill over. */
 static void running_ahead_stops_at_a_branch_predicted_wrong(void)
 {
@@ -369,7 +391,7 @@ UNIT_MAIN("cores/fetch", UNIT(a_branch_predicted_right_costs_nothing),
           UNIT(the_next_line_prefetched_in_time_costs_nothing),
           UNIT(the_next_line_is_not_prefetched_across_the_page),
           UNIT(running_ahead_hides_the_line_of_a_branch_target),
-          UNIT(a_late_prefetch_costs_the_rest_of_its_miss),
+          UNIT(a_late_prefetch_costs_the_rest_of_its_miss), UNIT(a_line_that_is_code_and_data_is_in_l2_once),
           UNIT(running_ahead_stops_at_a_branch_predicted_wrong),
           UNIT(running_ahead_stops_at_a_page_without_translation), UNIT(a_loop_over_two_lines_misses_each_once),
           UNIT(a_code_page_not_there_is_faulted_in_by_its_first_line))

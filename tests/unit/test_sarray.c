@@ -219,10 +219,44 @@ static void a_copy_of_the_block_behaves_like_the_original(void)
     free(b);
 }
 
+static void replacing_is_choosing_a_victim_and_filling_its_place(void)
+{
+    const uint32_t ways[] = {1, 4, 12, 15, 16, 17, 32, 128};
+    for (unsigned repl = 0; repl < REPL_KINDS; repl++)
+        for (unsigned i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+            struct sarray_cfg cfg = {3, ways[i], (enum repl_kind)repl, 42};
+            struct sarray *a = array_new(3, ways[i], cfg.repl), *b = array_new(3, ways[i], cfg.repl);
+            for (uint64_t tag = 0; tag < 20 * ways[i]; tag++) {
+                uint32_t set = (uint32_t)(rng_next() % 3), at = (uint32_t)(rng_next() % ways[i]);
+                struct sarray_entry old = {1, 2}, expected = {1, 2};
+                uint32_t way = sarray_victim(a, set);
+                bool full = sarray_valid(a, set, way);
+                if (full)
+                    expected = (struct sarray_entry){sarray_tag(a, set, way), *sarray_data(a, set, way)};
+                sarray_fill(a, set, way, tag, ~tag);
+                CU_ASSERT_EQUAL(sarray_replace(b, set, tag, ~tag, &old), full);
+                CU_ASSERT_EQUAL(old.tag, expected.tag);
+                CU_ASSERT_EQUAL(old.data, expected.data);
+                if (tag % 5 == 0) {
+                    sarray_invalidate(a, set, at);
+                    sarray_invalidate(b, set, at);
+                }
+                if (tag % 3 == 0 && sarray_valid(a, set, at)) {
+                    sarray_hit(a, set, at);
+                    sarray_hit(b, set, at);
+                }
+            }
+            CU_ASSERT_EQUAL(memcmp(a, b, sarray_bytes(&cfg)), 0);
+            free(a);
+            free(b);
+        }
+}
+
 UNIT_MAIN("memsys/sarray", UNIT(lru_equals_a_brute_force_list),
           UNIT(sixteen_bytes_at_once_give_what_one_after_the_other_do), UNIT(sets_start_on_lines_and_entries_lie_on_one),
           UNIT(a_sweep_over_one_key_too_many_never_hits_under_lru),
           UNIT(a_sweep_that_fits_always_hits_after_warm_up_under_every_policy),
           UNIT(invalid_ways_are_filled_first_in_way_order), UNIT(an_invalid_way_never_matches),
           UNIT(every_64_bit_key_is_a_legal_tag),
+          UNIT(replacing_is_choosing_a_victim_and_filling_its_place),
           UNIT(a_copy_of_the_block_behaves_like_the_original))

@@ -130,6 +130,25 @@ static void a_full_store_queue_holds_dispatch_until_its_oldest_store_is_written(
     rig_close(r);
 }
 
+/* The first store's line is there at 100; the load between, which retires after it, has its data at 150. */
+static void a_store_gets_the_place_of_a_written_one_while_a_load_between_is_unanswered(void)
+{
+    for (unsigned slow = 0; slow < 2; slow++) {
+        struct rig *r = ideal(100);
+        r->slow = slow;
+        r->p.core.store_queue = 1;
+        rig_store(r, LINE(0), 1);
+        rig_load(r, LINE(1), 50);
+        rig_store(r, LINE(2), 1);
+        rig_load(r, LINE(3), 1);
+        rig_run(r);
+        IS(rig_asked(r, 1), 50);
+        IS(rig_asked(r, 2), 100);
+        IS(rig_done(r, 0), 150);
+        rig_close(r);
+    }
+}
+
 static void an_instruction_that_waited_for_its_queue_entry_uses_up_a_dispatch_slot(void)
 {
     struct rig *r = ideal(400);
@@ -792,6 +811,7 @@ UNIT_MAIN("cores/window", UNIT(one_isolated_400_cycle_load_per_1000_instructions
           UNIT(two_dependent_loads_take_881_cycles_a_round_and_864_when_100_apart),
           UNIT(a_full_load_queue_holds_dispatch_until_its_oldest_load_retires),
           UNIT(a_full_store_queue_holds_dispatch_until_its_oldest_store_is_written),
+          UNIT(a_store_gets_the_place_of_a_written_one_while_a_load_between_is_unanswered),
           UNIT(an_instruction_that_waited_for_its_queue_entry_uses_up_a_dispatch_slot),
           UNIT(the_17th_miss_waits_for_one_of_16_mshrs), UNIT(updates_that_walk_run_at_the_rate_of_four_walkers),
           UNIT(parked_accesses_touch_at_the_answer_in_program_order),
