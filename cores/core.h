@@ -201,12 +201,14 @@ struct fetch {
     uint64_t due_off;  /* instructions after the last access up to that branch */
     uint64_t page, frame; /* of the latest instruction: virtual page number, physical address */
     /* Prediction runs ahead: it is in `ahead_line` and next meets branch `ahead_br` of the block. */
-    uint32_t ahead_br, ahead_ev;
-    uint32_t ahead_due; /* the line is still to be asked for */
+    uint32_t ahead_br;
+    uint32_t ahead_due; /* it runs ahead, and the line is still to be asked for */
     uint32_t wrong;     /* enum bpred_miss of branch `ahead_br`: stands there until dispatch is behind it */
+    uint32_t stop_br;   /* the branch that it must not come to, for the next event or the end of the block, */
+    uint32_t stop_ev;   /*   as long as the thread is before this event of the block */
     uint32_t on;        /* it does */
     uint32_t go;        /* and something has changed since it last could not go on */
-    uint32_t head, n;
+    uint32_t head, n, size; /* of the queue; its bound */
     uint64_t ahead_line, ahead_cycle;
     struct fetch_entry queue[FETCH_QUEUE_MAX];
 };

@@ -126,7 +126,13 @@ static inline void pop_line(struct core *c)
     c->stats.l1i_useful += e->ahead != 0;
     f->head = (f->head + 1) % FETCH_QUEUE_MAX;
     f->n--;
-    f->go = f->on;
+    f->go |= f->ahead_due; /* to what else prediction stands at, the place in the queue makes no difference */
+}
+
+/* core_run_ahead would change nothing now. */
+static inline bool ahead_stands(const struct fetch *f)
+{
+    return f->ahead_due ? f->n >= f->size : f->wrong != BPRED_RIGHT;
 }
 
 /* Is `line` the queue's next one, and here by the next slot? */

@@ -12,8 +12,11 @@
 /* core_run_ahead, at the touch clock. */
 INLINE void run_ahead(const struct run *run, const struct front *f)
 {
+    struct fetch *fetch = &run->c->fetch;
+    fetch->go = 0;
+    if (ahead_stands(fetch))
+        return;
     run->c->touch = f->touch;
-    run->x->lp->now = time_of(run->x->cfg, f->touch);
     core_run_ahead(run->x, run->b);
 }
 
@@ -88,7 +91,7 @@ static __attribute__((noinline)) bool predict_here(const struct run *run, const 
         return false;
     fetch->ahead_br++;
     fetch->ahead_line = next;
-    fetch->ahead_due = next != line;
+    fetch->ahead_due = fetch->on & (next != line);
     fetch->go = fetch->on;
     return true;
 }

@@ -82,7 +82,8 @@ void core_fetch_reset(const struct core_ctx *x)
     struct core *c = x->c;
     c->fetch = (struct fetch){.line = NO_LINE, .due = NO_LINE, .ahead_line = NO_LINE, .ahead_br = c->pos.br,
                         .page = NO_LINE,
-                        .on = x->p->l1i.enabled && x->p->l1i.prefetcher == L1I_FETCH_AHEAD};
+                        .on = x->p->l1i.enabled && x->p->l1i.prefetcher == L1I_FETCH_AHEAD,
+                        .size = (uint32_t)x->p->l1i.fetch_queue};
     c->branch_wait = 0;
 }
 
@@ -107,6 +108,7 @@ static bool enqueue(const struct core_ctx *x, uint64_t line, uint64_t frame, uin
     struct core *c = x->c;
     uint64_t paddr = frame + (line << LINE_SHIFT & (PAGE_BYTES - 1));
     unsigned how = 0;
+    x->lp->now = time_of(x->cfg, c->touch);
     uint64_t ready = core_code_access(x, paddr, start, ahead, &how);
     if (ready == CODE_REFUSED)
         return false;
@@ -267,7 +269,7 @@ enum item core_pass_branch(const struct core_ctx *x, const struct fe_block *b, u
         f->wrong = BPRED_RIGHT;
         f->ahead_br++;
         f->ahead_line = next;
-        f->ahead_due = next != line;
+        f->ahead_due = f->on & (next != line);
         f->go = f->on;
     }
     leave_branch(x, br, line, next);
@@ -276,17 +278,31 @@ enum item core_pass_branch(const struct core_ctx *x, const struct fe_block *b, u
 
 /* ---- running ahead ---------------------------------------------------------------------------- */
 
-/* The next event before which prediction has to wait for a call of the kernel; NULL: none in the block. */
-static const struct fe_at *next_stop(const struct core *c, struct fetch *f, const struct fe_block *b)
+/* Where prediction has to wait for a call of the kernel, or ends. */
+static void find_stop(struct core *c, const struct fe_block *b)
 {
-    if (f->ahead_ev < c->pos.ev)
-        f->ahead_ev = c->pos.ev;
-    for (; f->ahead_ev < b->nev; f->ahead_ev++) {
-        uint16_t type = fe_ev(b, f->ahead_ev)->type;
+    struct fetch *f = &c->fetch;
+    uint32_t ev = c->pos.ev, br = f->ahead_br, above = b->nbr;
+    for (; ev < b->nev; ev++) {
+        uint16_t type = fe_ev(b, ev)->type;
         if (type != FE_IFETCH_PAGE && type != FE_ROI_BEGIN && type != FE_ROI_END)
-            return &b->ev_at[f->ahead_ev];
+            break;
     }
-    return NULL;
+    f->stop_ev = ev + 1;
+    f->stop_br = above;
+    if (ev == b->nev)
+        return;
+    uint32_t pos = b->ev_at[ev].pos, off = fe_ev(b, ev)->instr_off;
+    while (br < above) { /* the first one behind no access that the event is before */
+        uint32_t middle = br + (above - br) / 2;
+        if (b->br_at[middle].pos < pos)
+            br = middle + 1;
+        else
+            above = middle;
+    }
+    while (br < b->nbr && b->br_at[br].pos == pos && fe_br(b, br)->instr_off < off)
+        br++;
+    f->stop_br = br;
 }
 
 /* core_probe_code, at once for the page that the instruction TLB used latest. */
@@ -300,18 +316,18 @@ static inline bool probe_code(const struct core_ctx *x, uint64_t line, uint64_t 
     return true;
 }
 
-/* The line that prediction is in enters the queue; false: not now. */
-static inline bool ask_ahead(const struct core_ctx *x)
+/* The line enters the queue; false: not now. */
+static inline bool ask_ahead(const struct core_ctx *x, uint64_t line)
 {
     struct core *c = x->c;
     struct fetch *f = &c->fetch;
-    uint64_t line = f->ahead_line, frame = f->frame;
-    if (f->n >= x->p->l1i.fetch_queue)
+    uint64_t frame = f->frame;
+    if (f->n >= f->size)
         return false;
     if (page_of_line(line) != f->page && !probe_code(x, line, &frame))
         return false;
     uint64_t paddr = frame + (line << LINE_SHIFT & (PAGE_BYTES - 1)), start = u64_max(c->touch, f->ahead_cycle + 1);
-    if (!l1i_hit_recent(c, paddr, start))
+    if (!l1i_hit(c, paddr, start))
         return enqueue(x, line, frame, start, true);
     c->stats.l1i_hits++;
     *queued(c, f->n++) = (struct fetch_entry){.line = line, .paddr = paddr, .ready = c->touch};
@@ -326,33 +342,37 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
     f->go = 0;
     if (!f->on)
         return;
-    const struct fe_at *stop = next_stop(c, f, b);
-    uint16_t stop_off = stop != NULL ? b->ev_forms[stop->form].instr_off : 0;
+    if (c->pos.ev >= f->stop_ev)
+        find_stop(c, b);
+    uint64_t ahead = f->ahead_line;
+    uint32_t due = f->ahead_due, no = f->ahead_br;
+    enum bpred_miss wrong = (enum bpred_miss)f->wrong;
     for (;;) {
-        if (f->ahead_due && !ask_ahead(x))
-            return;
-        f->ahead_due = 0;
-        if (f->wrong != BPRED_RIGHT || f->ahead_br >= b->nbr)
-            return;
-        const struct branch_rec *br = fe_br(b, f->ahead_br);
-        uint32_t pos = b->br_at[f->ahead_br].pos;
-        if (stop != NULL && (pos > stop->pos || (pos == stop->pos && br->instr_off >= stop_off)))
-            return;
+        if (due && !ask_ahead(x, ahead))
+            break;
+        due = 0;
+        if (wrong != BPRED_RIGHT || no >= f->stop_br)
+            break;
+        const struct branch_rec *br = fe_br(b, no);
         uint64_t line = b->pcs[br->pc_id] >> LINE_SHIFT;
-        if (line != f->ahead_line) {
-            if (line - f->ahead_line > MAX_RUN)
-                return; /* no straight way to it: a signal, or instructions that were not recorded */
-            f->ahead_line++;
-            f->ahead_due = 1;
+        if (line != ahead) {
+            if (line - ahead > MAX_RUN)
+                break; /* no straight way to it: a signal, or instructions that were not recorded */
+            ahead++;
+            due = 1;
             continue;
         }
-        f->wrong = core_predict(x, b, br);
-        if (f->wrong != BPRED_RIGHT)
-            return;
-        f->ahead_br++;
+        wrong = core_predict(x, b, br);
+        if (wrong != BPRED_RIGHT)
+            break;
+        no++;
         if (br->taken) {
-            f->ahead_line = b->pcs[br->target_id] >> LINE_SHIFT;
-            f->ahead_due = f->ahead_line != line;
+            ahead = b->pcs[br->target_id] >> LINE_SHIFT;
+            due = ahead != line;
         }
     }
+    f->ahead_line = ahead;
+    f->ahead_due = due;
+    f->ahead_br = no;
+    f->wrong = wrong;
 }

@@ -126,17 +126,33 @@ static inline uint64_t *l1d_find(struct core *c, uint64_t line)
     return held;
 }
 
-/*
- * The same for a line of code and L1I, when its data is there by cycle `start`, and nobody's
- * prefetch brought it; false: look properly.
- */
-static inline bool l1i_hit_recent(struct core *c, uint64_t line, uint64_t start)
+/* The same for a line of code and L1I; its data must be there by cycle `start`, too. */
+static inline bool l1i_is_there(uint64_t held, uint64_t start)
+{
+    return !(held & LINE_PREFETCHED) && held >> LINE_READY_SHIFT <= start;
+}
+
+static __attribute__((noinline)) bool l1i_find(struct core *c, uint64_t line, uint64_t start)
+{
+    struct sarray *a = core_at(c, c->at.l1i);
+    if (a->nways == 0)
+        return false;
+    uint32_t set = cache_set(a, line);
+    int way = sarray_find(a, set, line);
+    if (way < 0)
+        return false;
+    const uint64_t *held = sarray_data(a, set, (uint32_t)way);
+    if (!l1i_is_there(*held, start))
+        return false;
+    sarray_hit(a, set, (uint32_t)way);
+    note_recent_line(c, recent_in_l1i(c, line), line, held);
+    return true;
+}
+
+static inline bool l1i_hit(struct core *c, uint64_t line, uint64_t start)
 {
     const struct recent_line *r = recent_in_l1i(c, line);
-    if (r->line != line)
-        return false;
-    uint64_t held = *(const uint64_t *)core_at(c, r->word);
-    return !(held & LINE_PREFETCHED) && held >> LINE_READY_SHIFT <= start;
+    return r->line == line ? l1i_is_there(*(const uint64_t *)core_at(c, r->word), start) : l1i_find(c, line, start);
 }
 
 #endif
