@@ -225,6 +225,7 @@ struct core_share {
 };
 
 #define LOAD_RING 1024u
+#define SLOTS_AHEAD 64u
 #define FORWARD_SLOTS 256u
 #define CORE_SYSCALLS 512u
 #define WALKS_AHEAD 2432u /* at most one for each access in flight, and for the front end; prefetches */
@@ -263,6 +264,9 @@ struct core {
     uint64_t last_cycle; /* slot of the latest instruction */
     uint64_t ordinal;    /* instructions dispatched, kernel-mode ones included */
     uint32_t slot_k;
+    struct slots_ahead {
+        uint8_t cycles, rest;
+    } slots_ahead[SLOTS_AHEAD]; /* so many slots: whole cycles, and what is left; fixed by the width */
     waiter_t ifetch_next_waiter;
     uint32_t ifetch_wait; /* 1: dispatch waits for an instruction translation; 2: for a code line */
     uint32_t branch_wait; /* dispatch waits for the load that feeds a branch that was predicted wrong */

@@ -164,6 +164,8 @@ static void core_start(struct lp *lp)
     c->cpi.epoch_end = cycle_of(x->cfg, x->cfg->epoch_fs);
     c->fault_at = CYCLE_UNKNOWN;
     c->rob_limit = UINT64_MAX;
+    for (uint32_t i = 0; i < SLOTS_AHEAD; i++)
+        c->slots_ahead[i] = (struct slots_ahead){(uint8_t)(i / x->p->core.width), (uint8_t)(i % x->p->core.width)};
     core_forget_recent(c);
     c->recent_4k_mask = recent_mask(a.l1d4k.nsets, RECENT_PAGES);
     c->recent_2m_mask = recent_mask(a.l1d2m.nsets, RECENT_PAGES);

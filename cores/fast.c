@@ -18,36 +18,37 @@
 /* ---- an access --------------------------------------------------------------------------------- */
 
 /* A producer `distance` loads back: raises *ready; false: it has not answered. */
-INLINE bool produced(const struct core *c, const struct front *f, uint64_t distance, uint64_t ops, uint64_t *ready)
+INLINE bool produced(const struct core *c, uint64_t distance, uint64_t ops, uint64_t *ready)
 {
-    if (distance - 1 >= f->nproducers)
+    if (distance - 1 >= LOAD_RING - 1 || distance > c->loads_dispatched)
         return true;
-    uint64_t done = c->load_done[(f->loads_dispatched - distance) % LOAD_RING];
+    uint64_t done = c->load_done[(c->loads_dispatched - distance) % LOAD_RING];
     if (done == CYCLE_UNKNOWN)
         return false;
     *ready = u64_max(*ready, done + ops);
     return true;
 }
 
-/* load_forwarded */
+/* load_forwarded, for a load of a granule that a store in `slot` wrote. */
 enum forward { FORWARD_NONE, FORWARD_DONE, FORWARD_LATER };
-INLINE enum forward take_forwarded(const struct run *run, const struct front *f, uint32_t slot, uint64_t start,
-                                   uint64_t *done)
+static __attribute__((noinline)) enum forward take_forwarded(const struct run *run, uint32_t slot, uint64_t start, uint64_t *done)
 {
     struct core *c = run->c;
     uint64_t store_no = c->forward[slot].window_no, sq_no = c->forward[slot].sq_no;
     uint64_t forward = run->x->p->core.forward_cycles;
-    uint64_t done_head = u64_max(c->done_head, f->head), filled_head = u64_max(c->filled_head, f->sq_head);
-    while (done_head < f->tail && flight_of(run, done_head)->done <= f->touch)
+    uint64_t done_head = u64_max(c->done_head, c->head), filled_head = u64_max(c->filled_head, c->sq_head);
+    if (sq_no < c->sq_head)
+        return FORWARD_NONE;
+    while (done_head < c->tail && flight_of(run, done_head)->done <= c->touch)
         done_head++;
     c->done_head = done_head;
-    while (filled_head <= sq_no && run->sq[filled_head & run->sq_mask].fill <= f->touch)
+    while (filled_head <= sq_no && run->sq[filled_head & run->sq_mask].fill <= c->touch)
         filled_head++;
     c->filled_head = filled_head;
     if (store_no < done_head && sq_no < filled_head)
         return FORWARD_NONE;
     *done = start + forward;
-    if (store_no >= f->head) {
+    if (store_no >= c->head) {
         uint64_t stored = flight_of(run, store_no)->done;
         if (stored == CYCLE_UNKNOWN)
             return FORWARD_LATER;
@@ -62,32 +63,34 @@ struct access {
     struct hit page;
     uint64_t issue, start; /* cycle its address is known; the one after the TLB */
     uint64_t data_ready;   /* of a store */
-    uint64_t granule;
-    uint32_t slot, ip;
+    uint32_t ip;
     bool late; /* the data of a store comes from a load that is unanswered */
 };
 
-/* An entry of the window that is complete from the start; its place and its `done` are left to the caller. */
-INLINE struct flight *add_complete(const struct run *run, struct front *f, const struct access *a, const bool write,
-                                   uint8_t level)
+/* An entry of the window that is complete from the start. */
+INLINE struct flight *add_complete(const struct run *run, struct core *c, const struct access *a, const bool write,
+                                   uint8_t level, uint64_t place, uint64_t done)
 {
-    struct flight *e = flight_of(run, f->tail++);
-    e->instr = f->ordinal;
+    uint64_t no = c->tail++;
+    if (c->head == no)
+        c->rob_limit = c->ordinal + run->rob_span;
+    struct flight *e = flight_of(run, no);
+    e->instr = c->ordinal;
+    e->done = done;
     e->issue = a->issue;
     e->tlb_cycles = (uint16_t)a->page.tlb_cycles;
+    e->place = (uint16_t)place;
     e->phase = PH_DONE;
     e->flags = write ? ACC_STORE : 0;
     e->level = level;
     e->common = 1;
-    f->n2m += a->page.is_2m;
     return e;
 }
 
 /* The same entry, no longer complete: it waits in `phase`. */
-INLINE struct inflight *wait_in(const struct run *run, const struct front *f, struct flight *e, const struct access *a,
-                                enum phase phase)
+static struct inflight *wait_in(struct core *c, struct flight *e, const struct access *a, enum phase phase)
 {
-    struct inflight *rest = core_window(run->c, f->tail - 1);
+    struct inflight *rest = core_window(c, c->tail - 1);
     e->done = CYCLE_UNKNOWN;
     e->phase = (uint8_t)phase;
     e->common = 0;
@@ -96,34 +99,41 @@ INLINE struct inflight *wait_in(const struct run *run, const struct front *f, st
     return rest;
 }
 
-INLINE struct flight *add_load(const struct run *run, struct front *f, const struct access *a, uint8_t level, uint64_t done)
+INLINE struct flight *add_load(const struct run *run, struct core *c, const struct access *a, uint8_t level, uint64_t done)
 {
-    struct flight *e = add_complete(run, f, a, false, level);
-    uint64_t i = f->loads_dispatched++ % LOAD_RING;
-    f->nproducers += f->nproducers < LOAD_RING - 1;
-    e->done = done;
-    e->place = (uint16_t)i;
-    run->c->load_done[i] = done;
-    run->c->load_entry[i] = f->tail - 1;
-    f->window_loads++;
-    return e;
+    uint64_t i = c->loads_dispatched++ % LOAD_RING;
+    c->load_done[i] = done;
+    c->load_entry[i] = c->tail;
+    c->window_loads++;
+    return add_complete(run, c, a, false, level, i, done);
+}
+
+/* The entry of a store whose data comes from a load that is unanswered. */
+static __attribute__((noinline)) void wait_for_data(struct core *c, struct flight *e, const struct access *a)
+{
+    core_wait_for_data(c, wait_in(c, e, a, PH_DATA), c->tail - 1, c->loads_dispatched - a->r->data_dep, a->r->data_ops);
 }
 
 /* A store whose line is there at cycle `fill` (CYCLE_UNKNOWN: outstanding); returns its place in the store queue. */
-INLINE uint32_t add_store(const struct run *run, struct front *f, const struct access *a, uint64_t fill, uint32_t level)
+INLINE uint32_t add_store(const struct run *run, struct core *c, const struct access *a, uint64_t fill, uint32_t level)
 {
-    struct core *c = run->c;
-    struct flight *e = add_complete(run, f, a, true, SERVED_L1);
-    uint64_t sq_no = f->sq_tail++;
-    e->done = u64_max(a->start + 1, a->data_ready);
-    e->place = (uint16_t)(sq_no & run->sq_mask);
-    run->sq[e->place] = (struct store_entry){.retired = CYCLE_UNKNOWN, .fill = fill, .no = sq_no, .level = level};
-    c->forward[a->slot].key = a->granule;
-    c->forward[a->slot].window_no = f->tail - 1;
-    c->forward[a->slot].sq_no = sq_no;
-    if (!LIKELY(!a->late))
-        core_wait_for_data(c, wait_in(run, f, e, a, PH_DATA), f->tail - 1, f->loads_dispatched - a->r->data_dep, a->r->data_ops);
-    return e->place;
+    uint64_t sq_no = c->sq_tail++, place = sq_no & run->sq_mask, granule = a->r->vaddr >> 3;
+    uint32_t slot = core_forward_slot(granule);
+    struct store_entry *s = &run->sq[place];
+    s->retired = CYCLE_UNKNOWN;
+    s->fill = fill;
+    s->no = sq_no;
+    s->next_waiter = 0;
+    s->level = level;
+    c->forward[slot].key = granule;
+    c->forward[slot].window_no = c->tail;
+    c->forward[slot].sq_no = sq_no;
+    struct flight *e = add_complete(run, c, a, true, SERVED_L1, place, u64_max(a->start + 1, a->data_ready));
+    if (!LIKELY(!a->late)) {
+        struct access copy = *a; /* so that the usual case needs it in no memory */
+        wait_for_data(c, e, &copy);
+    }
+    return (uint32_t)place;
 }
 
 /* The outstanding line of an access that it may join as one of many; NULL: another case. */
@@ -136,21 +146,22 @@ INLINE struct miss *find_joint(struct core *c, uint64_t line)
 }
 
 /* load_access or store_access of a line that is outstanding. */
-INLINE void join(const struct run *run, struct front *f, struct miss *m, const struct access *a, const bool write)
+static void join(const struct run *run, struct miss *m, const struct access *a, bool write)
 {
-    f->nmerged++;
+    struct core *c = run->c;
+    run->row->nmerged++;
     if (write) {
-        uint32_t place = add_store(run, f, a, CYCLE_UNKNOWN, SERVED_DRAM);
+        uint32_t place = add_store(run, c, a, CYCLE_UNKNOWN, SERVED_DRAM);
         m->for_write |= m->state == MISS_QUEUED;
-        push_waiter(run->c, m, waiter_make(WAIT_STORE, place));
+        push_waiter(c, m, waiter_make(WAIT_STORE, place));
     } else {
-        wait_in(run, f, add_load(run, f, a, SERVED_DRAM, CYCLE_UNKNOWN), a, PH_MEM);
-        push_waiter(run->c, m, waiter_make(WAIT_LOAD, (uint32_t)((f->tail - 1) & run->window_mask)));
+        wait_in(c, add_load(run, c, a, SERVED_DRAM, CYCLE_UNKNOWN), a, PH_MEM);
+        push_waiter(c, m, waiter_make(WAIT_LOAD, (uint32_t)((c->tail - 1) & run->window_mask)));
     }
 }
 
 /* core_seen_access for a store that joins a line: the prefetchers of L1D do not see it. */
-INLINE void note_unseen(struct core *c, const struct access *a)
+static void note_unseen(struct core *c, const struct access *a)
 {
     c->pf.latest[a->ip % PREFETCH_LATEST] = a->r->vaddr >> LINE_SHIFT;
     c->pf.vaddr = a->r->vaddr;
@@ -158,69 +169,91 @@ INLINE void note_unseen(struct core *c, const struct access *a)
     c->pf.first_use = c->pf.asked_l2 = 0;
 }
 
-/* The prefetchers see an access that hit. */
-INLINE void show_hit(const struct run *run, struct front *f, const struct access *a, bool seen)
+/* The access shows the prefetchers a new line, and that of L1D sees it if `write` does not keep it from that. */
+INLINE bool is_news(const struct run *run, const struct core *c, const struct access *a)
+{
+    return core_is_news(c, a->ip, a->r->vaddr) && run->prefetch;
+}
+INLINE bool is_seen(const struct run *run, const bool write) { return !write || run->show_stores; }
+
+/* An access whose line is outstanding joins it; false: another case. */
+static __attribute__((noinline)) bool join_outstanding(const struct run *run, const struct access *a, uint64_t line, bool write)
 {
     struct core *c = run->c;
-    c->pf.latest[a->ip % PREFETCH_LATEST] = a->r->vaddr >> LINE_SHIFT;
-    if (!seen)
-        return;
-    c->touch = f->touch;
-    core_show_hit(run->x, &(struct seen){a->r->vaddr, a->page.paddr, a->ip}, a->start);
-    f->walked_until = c->walked_until; /* a prefetch may have walked */
+    const bool news = is_news(run, c, a);
+    struct miss *m = news && is_seen(run, write) ? NULL : find_joint(c, line);
+    if (m == NULL)
+        return false;
+    if (news)
+        note_unseen(c, a);
+    join(run, m, a, write);
+    return true;
 }
+
+static __attribute__((noinline)) uint64_t *find_other_line(struct core *c, uint64_t line) { return l1d_find(c, line); }
 
 /*
  * core_access_dispatch for an access to a page that is here and to a line that is here or outstanding, or
- * whose data an older store has; false: it is another case, and nothing was changed.
+ * whose data an older store has; false: it is another case, and nothing was changed. `write` is a constant wherever
+ * this is used.
  */
-INLINE bool hit_access(const struct run *run, struct front *f, const struct access_rec *r, uint32_t ip, const bool write)
+INLINE bool hit_access(const struct run *run, struct core *c, const struct access_rec *r, uint32_t ip, const bool write)
 {
-    struct core *c = run->c;
-    struct access a = {.r = r, .issue = f->touch, .data_ready = f->touch, .granule = r->vaddr >> 3, .ip = ip};
-    uint64_t done;
-    a.slot = core_forward_slot(a.granule);
-    if (!produced(c, f, r->addr_dep[0], r->addr_ops[0], &a.issue) || !produced(c, f, r->addr_dep[1], r->addr_ops[1], &a.issue) ||
-        !find_page(run, f, r->vaddr & run->va_mask, write ? TLB_W | TLB_D : 0, a.issue, &a.page))
+    struct access a = {.r = r, .issue = c->touch, .data_ready = c->touch, .ip = ip};
+    if (!(r->flags & ACC_NO_PRODUCER)) {
+        if (!produced(c, r->addr_dep[0], r->addr_ops[0], &a.issue) || !produced(c, r->addr_dep[1], r->addr_ops[1], &a.issue))
+            return false;
+        if (write)
+            a.late = !produced(c, r->data_dep, r->data_ops, &a.data_ready);
+    }
+    if (!find_page(run, c, r->vaddr & run->va_mask, write ? TLB_W | TLB_D : 0, a.issue, &a.page))
         return false;
     a.start = a.issue + a.page.tlb_cycles;
-    if (write) {
-        a.late = !produced(c, f, r->data_dep, r->data_ops, &a.data_ready);
-    } else if (c->forward[a.slot].key == a.granule && c->forward[a.slot].sq_no >= f->sq_head) {
-        enum forward got = take_forwarded(run, f, a.slot, a.start, &done);
-        if (got == FORWARD_LATER)
-            return false;
-        if (got == FORWARD_DONE) {
-            add_load(run, f, &a, SERVED_L1, done);
-            f->nforwards++;
-            return true;
+    if (!write) {
+        uint64_t granule = r->vaddr >> 3, done;
+        uint32_t slot = core_forward_slot(granule);
+        if (c->forward[slot].key == granule) {
+            enum forward got = take_forwarded(run, slot, a.start, &done);
+            if (got == FORWARD_LATER)
+                goto other;
+            if (got == FORWARD_DONE) {
+                add_load(run, c, &a, SERVED_L1, done);
+                run->row->nforwards++;
+                return true;
+            }
         }
     }
     uint64_t line = a.page.paddr & ~(LINE_BYTES - 1), *held = l1d_recent(c, line);
-    const bool news = run->prefetch && core_is_news(c, ip, r->vaddr), seen = news && (!write || run->x->p->prefetch.common.stores);
-    if (held == NULL) {
-        struct miss *m = seen ? NULL : find_joint(c, line);
-        if (m != NULL) {
-            if (news)
-                note_unseen(c, &a);
-            join(run, f, m, &a, write);
-            return true;
+    if (!LIKELY(held != NULL)) {
+        if (c->nmisses != 0) {
+            struct access copy = a; /* so that the usual case needs it in no memory */
+            if (join_outstanding(run, &copy, line, write))
+                return true;
         }
-        held = l1d_find(c, line);
+        held = find_other_line(c, line);
+        if (held == NULL)
+            goto other;
     }
-    if (held == NULL || (*held & LINE_PREFETCHED))
-        return false;
-    uint64_t there = a.start + run->x->p->l1d.latency_cycles, comes = *held >> LINE_READY_SHIFT;
-    done = u64_max(there, comes);
+    if (*held & LINE_PREFETCHED)
+        goto other;
+    uint64_t there = a.start + run->cycles_l1d, comes = *held >> LINE_READY_SHIFT;
     if (write) {
         *held |= LINE_DIRTY;
-        add_store(run, f, &a, done, SERVED_L1);
+        add_store(run, c, &a, u64_max(there, comes), SERVED_L1);
+    } else if (LIKELY(comes <= there)) {
+        add_load(run, c, &a, SERVED_L1, there);
     } else {
-        add_load(run, f, &a, comes > there ? SERVED_L2 : SERVED_L1, done);
+        add_load(run, c, &a, SERVED_L2, comes);
     }
-    if (news)
-        show_hit(run, f, &a, seen);
+    if (is_news(run, c, &a)) {
+        c->pf.latest[ip % PREFETCH_LATEST] = r->vaddr >> LINE_SHIFT;
+        if (is_seen(run, write))
+            core_show_hit(run->x, &(struct seen){r->vaddr, a.page.paddr, ip}, a.start);
+    }
     return true;
+other:
+    run->row->n2m -= a.page.is_2m;
+    return false;
 }
 
 /* ---- the row of accesses ----------------------------------------------------------------------- */
@@ -228,14 +261,12 @@ INLINE bool hit_access(const struct run *run, struct front *f, const struct acce
 /* What became of an access: it is dispatched; it acts now, in a case of its own; or it does not come to that. */
 enum outcome { OUT_DONE, OUT_GENERAL, OUT_NOT };
 
-/* `write` is a constant wherever this is used. */
-INLINE enum outcome take_access(const struct run *run, struct front *f, const struct access_rec *r, uint32_t *gap_done,
-                                uint32_t ip, const bool write)
+/* An access whose instruction has its slot. */
+INLINE enum outcome take_access(const struct run *run, const struct access_rec *r, uint32_t ip, const bool write)
 {
-    if (!make_way(run, f, r->gap, gap_done, write))
+    if (!make_room(run, run->c, write) || !act_now(run, run->c))
         return OUT_NOT;
-    act_now(run, f);
-    return LIKELY(hit_access(run, f, r, ip, write)) ? OUT_DONE : OUT_GENERAL;
+    return LIKELY(hit_access(run, run->c, r, ip, write)) ? OUT_DONE : OUT_GENERAL;
 }
 
 /* The general code for an access that is no common case; true: others wait to run. */
@@ -244,66 +275,119 @@ static __attribute__((noinline)) bool general_access(const struct run *run, cons
     struct core *c = run->c;
     run->x->lp->now = time_of(run->x->cfg, c->touch);
     core_access_dispatch(run->x, r, false, c->touch, ip);
+    /* It has counted itself. */
+    if (r->flags & ACC_STORE)
+        run->row->sq_tail++;
+    else
+        run->row->loads++;
     return (c->nwakes | c->nfaulted) != 0;
 }
 
 /* The rest of the access that woke them, as in dispatch.c. */
-static __attribute__((noinline)) void run_others(const struct run *run, const struct access_rec *r, uint32_t acc)
+static __attribute__((noinline)) void run_others(const struct run *run, const struct access_rec *r)
 {
     struct core *c = run->c;
+    count_row(run->x, run->row);
     spin_watch(c, run->b, r);
     if (c->fetch.go)
         core_run_ahead(run->x, run->b);
-    c->pos.acc = acc + 1;
+    c->pos.acc++;
     c->pos.gap_done = 0;
     core_run_wakes(run->x);
+}
+
+/* An access to the address of the one before. */
+static __attribute__((noinline)) void watch_again(const struct run *run, const struct access_rec *r)
+{
+    count_row(run->x, run->row); /* it asks for the number of instructions */
+    spin_watch(run->c, run->b, r);
+}
+
+/* The access of [.., end) that the next branch stands before; `end`: none. */
+INLINE const struct access_rec *next_branch_at(const struct run *run, const struct access_rec *end)
+{
+    const struct access_rec *piece = run->b->piece;
+    uint32_t at = branch_at(run) - run->b->acc_from;
+    return at < (uint32_t)(end - piece) ? piece + at : end;
+}
+
+/* The branches before the access; false: another case. */
+static __attribute__((noinline)) bool pass_branches(const struct run *run, const struct access_rec *r, const struct access_rec *end)
+{
+    do {
+        if (!pass_next_branch(run, run->c, &run->c->pos.gap_done))
+            return false;
+    } while (next_branch_at(run, end) <= r);
+    return true;
+}
+
+static __attribute__((noinline)) bool code_ready(const struct run *run, uint64_t line, uint32_t before)
+{
+    return line_ready(run, run->c, line, before, &run->c->pos.gap_done);
+}
+
+/* The accesses from r on; returns the first that is another case, whose place in the block is not yet noted. */
+static const struct access_rec *run_row(const struct run *run, const struct access_rec *r, const struct access_rec *end,
+                                        uint64_t stop)
+{
+    struct core *c = run->c;
+    const uint64_t *const pcs = run->b->pcs;
+    const struct access_rec *branch = next_branch_at(run, end);
+    for (; r < end; r++, c->pos.gap_done = 0) {
+        const uint64_t pc = pcs[r->pc_id];
+        if ((r->flags & (ACC_LOCK | ACC_FENCE)) || c->ordinal + (r->gap - c->pos.gap_done) >= stop)
+            return r;
+        if (r >= branch) {
+            if (!pass_branches(run, r, end))
+                return r;
+            branch = next_branch_at(run, end);
+        }
+        if (pc >> LINE_SHIFT != c->fetch.line && run->code && r->gap != 0 && !code_ready(run, pc >> LINE_SHIFT, r->gap - 1u))
+            return r;
+        const uint32_t n = r->gap - c->pos.gap_done;
+        if (n != 0) {
+            if (!take_instructions(run, c, n))
+                return r;
+            c->pos.gap_done = r->gap;
+        }
+        const uint32_t ip = prefetch_ip(pc);
+        const enum outcome out = r->flags & ACC_STORE ? take_access(run, r, ip, true) : take_access(run, r, ip, false);
+        if (!LIKELY(out == OUT_DONE)) {
+            if (out == OUT_NOT)
+                return r;
+            if (general_access(run, r, ip)) {
+                c->pos.acc = run->b->acc_from + (uint32_t)(r - run->b->piece);
+                run_others(run, r);
+                return NULL;
+            }
+        }
+        if (LIKELY(r->vaddr != c->spin.vaddr)) {
+            c->spin.vaddr = r->vaddr;
+            c->spin.rounds = 0;
+        } else {
+            watch_again(run, r);
+        }
+        if (c->fetch.go)
+            run_ahead(run, c);
+    }
+    return r;
 }
 
 void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t end, uint64_t stop, uint64_t until)
 {
     struct core *c = x->c;
-    const struct run run = make_run(x, b, until);
-    uint32_t acc = c->pos.acc, gap_done = c->pos.gap_done, br_at = branch_at(&run);
-    struct front f;
-    take_up(c, &f);
-    /* The thread's instructions and the core's ordinals advance together; a gap is below 2^16. */
-    const uint64_t left = stop > c->pos.ninstr ? stop - c->pos.ninstr : 0, stop_ordinal = f.ordinal + left;
-    const bool bounded = left <= (uint64_t)(end - acc) << 16;
-    for (bool ready = enter_first(&run, &f, &gap_done); ready && acc < end; acc++, gap_done = 0) {
-        const struct access_rec *r = fe_acc(b, acc);
-        const uint64_t pc = b->pcs[r->pc_id];
-        if ((r->flags & (ACC_LOCK | ACC_FENCE)) || (bounded && f.ordinal + (r->gap - gap_done) >= stop_ordinal))
-            break;
-        while (acc >= br_at && pass_next_branch(&run, &f, &gap_done))
-            br_at = branch_at(&run);
-        if (acc >= br_at)
-            break;
-        if (run.code && pc >> LINE_SHIFT != c->fetch.line && r->gap != 0 &&
-            !line_ready(&run, &f, pc >> LINE_SHIFT, r->gap - 1u, &gap_done))
-            break;
-        const uint32_t ip = run.prefetch ? prefetch_ip(pc) : 0;
-        const enum outcome out = r->flags & ACC_STORE ? take_access(&run, &f, r, &gap_done, ip, true)
-                                                      : take_access(&run, &f, r, &gap_done, ip, false);
-        if (!LIKELY(out == OUT_DONE)) {
-            if (out == OUT_NOT)
-                break;
-            put_back(x, &f);
-            if (general_access(&run, r, ip)) {
-                run_others(&run, r, acc);
-                return;
-            }
-            take_up(c, &f);
-        }
-        if (r->vaddr == c->spin.vaddr)
-            put_back(x, &f); /* it asks for the number of instructions */
-        spin_watch(c, b, r);
-        if (c->fetch.go)
-            run_ahead(&run, &f);
-    }
-    const bool acted = acc != c->pos.acc || f.touch != c->touch;
-    put_back(x, &f);
-    if (acted)
+    struct row row = begin_row(c);
+    const struct run run = make_run(x, b, until, &row);
+    const struct access_rec *r = fe_acc(b, c->pos.acc), *first = r;
+    const uint64_t touch = c->touch;
+    /* The thread's instructions and the core's ordinals advance together. */
+    const uint64_t left = stop > c->pos.ninstr ? stop - c->pos.ninstr : 0;
+    if (enter_first(&run, c, &c->pos.gap_done))
+        r = run_row(&run, r, fe_acc(b, end), left < UINT64_MAX - c->ordinal ? c->ordinal + left : UINT64_MAX);
+    if (r == NULL)
+        return;
+    count_row(x, &row);
+    if (r != first || c->touch != touch)
         x->lp->now = time_of(x->cfg, c->touch);
-    c->pos.acc = acc;
-    c->pos.gap_done = gap_done;
+    c->pos.acc = b->acc_from + (uint32_t)(r - b->piece);
 }

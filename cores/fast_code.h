@@ -10,13 +10,12 @@
 #include "cores/tlb.h"
 
 /* core_run_ahead, at the touch clock. */
-INLINE void run_ahead(const struct run *run, const struct front *f)
+INLINE void run_ahead(const struct run *run, struct core *f)
 {
-    struct fetch *fetch = &run->c->fetch;
+    struct fetch *fetch = &f->fetch;
     fetch->go = 0;
     if (ahead_stands(fetch))
         return;
-    run->c->touch = f->touch;
     core_run_ahead(run->x, run->b);
 }
 
@@ -24,7 +23,7 @@ INLINE void run_ahead(const struct run *run, const struct front *f)
  * core_fetch_page at cycle `at` for the page of a line of code that the L1 TLB holds, the time that it costs
  * included; false: another case.
  */
-INLINE bool enter_page(const struct run *run, struct front *f, uint64_t line, uint64_t at)
+INLINE bool enter_page(const struct run *run, struct core *f, uint64_t line, uint64_t at)
 {
     struct core *c = run->c;
     uint64_t vaddr = line << LINE_SHIFT, page = page_of_line(line), latency = run->x->p->l1i4k.latency_cycles;
@@ -55,7 +54,7 @@ INLINE bool enter_page(const struct run *run, struct front *f, uint64_t line, ui
  * enter_line, for the line that is next in the fetch queue and here when the instructions before it have
  * their slots; false: another case, and at most some of these have them (*gap_done says so).
  */
-INLINE bool line_ready(const struct run *run, struct front *f, uint64_t line, uint32_t before, uint32_t *gap_done)
+INLINE bool line_ready(const struct run *run, struct core *f, uint64_t line, uint32_t before, uint32_t *gap_done)
 {
     struct core *c = run->c;
     const struct fetch_entry *e = &c->fetch.queue[c->fetch.head];
@@ -105,7 +104,7 @@ INLINE uint32_t branch_at(const struct run *run)
 /*
  * The next branch, and the line of code that it went to; false: another case, and what is before it is passed.
  */
-INLINE bool pass_next_branch(const struct run *run, struct front *f, uint32_t *gap_done)
+INLINE bool pass_next_branch(const struct run *run, struct core *f, uint32_t *gap_done)
 {
     struct core *c = run->c;
     struct fetch *fetch = &c->fetch;
@@ -126,7 +125,7 @@ INLINE bool pass_next_branch(const struct run *run, struct front *f, uint32_t *g
 }
 
 /* A line that a branch went to, of which the general code has seen no instruction yet. */
-INLINE bool enter_first(const struct run *run, struct front *f, uint32_t *gap_done)
+INLINE bool enter_first(const struct run *run, struct core *f, uint32_t *gap_done)
 {
     struct fetch *fetch = &run->c->fetch;
     if (LIKELY(fetch->due == NO_LINE))
