@@ -202,12 +202,16 @@ enum item core_wait_line(const struct core_ctx *x, const struct fe_block *b, uin
 
 /* ---- branches --------------------------------------------------------------------------------- */
 
+/* Predicts a branch, which goes from `pc` to `target` if it is taken, and learns its outcome. */
+static inline __attribute__((always_inline)) enum bpred_miss predict(struct bpred *p, const struct branch_rec *br,
+                                                                     uint64_t pc, uint64_t target)
+{
+    return p->design == BPRED_none ? BPRED_RIGHT : bpred_branch(p, pc, target, (enum branch_kind)br->kind, br->taken);
+}
+
 enum bpred_miss core_predict(const struct core_ctx *x, const struct fe_block *b, const struct branch_rec *br)
 {
-    if (x->p->bpred.design == BPRED_none)
-        return BPRED_RIGHT;
-    return bpred_branch(core_at(x->c, x->c->at.bpred), b->pcs[br->pc_id], b->pcs[br->target_id],
-                        (enum branch_kind)br->kind, br->taken);
+    return predict(core_at(x->c, x->c->at.bpred), br, b->pcs[br->pc_id], b->pcs[br->target_id]);
 }
 
 /* Cycle at which the load that feeds a branch has come through to it; CYCLE_UNKNOWN: unanswered. */
@@ -344,6 +348,7 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
         return;
     if (c->pos.ev >= f->stop_ev)
         find_stop(c, b);
+    struct bpred *bpred = core_at(c, c->at.bpred);
     uint64_t ahead = f->ahead_line;
     uint32_t due = f->ahead_due, no = f->ahead_br;
     enum bpred_miss wrong = (enum bpred_miss)f->wrong;
@@ -354,7 +359,7 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
         if (wrong != BPRED_RIGHT || no >= f->stop_br)
             break;
         const struct branch_rec *br = fe_br(b, no);
-        uint64_t line = b->pcs[br->pc_id] >> LINE_SHIFT;
+        uint64_t pc = b->pcs[br->pc_id], target = b->pcs[br->target_id], line = pc >> LINE_SHIFT;
         if (line != ahead) {
             if (line - ahead > MAX_RUN)
                 break; /* no straight way to it: a signal, or instructions that were not recorded */
@@ -362,12 +367,12 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
             due = 1;
             continue;
         }
-        wrong = core_predict(x, b, br);
+        wrong = predict(bpred, br, pc, target);
         if (wrong != BPRED_RIGHT)
             break;
         no++;
         if (br->taken) {
-            ahead = b->pcs[br->target_id] >> LINE_SHIFT;
+            ahead = target >> LINE_SHIFT;
             due = ahead != line;
         }
     }
