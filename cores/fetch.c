@@ -344,40 +344,37 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
     struct core *c = x->c;
     struct fetch *f = &c->fetch;
     f->go = 0;
-    if (!f->on)
+    if (!f->on || (f->ahead_due && !ask_ahead(x, f->ahead_line)))
+        return;
+    f->ahead_due = 0;
+    if (f->wrong != BPRED_RIGHT)
         return;
     if (c->pos.ev >= f->stop_ev)
         find_stop(c, b);
     struct bpred *bpred = core_at(c, c->at.bpred);
     uint64_t ahead = f->ahead_line;
-    uint32_t due = f->ahead_due, no = f->ahead_br;
-    enum bpred_miss wrong = (enum bpred_miss)f->wrong;
-    for (;;) {
-        if (due && !ask_ahead(x, ahead))
-            break;
-        due = 0;
-        if (wrong != BPRED_RIGHT || no >= f->stop_br)
-            break;
+    uint32_t no = f->ahead_br;
+    while (no < f->stop_br) {
         const struct branch_rec *br = fe_br(b, no);
         uint64_t pc = b->pcs[br->pc_id], target = b->pcs[br->target_id], line = pc >> LINE_SHIFT;
-        if (line != ahead) {
-            if (line - ahead > MAX_RUN)
-                break; /* no straight way to it: a signal, or instructions that were not recorded */
-            ahead++;
-            due = 1;
-            continue;
-        }
-        wrong = predict(bpred, br, pc, target);
-        if (wrong != BPRED_RIGHT)
-            break;
-        no++;
-        if (br->taken) {
+        if (line == ahead) {
+            f->wrong = predict(bpred, br, pc, target);
+            if (f->wrong != BPRED_RIGHT)
+                break;
+            no++;
+            if (!br->taken || target >> LINE_SHIFT == line)
+                continue;
             ahead = target >> LINE_SHIFT;
-            due = ahead != line;
+        } else if (line - ahead <= MAX_RUN) {
+            ahead++;
+        } else {
+            break; /* no straight way to it: a signal, or instructions that were not recorded */
+        }
+        if (!ask_ahead(x, ahead)) {
+            f->ahead_due = 1;
+            break;
         }
     }
     f->ahead_line = ahead;
-    f->ahead_due = due;
     f->ahead_br = no;
-    f->wrong = wrong;
 }
