@@ -208,7 +208,8 @@ struct fetch {
     uint32_t stop_ev;   /*   as long as the thread is before this event of the block */
     uint32_t on;        /* it does */
     uint32_t go;        /* and something has changed since it last could not go on */
-    uint32_t head, n, size; /* of the queue; its bound */
+    uint32_t head, tail; /* entries [head, tail), modulo FETCH_QUEUE_MAX; at most `size` */
+    uint32_t size;
     uint64_t ahead_line, ahead_cycle;
     struct fetch_entry queue[FETCH_QUEUE_MAX];
 };

@@ -117,29 +117,32 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b);
 
 static inline uint64_t page_of_line(uint64_t line) { return line >> (PAGE_SHIFT - LINE_SHIFT); }
 
+/* The next entry of the queue, if there is one. */
+static inline const struct fetch_entry *next_line(const struct fetch *f) { return &f->queue[f->head % FETCH_QUEUE_MAX]; }
+
 /* The head of the queue is dispatched. */
 static inline void pop_line(struct core *c)
 {
     struct fetch *f = &c->fetch;
-    const struct fetch_entry *e = &f->queue[f->head];
+    const struct fetch_entry *e = next_line(f);
     f->line = e->line;
     c->stats.l1i_useful += e->ahead != 0;
-    f->head = (f->head + 1) % FETCH_QUEUE_MAX;
-    f->n--;
+    f->head++;
     f->go |= f->ahead_due; /* to what else prediction stands at, the place in the queue makes no difference */
 }
 
 /* core_run_ahead would change nothing now. */
 static inline bool ahead_stands(const struct fetch *f)
 {
-    return f->ahead_due ? f->n >= f->size : f->wrong != BPRED_RIGHT;
+    return f->ahead_due ? f->tail - f->head >= f->size : f->wrong != BPRED_RIGHT;
 }
 
 /* Is `line` the queue's next one, and here by the next slot? */
 static inline bool line_is_here(const struct core *c, uint64_t line)
 {
-    const struct fetch_entry *e = &c->fetch.queue[c->fetch.head];
-    return c->fetch.n != 0 && e->line == line && e->ready <= c->slot_cycle && page_of_line(line) == c->fetch.page;
+    const struct fetch *f = &c->fetch;
+    const struct fetch_entry *e = next_line(f);
+    return f->head != f->tail && e->line == line && e->ready <= c->slot_cycle && page_of_line(line) == f->page;
 }
 
 /* The next instruction but `before` is on `line`. */

@@ -303,29 +303,6 @@ static __attribute__((noinline)) void watch_again(const struct run *run, const s
     spin_watch(run->c, run->b, r);
 }
 
-/* The access of [.., end) that the next branch stands before; `end`: none. */
-INLINE const struct access_rec *next_branch_at(const struct run *run, const struct access_rec *end)
-{
-    const struct access_rec *piece = run->b->piece;
-    uint32_t at = branch_at(run) - run->b->acc_from;
-    return at < (uint32_t)(end - piece) ? piece + at : end;
-}
-
-/* The branches before the access; false: another case. */
-static __attribute__((noinline)) bool pass_branches(const struct run *run, const struct access_rec *r, const struct access_rec *end)
-{
-    do {
-        if (!pass_next_branch(run, run->c, &run->c->pos.gap_done))
-            return false;
-    } while (next_branch_at(run, end) <= r);
-    return true;
-}
-
-static __attribute__((noinline)) bool code_ready(const struct run *run, uint64_t line, uint32_t before)
-{
-    return line_ready(run, run->c, line, before, &run->c->pos.gap_done);
-}
-
 /* The accesses from r on; returns the first that is another case, whose place in the block is not yet noted. */
 static const struct access_rec *run_row(const struct run *run, const struct access_rec *r, const struct access_rec *end,
                                         uint64_t stop)
@@ -338,7 +315,7 @@ static const struct access_rec *run_row(const struct run *run, const struct acce
         if ((r->flags & (ACC_LOCK | ACC_FENCE)) || c->ordinal + (r->gap - c->pos.gap_done) >= stop)
             return r;
         if (r >= branch) {
-            if (!pass_branches(run, r, end))
+            if (!pass_branches(run, r))
                 return r;
             branch = next_branch_at(run, end);
         }
@@ -382,7 +359,7 @@ void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t 
     const uint64_t touch = c->touch;
     /* The thread's instructions and the core's ordinals advance together. */
     const uint64_t left = stop > c->pos.ninstr ? stop - c->pos.ninstr : 0;
-    if (enter_first(&run, c, &c->pos.gap_done))
+    if (enter_first(&run))
         r = run_row(&run, r, fe_acc(b, end), left < UINT64_MAX - c->ordinal ? c->ordinal + left : UINT64_MAX);
     if (r == NULL)
         return;

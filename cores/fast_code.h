@@ -50,33 +50,47 @@ INLINE bool enter_page(const struct run *run, struct core *f, uint64_t line, uin
     return true;
 }
 
-/*
- * enter_line, for the line that is next in the fetch queue and here when the instructions before it have
- * their slots; false: another case, and at most some of these have them (*gap_done says so).
- */
-INLINE bool line_ready(const struct run *run, struct core *f, uint64_t line, uint32_t before, uint32_t *gap_done)
+/* The same as line_ready, for a line that is of another page or comes with the instructions before it. */
+static __attribute__((noinline)) bool line_comes(const struct run *run, uint64_t line, uint32_t before)
 {
     struct core *c = run->c;
-    const struct fetch_entry *e = &c->fetch.queue[c->fetch.head];
-    if (c->fetch.n == 0 || e->line != line)
+    const struct fetch_entry *e = next_line(&c->fetch);
+    if (c->fetch.head == c->fetch.tail || e->line != line)
         return false;
-    bool same_page = page_of_line(line) == c->fetch.page;
-    if ((e->ready > f->slot_cycle || !same_page) && before > *gap_done) {
-        if (!take_instructions(run, f, before - *gap_done))
+    if (before > c->pos.gap_done) {
+        if (!take_instructions(run, c, before - c->pos.gap_done))
             return false;
-        *gap_done = before;
+        c->pos.gap_done = before;
     }
-    if (e->ready > f->slot_cycle)
+    if (e->ready > c->slot_cycle)
         return false;
-    if (!same_page) {
-        uint64_t at = u64_max(f->slot_cycle, f->touch);
-        if (at >= run->limit || !enter_page(run, f, line, at))
+    if (page_of_line(line) != c->fetch.page) {
+        uint64_t at = u64_max(c->slot_cycle, c->touch);
+        if (at >= run->limit || !enter_page(run, c, line, at))
             return false;
-        if (f->slot_cycle <= f->touch)
-            run_ahead(run, f);
+        if (c->slot_cycle <= c->touch)
+            run_ahead(run, c);
     }
     pop_line(c);
     return true;
+}
+
+/*
+ * enter_line, for the line that is next in the fetch queue and here when the instructions before it have
+ * their slots; false: another case, and at most some of these have them (pos.gap_done says so).
+ */
+INLINE bool line_ready(const struct run *run, struct core *c, uint64_t line, uint32_t before)
+{
+    if (!LIKELY(line_is_here(c, line)))
+        return line_comes(run, line, before);
+    pop_line(c);
+    return true;
+}
+
+/* The same for the line of an access. */
+static __attribute__((noinline)) bool code_ready(const struct run *run, uint64_t line, uint32_t before)
+{
+    return line_ready(run, run->c, line, before);
 }
 
 /* Predicts the branch that prediction stands at, as core_pass_branch does; false: it is wrong. */
@@ -95,42 +109,53 @@ static __attribute__((noinline)) bool predict_here(const struct run *run, const 
     return true;
 }
 
-/* Position of the next branch. */
-INLINE uint32_t branch_at(const struct run *run)
+/* The access that the next branch stands before. */
+INLINE uint32_t branch_at(const struct fe_block *b, uint32_t no) { return no < b->nbr ? b->br_at[no].pos : UINT32_MAX; }
+
+/* The same in the row, which ends at `end`. */
+INLINE const struct access_rec *next_branch_at(const struct run *run, const struct access_rec *end)
 {
-    return run->c->pos.br < run->b->nbr ? run->b->br_at[run->c->pos.br].pos : UINT32_MAX;
+    const struct access_rec *piece = run->b->piece;
+    uint32_t at = branch_at(run->b, run->c->pos.br) - run->b->acc_from;
+    return at < (uint32_t)(end - piece) ? piece + at : end;
 }
 
 /*
- * The next branch, and the line of code that it went to; false: another case, and what is before it is passed.
+ * The branches before access `r`, and the lines of code that they went to; false: another case, and what is
+ * before it is passed.
  */
-INLINE bool pass_next_branch(const struct run *run, struct core *f, uint32_t *gap_done)
+static __attribute__((noinline)) bool pass_branches(const struct run *run, const struct access_rec *r)
 {
     struct core *c = run->c;
     struct fetch *fetch = &c->fetch;
-    const struct branch_rec *br = fe_br(run->b, c->pos.br);
-    const uint64_t *pcs = run->b->pcs;
-    uint64_t line = pcs[br->pc_id] >> LINE_SHIFT, next = br->taken ? pcs[br->target_id] >> LINE_SHIFT : line;
-    if (run->code && line != fetch->line && !line_ready(run, f, line, br->instr_off > 0 ? br->instr_off - 1u : 0, gap_done))
-        return false;
-    if (c->pos.br == fetch->ahead_br && !predict_here(run, br, line, next))
-        return false;
-    leave_branch(run->x, br, line, next);
-    if (fetch->due == NO_LINE)
-        return true;
-    if (!line_ready(run, f, next, br->instr_off, gap_done))
-        return false;
-    fetch->due = NO_LINE;
+    const struct fe_block *b = run->b;
+    const uint32_t acc = b->acc_from + (uint32_t)(r - b->piece);
+    uint32_t no = c->pos.br;
+    do {
+        const struct branch_rec *br = fe_br(b, no);
+        uint64_t line = b->pcs[br->pc_id] >> LINE_SHIFT, next = br->taken ? b->pcs[br->target_id] >> LINE_SHIFT : line;
+        if (line != fetch->line && run->code && !line_ready(run, c, line, br->instr_off > 0 ? br->instr_off - 1u : 0))
+            return false;
+        if (no == fetch->ahead_br && !predict_here(run, br, line, next))
+            return false;
+        c->stats.branches[br->kind]++;
+        c->pos.br = ++no;
+        if (next != line && run->code && !line_ready(run, c, next, br->instr_off)) {
+            fetch->due = next;
+            fetch->due_off = br->instr_off;
+            return false;
+        }
+    } while (branch_at(b, no) <= acc);
     return true;
 }
 
 /* A line that a branch went to, of which the general code has seen no instruction yet. */
-INLINE bool enter_first(const struct run *run, struct core *f, uint32_t *gap_done)
+INLINE bool enter_first(const struct run *run)
 {
     struct fetch *fetch = &run->c->fetch;
     if (LIKELY(fetch->due == NO_LINE))
         return true;
-    if (!line_ready(run, f, fetch->due, (uint32_t)fetch->due_off, gap_done))
+    if (!line_ready(run, run->c, fetch->due, (uint32_t)fetch->due_off))
         return false;
     fetch->due = NO_LINE;
     return true;

@@ -89,10 +89,7 @@ void core_fetch_reset(const struct core_ctx *x)
 
 /* ---- lines ------------------------------------------------------------------------------------ */
 
-static struct fetch_entry *queued(struct core *c, uint32_t i)
-{
-    return &c->fetch.queue[(c->fetch.head + i) % FETCH_QUEUE_MAX];
-}
+static inline struct fetch_entry *queued(struct core *c, uint32_t no) { return &c->fetch.queue[no % FETCH_QUEUE_MAX]; }
 
 /* The lines of the page behind `line`. */
 static void prefetch_behind(const struct core_ctx *x, uint64_t line, uint64_t frame, uint64_t start)
@@ -118,7 +115,7 @@ static bool enqueue(const struct core_ctx *x, uint64_t line, uint64_t frame, uin
     }
     if (ready == start && how == 0)
         ready = c->touch; /* hits take no bandwidth; misses begin one a cycle */
-    *queued(c, c->fetch.n++) = (struct fetch_entry){
+    *queued(c, c->fetch.tail++) = (struct fetch_entry){
         .line = line, .paddr = paddr, .ready = ready, .ahead = (how & CODE_PREFETCHED) != 0};
     c->fetch.ahead_cycle = start;
     if ((how & CODE_MISSED) && x->p->l1i.prefetcher != L1I_NONE)
@@ -129,7 +126,7 @@ static bool enqueue(const struct core_ctx *x, uint64_t line, uint64_t frame, uin
 void core_code_arrived(const struct core_ctx *x, uint64_t paddr)
 {
     struct core *c = x->c;
-    for (uint32_t i = 0; i < c->fetch.n; i++) {
+    for (uint32_t i = c->fetch.head; i != c->fetch.tail; i++) {
         struct fetch_entry *e = queued(c, i);
         if (e->paddr == paddr && e->ready == CYCLE_UNKNOWN)
             e->ready = c->touch;
@@ -144,7 +141,7 @@ static void demand_line(const struct core_ctx *x, uint64_t line)
 {
     struct core *c = x->c;
     struct fetch *f = &c->fetch;
-    f->n = 0;
+    f->tail = f->head;
     enqueue(x, line, f->frame, c->touch, false);
     f->ahead_line = line;
     f->ahead_due = 0;
@@ -174,16 +171,16 @@ enum item core_wait_line(const struct core_ctx *x, const struct fe_block *b, uin
         if (c->ifetch_fault || c->slot_cycle > c->touch)
             return ITEM_AGAIN; /* the translation takes its time */
     }
-    uint32_t n = 0;
-    while (n < f->n && queued(c, n)->line != line)
+    uint32_t n = f->head;
+    while (n != f->tail && queued(c, n)->line != line)
         n++;
-    if (n == f->n) {
+    if (n == f->tail) {
         demand_line(x, line);
-        n = 0;
+        n = f->head;
     }
     core_run_ahead(x, b);
-    for (uint32_t i = 0; i <= n; i++) {
-        struct fetch_entry *e = queued(c, 0);
+    for (uint32_t left = n + 1 - f->head; left > 0; left--) {
+        struct fetch_entry *e = queued(c, f->head);
         if (e->ahead == 1 && e->ready > c->slot_cycle) {
             e->ahead = 2;
             c->stats.l1i_late++;
@@ -326,7 +323,7 @@ static inline bool ask_ahead(const struct core_ctx *x, uint64_t line)
     struct core *c = x->c;
     struct fetch *f = &c->fetch;
     uint64_t frame = f->frame;
-    if (f->n >= f->size)
+    if (f->tail - f->head >= f->size)
         return false;
     if (page_of_line(line) != f->page && !probe_code(x, line, &frame))
         return false;
@@ -334,7 +331,7 @@ static inline bool ask_ahead(const struct core_ctx *x, uint64_t line)
     if (!l1i_hit(c, paddr, start))
         return enqueue(x, line, frame, start, true);
     c->stats.l1i_hits++;
-    *queued(c, f->n++) = (struct fetch_entry){.line = line, .paddr = paddr, .ready = c->touch};
+    *queued(c, f->tail++) = (struct fetch_entry){.line = line, .paddr = paddr, .ready = c->touch};
     f->ahead_cycle = start;
     return true;
 }
