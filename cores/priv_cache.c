@@ -29,14 +29,7 @@ static struct sarray *l2(struct core *c) { return core_at(c, c->at.l2); }
 /* Payload of the line, counted as a use; NULL: miss. */
 static inline uint64_t *lookup(struct sarray *a, uint64_t line)
 {
-    if (a->nways == 0)
-        return NULL;
-    uint32_t set = cache_set(a, line);
-    int way = sarray_find(a, set, line);
-    if (way < 0)
-        return NULL;
-    sarray_hit(a, set, (uint32_t)way);
-    return sarray_data(a, set, (uint32_t)way);
+    return a->nways == 0 ? NULL : sarray_use(a, cache_set(a, line), line);
 }
 
 /* ---- write-backs ------------------------------------------------------------------------------ */

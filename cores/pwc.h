@@ -38,11 +38,9 @@ static inline unsigned pwc_probe(struct sarray *const arrays[PWC_NARRAYS], unsig
         if (a->nways == 0)
             continue;
         uint64_t tag = pwc_tag(asid, vaddr, level);
-        uint32_t set = pwc_set(a, tag);
-        int way = sarray_find(a, set, tag);
-        if (way >= 0) {
-            sarray_hit(a, set, (uint32_t)way);
-            *table_out = *sarray_data(a, set, (uint32_t)way);
+        const uint64_t *table = sarray_use(a, pwc_set(a, tag), tag);
+        if (table != NULL) {
+            *table_out = *table;
             return level;
         }
     }

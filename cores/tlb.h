@@ -56,12 +56,7 @@ static inline uint64_t *tlb_lookup(struct sarray *a, uint32_t asid, uint64_t vad
 {
     if (tlb_lacks_size(a, shift))
         return NULL;
-    uint32_t set = tlb_set(a, vaddr, shift);
-    int way = sarray_find(a, set, tlb_tag(asid, vaddr, shift));
-    if (way < 0)
-        return NULL;
-    sarray_hit(a, set, (uint32_t)way);
-    return sarray_data(a, set, (uint32_t)way);
+    return sarray_use(a, tlb_set(a, vaddr, shift), tlb_tag(asid, vaddr, shift));
 }
 
 /* The same without counting as a use. */

@@ -1,4 +1,4 @@
-/* See sarray.h: the parts that run once. */
+/* See sarray.h: the parts that run once, and what is for large sets only. */
 #include "memsys/sarray.h"
 
 /* Whole host cache lines. */
@@ -24,6 +24,18 @@ void sarray_init(struct sarray *a, const struct sarray_cfg *cfg)
     a->rng.seed = cfg->seed;
     for (uint32_t s = 0; s < a->nsets; s++)
         repl_table[a->repl]->init(sarray_repl_row(a, s), a->nways);
+}
+
+int sarray_find_in_groups(const struct sarray *a, const uint64_t *row, uint64_t tag)
+{
+    const uint8_t fp = sarray_fingerprint(tag);
+    for (uint32_t g = 0; g < a->ngroups; g++)
+        for (uint32_t mask = bytes16_equal((const uint8_t *)row + 16 * g, fp); mask != 0; mask &= mask - 1) {
+            uint32_t way = 16 * g + (uint32_t)__builtin_ctz(mask);
+            if (row[sarray_tag_word(a, way)] == tag)
+                return (int)way;
+        }
+    return -1;
 }
 
 void sarray_invalidate_all(struct sarray *a)

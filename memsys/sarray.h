@@ -139,19 +139,20 @@ static inline uint8_t *sarray_fingerprints(struct sarray *a, uint32_t set)
 
 /* ---- the four operations -------------------------------------------------------------------- */
 
+/* sarray_find in a set of more than sixteen ways. */
+int sarray_find_in_groups(const struct sarray *a, const uint64_t *row, uint64_t tag);
+
 /* The way of `set` that holds `tag`, or -1. No side effect. */
 static inline int sarray_find(const struct sarray *a, uint32_t set, uint64_t tag)
 {
     const uint64_t *row = sarray_row_const(a, set);
-    uint8_t fp = sarray_fingerprint(tag);
-    uint32_t g = 0;
-    do {
-        for (uint32_t mask = bytes16_equal((const uint8_t *)row + 16 * g, fp); mask != 0; mask &= mask - 1) {
-            uint32_t way = 16 * g + (uint32_t)__builtin_ctz(mask);
-            if (row[sarray_tag_word(a, way)] == tag)
-                return (int)way;
-        }
-    } while (__builtin_expect(++g < a->ngroups, 0));
+    if (__builtin_expect(a->ngroups != 1, 0))
+        return sarray_find_in_groups(a, row, tag);
+    for (uint32_t mask = bytes16_equal((const uint8_t *)row, sarray_fingerprint(tag)); mask != 0; mask &= mask - 1) {
+        uint32_t way = (uint32_t)__builtin_ctz(mask);
+        if (row[4 + 2 * way] == tag)
+            return (int)way;
+    }
     return -1;
 }
 
@@ -176,6 +177,30 @@ static inline void sarray_hit(struct sarray *a, uint32_t set, uint32_t way)
         repl_ages_touch_groups(sarray_repl_row(a, set), a->ngroups, way);
     else
         repl_table[a->repl]->on_hit(sarray_repl_row(a, set), a->nways, way);
+}
+
+/* sarray_find and sarray_hit in one: the payload, or NULL. */
+static inline uint64_t *sarray_use(struct sarray *a, uint32_t set, uint64_t tag)
+{
+    uint64_t *row = sarray_row(a, set);
+    if (__builtin_expect(a->ngroups != 1, 0)) {
+        int way = sarray_find_in_groups(a, row, tag);
+        if (way < 0)
+            return NULL;
+        sarray_hit(a, set, (uint32_t)way);
+        return row + sarray_tag_word(a, (uint32_t)way) + 1;
+    }
+    for (uint32_t mask = bytes16_equal((const uint8_t *)row, sarray_fingerprint(tag)); mask != 0; mask &= mask - 1) {
+        uint32_t way = (uint32_t)__builtin_ctz(mask);
+        if (row[4 + 2 * way] != tag)
+            continue;
+        if (a->repl == REPL_LRU)
+            bytes16_renew((uint8_t *)(row + 2), ((const uint8_t *)(row + 2))[way]);
+        else
+            repl_table[a->repl]->on_hit(row + 2, a->nways, way);
+        return row + 5 + 2 * way;
+    }
+    return NULL;
 }
 
 /* The way to fill next: the first invalid one, else the policy's choice. Removes nothing. */

@@ -219,7 +219,7 @@ static void a_copy_of_the_block_behaves_like_the_original(void)
     free(b);
 }
 
-static void replacing_is_choosing_a_victim_and_filling_its_place(void)
+static void replacing_and_using_are_their_two_steps_in_one(void)
 {
     const uint32_t ways[] = {1, 4, 12, 15, 16, 17, 32, 128};
     for (unsigned repl = 0; repl < REPL_KINDS; repl++)
@@ -243,8 +243,9 @@ static void replacing_is_choosing_a_victim_and_filling_its_place(void)
                 }
                 if (tag % 3 == 0 && sarray_valid(a, set, at)) {
                     sarray_hit(a, set, at);
-                    sarray_hit(b, set, at);
+                    CU_ASSERT_PTR_EQUAL(sarray_use(b, set, sarray_tag(a, set, at)), sarray_data(b, set, at));
                 }
+                CU_ASSERT_PTR_NULL(sarray_use(b, set, tag + 1));
             }
             CU_ASSERT_EQUAL(memcmp(a, b, sarray_bytes(&cfg)), 0);
             free(a);
@@ -258,5 +259,5 @@ UNIT_MAIN("memsys/sarray", UNIT(lru_equals_a_brute_force_list),
           UNIT(a_sweep_that_fits_always_hits_after_warm_up_under_every_policy),
           UNIT(invalid_ways_are_filled_first_in_way_order), UNIT(an_invalid_way_never_matches),
           UNIT(every_64_bit_key_is_a_legal_tag),
-          UNIT(replacing_is_choosing_a_victim_and_filling_its_place),
+          UNIT(replacing_and_using_are_their_two_steps_in_one),
           UNIT(a_copy_of_the_block_behaves_like_the_original))
