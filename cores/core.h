@@ -39,6 +39,9 @@
 #include "mimicos/ptmem.h"
 #include "pdes/lp.h"
 
+/* For functions on the hottest path that have few callers. */
+#define INLINE static inline __attribute__((always_inline))
+
 #define CYCLE_UNKNOWN UINT64_MAX
 #define NO_INDEX UINT32_MAX
 
@@ -156,13 +159,12 @@ struct miss {
     uint64_t vaddr, asked; /* its address, and the cycle at which it began */
 };
 
-enum walk_state { WALK_IDLE, WALK_ACTIVE };
 enum walk_result { WALK_OK, WALK_FAULT };
 struct walk {
     uint64_t vaddr;
     uint64_t asked;  /* cycle of the STLB miss */
     uint64_t start;  /* cycle it got the walker */
-    uint64_t time;   /* cycle up to which it is known; when idle: free from then on */
+    uint64_t time;   /* cycle up to which it is known; when it has ended: the walker is free from then on */
     uint64_t table;  /* physical address of the node being read */
     uint64_t entry;  /* physical address of the entry being read */
     uint64_t page_base, pte_flags; /* result */
@@ -170,7 +172,7 @@ struct walk {
     waiter_t next_waiter; /* next one that waits for the same line */
     uint32_t asid;
     uint32_t ip; /* of a prefetch */
-    uint8_t level, state, write, exec, result, page_shift, stale;
+    uint8_t level, write, exec, result, page_shift, stale;
     uint8_t levels;   /* of the address space */
     uint8_t prefetch; /* a prefetch asked for it and is sent when it ends */
 };
@@ -331,6 +333,8 @@ struct core {
     } walked[WALKS_AHEAD]; /* TLB fills by walks that end after the touch clock */
     uint32_t nwalked;
     uint64_t walked_until;
+    uint64_t walking;                /* a bit for each walker at work */
+    uint64_t walk_page[MAX_WALKERS]; /* number of the 4 KiB page of its walk, or of its last one */
     struct walk walks[MAX_WALKERS];
     uint32_t walk_queue_head, walk_queue_n, walk_queue_size;
     uint16_t walk_queued[WALK_QUEUED]; /* by hash of the page: how many of the queue */
@@ -452,8 +456,8 @@ struct xlate {
 static inline bool xlate_waits(struct xlate r) { return r.time == CYCLE_UNKNOWN; }
 static inline bool xlate_faults(struct xlate r) { return r.paddr == XLATE_NONE; } /* and does not wait */
 
-struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
-                            waiter_t who);
+struct xlate core_translate_data(const struct core_ctx *x, uint64_t vaddr, bool write, uint64_t issue, waiter_t who);
+struct xlate core_translate_code(const struct core_ctx *x, uint64_t vaddr, uint64_t issue, waiter_t who);
 /* Where a code page is, if the instruction TLB or the STLB has it now; counts as no use. */
 bool core_probe_code(const struct core_ctx *x, uint64_t vaddr, uint64_t *frame_out);
 /* A walk's reference came back at cycle `at`. */

@@ -45,7 +45,7 @@ bool core_fetch_page(const struct core_ctx *x, uint64_t vaddr)
     struct core *c = x->c;
     struct fetch *f = &c->fetch;
     uint64_t start = u64_max(c->slot_cycle, c->touch);
-    struct xlate r = core_translate(x, vaddr, false, true, start, waiter_make(WAIT_IFETCH, 0));
+    struct xlate r = core_translate_code(x, vaddr, start, waiter_make(WAIT_IFETCH, 0));
     f->page = vaddr >> PAGE_SHIFT;
     f->go = f->on;
     if (xlate_waits(r)) {

@@ -70,7 +70,7 @@ static inline void note_recent(struct core *c, uint64_t vaddr, unsigned shift, u
 
 /* ---- fills ------------------------------------------------------------------------------------ */
 
-static struct sarray *l1_of(struct core *c, bool exec, unsigned shift)
+static inline struct sarray *l1_of(struct core *c, bool exec, unsigned shift)
 {
     if (exec)
         return shift == PAGE_SHIFT ? array_at(c, c->at.l1i4k) : array_at(c, c->at.l1i2m);
@@ -79,7 +79,7 @@ static struct sarray *l1_of(struct core *c, bool exec, unsigned shift)
     return shift == PAGE_SHIFT_2M ? array_at(c, c->at.l1d2m) : array_at(c, c->at.l1d1g);
 }
 
-static struct sarray *stlb_of(const struct core_ctx *x, unsigned shift)
+static inline struct sarray *stlb_of(const struct core_ctx *x, unsigned shift)
 {
     struct core *c = x->c;
     struct sarray *own_1g = array_at(c, c->at.stlb1g);
@@ -88,8 +88,8 @@ static struct sarray *stlb_of(const struct core_ctx *x, unsigned shift)
     return own_1g->nways != 0 || !x->p->stlb.share_1g ? own_1g : array_at(c, c->at.stlb);
 }
 
-static void fill_l1(const struct core_ctx *x, bool exec, uint32_t asid, uint64_t vaddr, unsigned shift,
-                    uint64_t payload)
+static inline void fill_l1(const struct core_ctx *x, bool exec, uint32_t asid, uint64_t vaddr, unsigned shift,
+                           uint64_t payload)
 {
     struct sarray *l1 = l1_of(x->c, exec, shift);
     tlb_fill(l1, asid, vaddr, shift, payload);
@@ -182,12 +182,21 @@ static void forget_ended_walks(struct core *c)
     c->nwalked = n;
 }
 
+/* The page of a walk that has ended; `shift`, its size, is a constant where that pays. */
+INLINE void fill_tlbs(const struct core_ctx *x, const struct walk *w, const unsigned shift, uint64_t payload)
+{
+    tlb_fill(stlb_of(x, shift), w->asid, w->vaddr, shift, payload);
+    if (x->cfg->mmu->walked != NULL)
+        tell_design(x, w);
+    fill_l1(x, w->exec, w->asid, w->vaddr, shift, payload);
+}
+
 static void end_walk(const struct core_ctx *x, struct walk *w, enum walk_result result)
 {
     struct core *c = x->c;
     struct core_stats *s = &c->stats;
     w->result = (uint8_t)result;
-    w->state = WALK_IDLE;
+    c->walking &= ~(UINT64_C(1) << (w - c->walks));
     CORE_LOG(x, WALK_END, (uint64_t)(w - c->walks), w->vaddr, w->asked, w->start, w->time, result,
              result == WALK_OK ? w->page_shift : 0, result == WALK_OK ? w->page_base : 0);
     s->walks++;
@@ -217,10 +226,10 @@ static void end_walk(const struct core_ctx *x, struct walk *w, enum walk_result 
         c->walked[c->nwalked++].ready = w->time;
     }
     c->walked_until = u64_max(c->walked_until, w->time);
-    tlb_fill(stlb_of(x, w->page_shift), w->asid, w->vaddr, w->page_shift, payload);
-    if (x->cfg->mmu->walked != NULL)
-        tell_design(x, w);
-    fill_l1(x, w->exec, w->asid, w->vaddr, w->page_shift, payload);
+    if (w->page_shift == PAGE_SHIFT)
+        fill_tlbs(x, w, PAGE_SHIFT, payload);
+    else
+        fill_tlbs(x, w, w->page_shift, payload);
 }
 
 /* The entry at w->entry is here; true: the walk has ended. */
@@ -277,26 +286,54 @@ static bool run_walk(const struct core_ctx *x, uint32_t idx)
     }
 }
 
+static inline void count_pwc(struct core_stats *s, unsigned hit)
+{
+    switch (hit) {
+    case 0:
+        s->pwc_misses++;
+        break;
+    case 2:
+        s->pwc_pd_hits++;
+        break;
+    case 3:
+        s->pwc_pdpt_hits++;
+        break;
+    case 4:
+        s->pwc_pml4_hits++;
+        break;
+    default:
+        s->pwc_pml5_hits++;
+        break;
+    }
+}
+
 /* Puts a walk on walker `idx` at cycle `start`; true: it has ended already. */
 static bool start_walk(const struct core_ctx *x, uint32_t idx, const struct walk_request *r, uint64_t start)
 {
     struct core *c = x->c;
     struct walk *w = &c->walks[idx];
-    *w = (struct walk){.vaddr = r->vaddr, .asked = r->asked, .start = start, .waiters = r->waiters,
-                       .asid = r->asid, .state = WALK_ACTIVE, .write = r->write, .exec = r->exec,
-                       .ip = r->ip, .prefetch = r->prefetch, .levels = (uint8_t)c->levels,
-                       .level = (uint8_t)c->levels, .table = c->root};
+    c->walking |= UINT64_C(1) << idx;
+    c->walk_page[idx] = r->vaddr >> PAGE_SHIFT;
+    w->vaddr = r->vaddr;
+    w->asked = r->asked;
+    w->start = start;
+    w->table = c->root;
+    w->waiters = r->waiters;
+    w->asid = r->asid;
+    w->ip = r->ip;
+    w->write = r->write;
+    w->exec = r->exec;
+    w->result = WALK_OK;
+    w->page_shift = w->stale = 0;
+    w->levels = w->level = (uint8_t)c->levels;
+    w->prefetch = r->prefetch;
     struct sarray *arrays[NPWC];
     for (unsigned i = 0; i < NPWC; i++)
         arrays[i] = array_at(c, c->at.pwc[i]);
     unsigned hit = pwc_probe(arrays, c->levels, w->asid, w->vaddr, &w->table);
     if (hit != 0)
         w->level = (uint8_t)(hit - 1);
-    c->stats.pwc_misses += hit == 0;
-    c->stats.pwc_pd_hits += hit == 2;
-    c->stats.pwc_pdpt_hits += hit == 3;
-    c->stats.pwc_pml4_hits += hit == 4;
-    c->stats.pwc_pml5_hits += hit == 5;
+    count_pwc(&c->stats, hit);
     w->time = start + x->p->pwc.latency_cycles;
     c->stats.walk_cycles_l1 += x->p->pwc.latency_cycles;
     CORE_LOG(x, WALK_START, idx, w->vaddr, w->asked, start, hit, w->table, x->p->pwc.latency_cycles);
@@ -309,23 +346,31 @@ static struct walk_request *queued(struct core *c, uint32_t i)
            core_ring_at(c->walk_queue_head, i, c->walk_queue_size);
 }
 
+/* How many are before it. */
+static uint32_t number_in_queue(struct core *c, const struct walk_request *r)
+{
+    uint32_t at = (uint32_t)(r - (struct walk_request *)core_at(c, c->at.walk_queue));
+    return at >= c->walk_queue_head ? at - c->walk_queue_head : at + c->walk_queue_size - c->walk_queue_head;
+}
+
 static uint16_t *nqueued_like(struct core *c, uint64_t vaddr)
 {
     uint64_t page = vaddr >> PAGE_SHIFT;
     return &c->walk_queued[(page ^ page >> 8) % WALK_QUEUED];
 }
 
-/* Of the walks that wait, the one to the page of `vaddr`; NO_INDEX: there is none. */
-static uint32_t find_queued(struct core *c, uint64_t vaddr)
+/* Of the walks that wait, the one to the page of `vaddr`; NULL: there is none. */
+static inline struct walk_request *find_queued(struct core *c, uint64_t vaddr)
 {
     if (*nqueued_like(c, vaddr) == 0)
-        return NO_INDEX;
-    for (uint32_t i = c->walk_queue_n; i-- > 0;) { /* mostly one of the latest */
-        const struct walk_request *r = queued(c, i);
-        if (r->vaddr >> PAGE_SHIFT == vaddr >> PAGE_SHIFT && r->asid == c->asid)
-            return i;
+        return NULL;
+    struct walk_request *first = core_at(c, c->at.walk_queue), *r = queued(c, c->walk_queue_n - 1);
+    for (uint32_t n = c->walk_queue_n; n-- > 0;) { /* mostly one of the latest */
+        if ((r->vaddr ^ vaddr) < PAGE_BYTES && r->asid == c->asid)
+            return r;
+        r = r == first ? first + c->walk_queue_size - 1 : r - 1;
     }
-    return NO_INDEX;
+    return NULL;
 }
 
 static void release(const struct core_ctx *x, struct walk *w)
@@ -402,43 +447,64 @@ static unsigned found(const struct hit *h)
                                        : CORE_FOUND_1G;
 }
 
-/* Misses the STLB at cycle `asked`. */
-static struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t asked,
-                         waiter_t who)
+/* An access to a page that walker `w` walks to, or walked to: true: it shares that walk. */
+static bool join_walk(const struct core_ctx *x, uint32_t idx, uint64_t vaddr, bool write, bool exec, uint64_t asked,
+                      waiter_t who, struct xlate *out)
 {
     struct core *c = x->c;
-    uint64_t page = vaddr >> PAGE_SHIFT;
-    uint32_t best = NO_INDEX;
-    for (uint32_t i = 0; i < x->p->ptw.walkers; i++) {
-        struct walk *w = &c->walks[i];
-        bool same = w->vaddr >> PAGE_SHIFT == page && w->asid == c->asid && w->write >= write;
-        if (w->state == WALK_ACTIVE) {
-            if (same && !w->stale) {
-                c->stats.walk_merged++;
-                CORE_LOG(x, WALK_WAIT, log_number(c, who), vaddr, asked, CORE_JOIN_ACTIVE, 0);
-                link_waiter(c, who, &w->waiters);
-                return XLATE_WAITS;
-            }
-            continue;
-        }
-        if (same && w->result == WALK_FAULT && w->time > asked) {
-            c->stats.walk_merged++;
-            return result_of(w, vaddr, write, exec);
-        }
-        if (best == NO_INDEX || w->time < c->walks[best].time)
-            best = i;
+    struct walk *w = &c->walks[idx];
+    if (w->asid != c->asid || w->write < write)
+        return false;
+    if (c->walking >> idx & 1) {
+        if (w->stale)
+            return false;
+        CORE_LOG(x, WALK_WAIT, log_number(c, who), vaddr, asked, CORE_JOIN_ACTIVE, 0);
+        link_waiter(c, who, &w->waiters);
+        *out = XLATE_WAITS;
+    } else {
+        if (w->result != WALK_FAULT || w->time <= asked)
+            return false;
+        *out = result_of(w, vaddr, write, exec);
     }
-    uint32_t same = find_queued(c, vaddr);
-    if (same != NO_INDEX) {
-        struct walk_request *r = queued(c, same);
+    c->stats.walk_merged++;
+    return true;
+}
+
+/* The walker that is free first; NO_INDEX: all are at work. */
+static inline uint32_t free_walker(const struct core_ctx *x)
+{
+    const struct core *c = x->c;
+    uint32_t best = NO_INDEX;
+    uint64_t time = UINT64_MAX;
+    for (uint64_t idle = ~c->walking & (UINT64_MAX >> (64 - x->p->ptw.walkers)); idle != 0; idle &= idle - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(idle);
+        if (c->walks[i].time < time) {
+            time = c->walks[i].time;
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* Misses the STLB at cycle `asked`. */
+INLINE struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t asked, waiter_t who)
+{
+    struct core *c = x->c;
+    struct xlate joined;
+    for (uint32_t i = 0; i < x->p->ptw.walkers; i++)
+        if (c->walk_page[i] == vaddr >> PAGE_SHIFT && join_walk(x, i, vaddr, write, exec, asked, who, &joined))
+            return joined;
+    struct walk_request *same = find_queued(c, vaddr);
+    if (same != NULL) {
         c->stats.walk_merged++;
-        CORE_LOG(x, WALK_WAIT, log_number(c, who), vaddr, asked, CORE_JOIN_QUEUED, same);
-        r->write |= write;
-        link_waiter(c, who, &r->waiters);
+        CORE_LOG(x, WALK_WAIT, log_number(c, who), vaddr, asked, CORE_JOIN_QUEUED, number_in_queue(c, same));
+        same->write |= write;
+        link_waiter(c, who, &same->waiters);
         return XLATE_WAITS;
     }
     struct walk_request r = {.vaddr = vaddr, .asked = asked, .asid = c->asid, .write = write,
                              .exec = exec};
+    uint32_t best = free_walker(x);
     if (best == NO_INDEX) {
         SIM_ASSERT(c->walk_queue_n < c->walk_queue_size, "core %u: %u walks wait", x->lp->instance,
                    c->walk_queue_n);
@@ -512,7 +578,7 @@ static uint64_t dirty_assist(const struct core_ctx *x, uint64_t vaddr, uint64_t 
     return t + x->p->ptw.dirty_assist_cycles;
 }
 
-static inline struct hit probe_l1(struct core *c, uint64_t vaddr, bool exec)
+INLINE struct hit probe_l1(struct core *c, uint64_t vaddr, bool exec)
 {
     uint64_t *p = tlb_lookup(l1_of(c, exec, PAGE_SHIFT), c->asid, vaddr, PAGE_SHIFT);
     if (p != NULL)
@@ -524,15 +590,17 @@ static inline struct hit probe_l1(struct core *c, uint64_t vaddr, bool exec)
     return (struct hit){p, PAGE_SHIFT_1G};
 }
 
-static struct hit probe_stlb(const struct core_ctx *x, uint64_t vaddr)
+INLINE struct hit probe_stlb(const struct core_ctx *x, uint64_t vaddr)
 {
-    static const unsigned shifts[] = {PAGE_SHIFT, PAGE_SHIFT_2M, PAGE_SHIFT_1G};
-    for (unsigned i = 0; i < 3; i++) {
-        uint64_t *p = tlb_lookup(stlb_of(x, shifts[i]), x->c->asid, vaddr, shifts[i]);
-        if (p != NULL)
-            return (struct hit){p, shifts[i]};
-    }
-    return (struct hit){NULL, 0};
+    struct core *c = x->c;
+    struct sarray *a = array_at(c, c->at.stlb);
+    uint64_t *p = tlb_lookup(a, c->asid, vaddr, PAGE_SHIFT);
+    if (p != NULL)
+        return (struct hit){p, PAGE_SHIFT};
+    p = tlb_lookup(a, c->asid, vaddr, PAGE_SHIFT_2M);
+    if (p != NULL)
+        return (struct hit){p, PAGE_SHIFT_2M};
+    return (struct hit){tlb_lookup(stlb_of(x, PAGE_SHIFT_1G), c->asid, vaddr, PAGE_SHIFT_1G), PAGE_SHIFT_1G};
 }
 
 /*
@@ -590,8 +658,8 @@ static bool probe_design(const struct core_ctx *x, uint64_t vaddr, bool write, b
 }
 
 /* Not one of the pages used latest: the TLBs, and what is behind them. */
-static __attribute__((noinline)) struct xlate look_up(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec,
-                                                      uint64_t issue, waiter_t who)
+INLINE struct xlate look_up(const struct core_ctx *x, uint64_t vaddr, bool write, const bool exec, uint64_t issue,
+                            waiter_t who)
 {
     struct core *c = x->c;
     uint64_t l1_cycles = exec ? x->p->l1i4k.latency_cycles : x->p->l1d4k.latency_cycles;
@@ -645,45 +713,59 @@ static __attribute__((noinline)) struct xlate look_up(const struct core_ctx *x, 
     return (struct xlate){t, (payload & ~TLB_FLAGS) + in_page};
 }
 
-struct xlate core_translate(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
-                            waiter_t who)
+static __attribute__((noinline)) struct xlate look_up_data(const struct core_ctx *x, uint64_t vaddr, bool write,
+                                                           uint64_t issue, waiter_t who)
+{
+    return look_up(x, vaddr, write, false, issue, who);
+}
+
+struct xlate core_translate_data(const struct core_ctx *x, uint64_t vaddr, bool write, uint64_t issue, waiter_t who)
 {
     struct core *c = x->c;
     vaddr &= radix_va_mask(c->levels);
     c->tlb_cycles = 0;
     if (x->cfg->mmu->free_translation) {
         CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_FREE, CORE_FOUND_UNPROBED, issue, 0, issue);
-        return translate_free(x, vaddr, write, exec, issue);
+        return translate_free(x, vaddr, write, false, issue);
     }
+    uint64_t needs = write ? TLB_W | TLB_D : 0, cycles = x->p->l1d4k.latency_cycles;
+    const struct recent_page *r = recent_4k(c, vaddr);
+    unsigned shift = PAGE_SHIFT;
+    if (r->page != vaddr >> PAGE_SHIFT) {
+        r = recent_2m(c, vaddr);
+        shift = PAGE_SHIFT_2M;
+        cycles = x->p->l1d2m.latency_cycles;
+    }
+    if (r->page != vaddr >> shift || (r->payload & needs) != needs)
+        return look_up_data(x, vaddr, write, issue, who);
+    c->stats.dtlb_l1_hits++;
+    c->stats.tlb_l1_cycles += cycles;
+    c->tlb_cycles = cycles;
+    uint64_t t = usable_at(x, vaddr, issue + cycles);
+    CORE_LOG(x, TLB, log_number(c, who), vaddr, shift == PAGE_SHIFT ? CORE_FOUND_4K : CORE_FOUND_2M,
+             CORE_FOUND_UNPROBED, issue, cycles, t);
+    return (struct xlate){t, (r->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << shift) - 1))};
+}
 
-    uint64_t l1_cycles = exec ? x->p->l1i4k.latency_cycles : x->p->l1d4k.latency_cycles;
-    if (!exec) {
-        uint64_t needs = write ? TLB_W | TLB_D : 0, t = issue + l1_cycles;
-        const struct recent_page *r = recent_4k(c, vaddr);
-        unsigned shift = PAGE_SHIFT;
-        if (r->page != vaddr >> PAGE_SHIFT) {
-            r = recent_2m(c, vaddr);
-            shift = PAGE_SHIFT_2M;
-            t = issue + x->p->l1d2m.latency_cycles;
-        }
-        if (r->page == vaddr >> shift && (r->payload & needs) == needs) {
-            c->stats.dtlb_l1_hits++;
-            c->stats.tlb_l1_cycles += t - issue;
-            c->tlb_cycles = t - issue;
-            t = usable_at(x, vaddr, t);
-            CORE_LOG(x, TLB, log_number(c, who), vaddr, shift == PAGE_SHIFT ? CORE_FOUND_4K : CORE_FOUND_2M,
-                     CORE_FOUND_UNPROBED, issue, c->tlb_cycles, t);
-            return (struct xlate){t, (r->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << shift) - 1))};
-        }
-    } else if (recent_code(c, vaddr)->page == vaddr >> PAGE_SHIFT) {
-        c->stats.itlb_l1_hits++;
-        c->stats.tlb_l1_cycles += l1_cycles;
-        c->tlb_cycles = l1_cycles;
-        uint64_t usable = usable_at(x, vaddr, issue + l1_cycles);
-        CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_4K, CORE_FOUND_UNPROBED, issue, l1_cycles, usable);
-        return (struct xlate){usable, (recent_code(c, vaddr)->payload & ~TLB_FLAGS) + (vaddr & (PAGE_BYTES - 1))};
+struct xlate core_translate_code(const struct core_ctx *x, uint64_t vaddr, uint64_t issue, waiter_t who)
+{
+    struct core *c = x->c;
+    vaddr &= radix_va_mask(c->levels);
+    c->tlb_cycles = 0;
+    if (x->cfg->mmu->free_translation) {
+        CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_FREE, CORE_FOUND_UNPROBED, issue, 0, issue);
+        return translate_free(x, vaddr, false, true, issue);
     }
-    return look_up(x, vaddr, write, exec, issue, who);
+    const struct recent_page *r = recent_code(c, vaddr);
+    uint64_t cycles = x->p->l1i4k.latency_cycles;
+    if (r->page != vaddr >> PAGE_SHIFT)
+        return look_up(x, vaddr, false, true, issue, who);
+    c->stats.itlb_l1_hits++;
+    c->stats.tlb_l1_cycles += cycles;
+    c->tlb_cycles = cycles;
+    uint64_t t = usable_at(x, vaddr, issue + cycles);
+    CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_4K, CORE_FOUND_UNPROBED, issue, cycles, t);
+    return (struct xlate){t, (r->payload & ~TLB_FLAGS) + (vaddr & (PAGE_BYTES - 1))};
 }
 
 /* ---- prefetches ------------------------------------------------------------------------------- */
@@ -724,10 +806,10 @@ static struct xlate prefetch_walk(const struct core_ctx *x, uint64_t vaddr, uint
     if (c->walk_queue_n != 0 || c->nwalked >= WALKS_AHEAD_PREFETCH)
         return none;
     for (uint32_t i = 0; i < x->p->ptw.walkers; i++) {
-        const struct walk *w = &c->walks[i];
-        if (w->state == WALK_ACTIVE && w->vaddr >> PAGE_SHIFT == vaddr >> PAGE_SHIFT && w->asid == c->asid)
+        bool busy = c->walking >> i & 1;
+        if (busy && c->walk_page[i] == vaddr >> PAGE_SHIFT && c->walks[i].asid == c->asid)
             return none;
-        if (free == NO_INDEX && w->state == WALK_IDLE && w->time <= asked)
+        if (free == NO_INDEX && !busy && c->walks[i].time <= asked)
             free = i;
     }
     if (free == NO_INDEX)
@@ -832,6 +914,6 @@ void core_flush(const struct core_ctx *x, uint64_t vaddr, uint64_t bytes, uint32
                            whole ? radix_va_mask(RADIX_MAX_LEVELS) : bytes);
     }
     for (uint32_t i = 0; i < x->p->ptw.walkers; i++)
-        if (c->walks[i].state == WALK_ACTIVE && c->walks[i].asid == asid)
+        if ((c->walking >> i & 1) && c->walks[i].asid == asid)
             c->walks[i].stale = 1; /* ends for those who wait, fills nothing */
 }

@@ -222,8 +222,7 @@ static inline void load_access(const struct core_ctx *x, uint64_t no, struct fli
         complete(x, no, f, e, start + cycles + (f->flags & ACC_LOCK ? x->p->core.lock_cycles : 0));
 }
 
-static inline void translated(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e,
-                              struct xlate r)
+INLINE void translated(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e, struct xlate r)
 {
     if (xlate_waits(r)) {
         f->phase = PH_XLATE;
@@ -250,7 +249,7 @@ static inline void touch(const struct core_ctx *x, uint64_t no, struct flight *f
     f->phase = PH_XLATE;
     f->issue = issue;
     CORE_LOG(x, TOUCH, no, e->vaddr, issue);
-    struct xlate r = core_translate(x, e->vaddr, f->flags & ACC_STORE, false, issue, who);
+    struct xlate r = core_translate_data(x, e->vaddr, f->flags & ACC_STORE, issue, who);
     f->tlb_cycles = (uint16_t)c->tlb_cycles;
     translated(x, no, f, e, r);
 }
