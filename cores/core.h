@@ -311,7 +311,7 @@ struct core {
     struct {
         uint64_t key, window_no, sq_no; /* 8-byte granule, and the latest store to it */
     } forward[FORWARD_SLOTS];
-    uint32_t nwakes, nwake_words;
+    uint32_t nwakes, nwake_words; /* words: a power of two */
     uint64_t fault_at; /* cycle to raise the oldest fault; CYCLE_UNKNOWN: none ready */
     uint64_t fault_no; /* its entry */
     uint32_t nfaulted;

@@ -5,6 +5,7 @@
  * followed: the written line leaves this core's caches, unless the core wrote it itself.
  */
 #include "cores/core.h"
+#include "cores/dispatch.h"
 #include "cores/pwc.h"
 #include "cores/tlb.h"
 
@@ -207,7 +208,7 @@ static simtime_t next_mirror(const struct core_ctx *x)
     return ptmem_log_at(x->cfg->ptmem, x->c->mirror_cursor)->time;
 }
 
-static simtime_t core_advance(struct lp *lp, simtime_t until)
+static __attribute__((noinline)) simtime_t dispatch_until(struct lp *lp, simtime_t until)
 {
     struct core_ctx ctx = core_ctx_of(lp);
     const struct core_ctx *x = &ctx;
@@ -220,6 +221,15 @@ static simtime_t core_advance(struct lp *lp, simtime_t until)
             return next == CYCLE_UNKNOWN ? SIM_NEVER : u64_max(time_of(x->cfg, next), until);
         follow_mirror(x, stop + 1);
     }
+}
+
+static simtime_t core_advance(struct lp *lp, simtime_t until)
+{
+    const struct core_cfg *cfg = lp->cfg;
+    struct core *c = lp->state;
+    if (c->mirror_cursor >= ptmem_log_end(cfg->ptmem) && core_stands(c))
+        return SIM_NEVER; /* what dispatch_until would say */
+    return dispatch_until(lp, until);
 }
 
 static void core_handle(struct lp *lp, const struct msg *m)

@@ -455,20 +455,10 @@ static void raise_oldest_fault(const struct core_ctx *x)
     core_raise_fault(x, core_window(c, c->fault_no)->vaddr, core_flight(c, c->fault_no)->flags & ACC_STORE ? KF_WRITE : 0, at);
 }
 
-/* Dispatch stands where it stood: run_accesses would find and say the same again. */
-static inline bool still_stands(struct core *c)
-{
-    if (c->fault_at != CYCLE_UNKNOWN)
-        return false;
-    if (c->stands_at_access == c->head + 1)
-        return core_flight(c, c->head)->done == CYCLE_UNKNOWN;
-    return c->stands_at_store == c->sq_head + 1 && core_sq(c, c->sq_head)->fill == CYCLE_UNKNOWN;
-}
-
 uint64_t core_dispatch(const struct core_ctx *x, uint64_t until)
 {
     struct core *c = x->c;
-    if (still_stands(c))
+    if (core_stands(c))
         return CYCLE_UNKNOWN;
     while (c->run == RUN_USER || c->run == RUN_ENDING) {
         enum item i = c->ifetch_fault       ? raise_ifetch_fault(x, until)

@@ -25,6 +25,16 @@ static inline bool act_at(const struct core_ctx *x, uint64_t at, uint64_t until)
     return true;
 }
 
+/* Dispatch stands where it stood: it would find and say the same again, and change nothing. */
+static inline bool core_stands(struct core *c)
+{
+    if (c->fault_at != CYCLE_UNKNOWN)
+        return false;
+    if (c->stands_at_access == c->head + 1)
+        return core_flight(c, c->head)->done == CYCLE_UNKNOWN;
+    return c->stands_at_store == c->sq_head + 1 && core_sq(c, c->sq_head)->fill == CYCLE_UNKNOWN;
+}
+
 /*
  * Nothing dispatches before cycle `at`; the time lost goes to `*stall`, and to `cause` as far as the
  * retirement of what dispatch waited for has not given it others.

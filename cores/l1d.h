@@ -15,11 +15,7 @@
 #define LINE_LATENCY_MAX UINT64_C(0xfff)
 #define LINE_READY_SHIFT 16 /* above: cycle at which the line's data is in L1D */
 
-static inline uint32_t cache_set(const struct sarray *a, uint64_t line)
-{
-    uint64_t n = line >> LINE_SHIFT;
-    return (uint32_t)((a->nsets & (a->nsets - 1)) == 0 ? n & (a->nsets - 1) : n % a->nsets);
-}
+static inline uint32_t cache_set(const struct sarray *a, uint64_t line) { return sarray_set_of(a, line >> LINE_SHIFT); }
 
 static inline uint32_t miss_bucket_of(uint64_t line)
 {
@@ -110,8 +106,6 @@ static inline uint64_t *l1d_recent(struct core *c, uint64_t line)
 static inline uint64_t *l1d_find(struct core *c, uint64_t line)
 {
     struct sarray *a = core_at(c, c->at.l1d);
-    if (a->nways == 0)
-        return NULL;
     uint32_t set = cache_set(a, line);
     int way = sarray_find(a, set, line);
     if (way < 0) {

@@ -29,7 +29,7 @@ static struct sarray *l2(struct core *c) { return core_at(c, c->at.l2); }
 /* Payload of the line, counted as a use; NULL: miss. */
 static inline uint64_t *lookup(struct sarray *a, uint64_t line)
 {
-    return a->nways == 0 ? NULL : sarray_use(a, cache_set(a, line), line);
+    return sarray_use(a, cache_set(a, line), line);
 }
 
 /* ---- write-backs ------------------------------------------------------------------------------ */
@@ -188,12 +188,11 @@ static void fill_l1i(const struct core_ctx *x, uint64_t line, uint64_t ready, bo
                 LINE_CODE | (prefetched ? LINE_PREFETCHED : 0) | ready << LINE_READY_SHIFT);
 }
 
-/* The line will come: the host should have near what it replaces. */
-static inline void expect_fill(struct core *c, uint64_t line)
+/* The line of an L2 set will come: the host should have near what it replaces. */
+static inline void expect_fill(const struct sarray *a, uint32_t set)
 {
-    const struct sarray *a = l2(c);
     if (a->nways != 0)
-        sarray_prefetch_victim(a, cache_set(a, line));
+        sarray_prefetch_victim(a, set);
 }
 
 /* ---- misses ----------------------------------------------------------------------------------- */
@@ -368,34 +367,6 @@ static uint64_t access_l2(const struct core_ctx *x, uint64_t line, uint64_t *hel
     return x->p->l2.latency_cycles;
 }
 
-/* Nobody has asked for the line. */
-static __attribute__((noinline)) uint64_t access_caches(const struct core_ctx *x, uint64_t line, enum line_kind kind,
-                                                        bool write, uint64_t start, waiter_t who,
-                                                        enum served_by *served_out)
-{
-    struct core *c = x->c;
-    const struct sarray *behind = l2(c);
-    if (behind->nways != 0) /* L1D mostly lacks the line, or the access would not have come here */
-        sarray_prefetch(behind, cache_set(behind, line));
-    uint64_t *held = line == c->absent_line ? NULL : lookup(l1d(c), line);
-    if (held != NULL) {
-        note_recent_line(c, recent_in_l1d(c, line), line, held);
-        return access_l1d(c, x->p, held, kind, write, start, served_out);
-    }
-    count_l1d_miss(c, kind);
-    held = lookup(l2(c), line);
-    if (held != NULL)
-        return access_l2(x, line, held, kind, write, start, served_out);
-    expect_fill(c, line);
-    if (kind == LINE_PT)
-        c->stats.l2_pt_misses++;
-    else
-        c->stats.l2_misses++;
-    c->pf.asked_l2 = 1 + PREFETCH_MISS;
-    start_miss(x, line, kind, write, start, who);
-    return LATENCY_WAIT;
-}
-
 uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_kind kind, bool write,
                            uint64_t start, waiter_t who, enum served_by *served_out)
 {
@@ -405,10 +376,30 @@ uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_k
     if (line == recent->line) /* nothing to update */
         return access_l1d(c, x->p, core_at(c, recent->word), kind, write, start, served_out);
     struct miss *m = c->nmisses != 0 ? find_miss(c, line, false) : NULL;
-    if (m == NULL)
-        return access_caches(x, line, kind, write, start, who, served_out);
+    if (m != NULL) {
+        count_l1d_miss(c, kind);
+        return join_miss(x, m, write, start, who);
+    }
+    struct sarray *behind = l2(c);
+    uint32_t set = cache_set(behind, line);
+    sarray_prefetch(behind, set); /* L1D mostly lacks the line, or the access would not have come here */
+    uint64_t *held = line == c->absent_line ? NULL : lookup(l1d(c), line);
+    if (held != NULL) {
+        note_recent_line(c, recent, line, held);
+        return access_l1d(c, x->p, held, kind, write, start, served_out);
+    }
     count_l1d_miss(c, kind);
-    return join_miss(x, m, write, start, who);
+    held = sarray_use(behind, set, line);
+    if (held != NULL)
+        return access_l2(x, line, held, kind, write, start, served_out);
+    expect_fill(behind, set);
+    if (kind == LINE_PT)
+        c->stats.l2_pt_misses++;
+    else
+        c->stats.l2_misses++;
+    c->pf.asked_l2 = 1 + PREFETCH_MISS;
+    start_miss(x, line, kind, write, start, who);
+    return LATENCY_WAIT;
 }
 
 /* ---- prefetches ------------------------------------------------------------------------------- */
@@ -416,7 +407,7 @@ uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_k
 /* The way of a cache that has the line, or -1; counts as no use. */
 static inline int way_of(const struct sarray *a, uint64_t line)
 {
-    return a->nways == 0 ? -1 : sarray_find(a, cache_set(a, line), line);
+    return sarray_find(a, cache_set(a, line), line);
 }
 
 static inline bool present(const struct sarray *a, uint64_t line) { return way_of(a, line) >= 0; }
@@ -433,7 +424,7 @@ static void send_prefetch(const struct core_ctx *x, uint64_t line, enum miss_pre
     core_miss(x->c, idx)->prefetch = (uint8_t)where;
     x->c->pf.nunderway[where - 1]++;
     CORE_LOG(x, PREFETCH, line, where == MISS_FOR_L1D ? SERVED_L1 : SERVED_L2, CORE_LEVEL_WAITS, start);
-    expect_fill(x->c, line);
+    expect_fill(l2(x->c), cache_set(l2(x->c), line));
     send_miss(x, idx, start);
 }
 

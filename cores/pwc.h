@@ -21,11 +21,6 @@ static inline uint64_t pwc_tag(uint32_t asid, uint64_t vaddr, unsigned level)
     return (uint64_t)asid << 48 | vaddr >> radix_level_shift(level);
 }
 
-static inline uint32_t pwc_set(const struct sarray *a, uint64_t tag)
-{
-    return (uint32_t)((a->nsets & (a->nsets - 1)) == 0 ? tag & (a->nsets - 1) : tag % a->nsets);
-}
-
 /*
  * Level of the deepest cached interior entry for `vaddr` and the node it points to; 0: none.
  * arrays[i] may be NULL or without ways.
@@ -35,10 +30,8 @@ static inline unsigned pwc_probe(struct sarray *const arrays[PWC_NARRAYS], unsig
 {
     for (unsigned level = PWC_FIRST_LEVEL; level <= levels; level++) {
         struct sarray *a = arrays[level - PWC_FIRST_LEVEL];
-        if (a->nways == 0)
-            continue;
         uint64_t tag = pwc_tag(asid, vaddr, level);
-        const uint64_t *table = sarray_use(a, pwc_set(a, tag), tag);
+        const uint64_t *table = sarray_use(a, sarray_set_of(a, tag), tag);
         if (table != NULL) {
             *table_out = *table;
             return level;
@@ -53,7 +46,7 @@ static inline void pwc_fill(struct sarray *a, uint32_t asid, uint64_t vaddr, uns
     if (a->nways == 0)
         return;
     uint64_t tag = pwc_tag(asid, vaddr, level);
-    uint32_t set = pwc_set(a, tag);
+    uint32_t set = sarray_set_of(a, tag);
     int way = sarray_find(a, set, tag);
     struct sarray_entry old;
     if (way < 0)

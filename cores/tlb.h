@@ -47,8 +47,7 @@ static inline bool tlb_lacks_size(const struct sarray *a, unsigned shift)
 
 static inline uint32_t tlb_set(const struct sarray *a, uint64_t vaddr, unsigned shift)
 {
-    uint64_t page = vaddr >> shift;
-    return (uint32_t)((a->nsets & (a->nsets - 1)) == 0 ? page & (a->nsets - 1) : page % a->nsets);
+    return sarray_set_of(a, vaddr >> shift);
 }
 
 /* Payload of the entry for `vaddr`, or NULL; a hit counts as a use. */

@@ -17,21 +17,19 @@ static inline void set_wake(struct core *c, uint32_t idx)
     *word |= bit;
 }
 
-/* The oldest access that was woken; removes it. At least one is there. */
-static uint64_t take_wake(struct core *c)
+/* The index of the oldest access that was woken, `start` being that of the oldest; removes it. One at least is there. */
+static inline uint32_t take_wake(struct core *c, uint64_t *words, uint32_t start)
 {
-    uint64_t *words = core_at(c, c->at.wake);
-    uint32_t size = c->window_size, start = (uint32_t)(c->head & (size - 1));
     uint32_t w = start / 64;
     uint64_t word = words[w] & ~UINT64_C(0) << (start % 64);
     while (word == 0) {
-        w = (w + 1) % c->nwake_words;
+        w = (w + 1) & (c->nwake_words - 1);
         word = words[w];
     }
-    uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(word);
-    words[w] &= ~(UINT64_C(1) << (i % 64));
+    uint32_t bit = (uint32_t)__builtin_ctzll(word);
+    words[w] &= ~(UINT64_C(1) << bit);
     c->nwakes--;
-    return c->head + ((i - start) & (size - 1));
+    return w * 64 + bit;
 }
 
 /* The number of the access at an index of the window. */
@@ -301,25 +299,28 @@ void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, 
 void core_tell_waiters(const struct core_ctx *x, waiter_t who, enum served_by level)
 {
     struct core *c = x->c;
+    struct flight *const flights = core_flight(c, 0);
+    struct inflight *const window = core_window(c, 0);
+    struct store_entry *const sq = core_sq(c, 0);
+    const uint64_t at = c->touch, latency = x->p->l1d.latency_cycles;
     while (who != 0) {
         const uint32_t idx = waiter_idx(who);
         const enum waiter_kind kind = waiter_kind(who);
         if (kind == WAIT_LOAD) {
-            struct flight *f = core_flight(c, idx);
-            struct inflight *e = core_window(c, idx);
+            struct flight *f = &flights[idx];
+            struct inflight *e = &window[idx];
             who = e->next_waiter;
             f->level = (uint8_t)level;
             uint64_t extra = f->flags & ACC_LOCK ? x->p->core.lock_cycles : 0;
-            complete(x, no_of(c, idx), f, e, u64_max(c->touch, e->ready + x->p->l1d.latency_cycles) + extra);
+            complete(x, no_of(c, idx), f, e, u64_max(at, e->ready + latency) + extra);
         } else if (kind == WAIT_STORE) {
-            struct store_entry *s = core_sq(c, idx);
-            who = s->next_waiter;
-            s->fill = c->touch;
-            s->level = level;
+            who = sq[idx].next_waiter;
+            sq[idx].fill = at;
+            sq[idx].level = level;
         } else {
             SIM_ASSERT(kind == WAIT_WALK, "core %u: kind %u waits for a line", x->lp->instance, kind);
             who = c->walks[idx].next_waiter;
-            core_walk_data(x, idx, c->touch, level);
+            core_walk_data(x, idx, at, level);
         }
     }
 }
@@ -342,10 +343,13 @@ void core_walk_released(const struct core_ctx *x, waiter_t who, struct xlate r)
 void core_run_wakes(const struct core_ctx *x)
 {
     struct core *c = x->c;
+    uint64_t *words = core_at(c, c->at.wake);
+    const uint64_t head = c->head, mask = c->window_size - 1;
     while (c->nwakes > 0) {
-        uint64_t no = take_wake(c);
-        struct inflight *e = core_window(c, no);
-        struct flight *f = core_flight(c, no);
+        const uint32_t idx = take_wake(c, words, (uint32_t)(head & mask));
+        const uint64_t no = head + ((idx - head) & mask);
+        struct inflight *e = core_window(c, idx);
+        struct flight *f = core_flight(c, idx);
         switch (f->phase) {
         case PH_PARKED:
             touch(x, no, f, e);

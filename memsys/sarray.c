@@ -21,6 +21,7 @@ void sarray_init(struct sarray *a, const struct sarray_cfg *cfg)
     a->repl = cfg->repl;
     a->ngroups = repl_ngroups(cfg->nways);
     a->set_words = set_words_of(cfg->nways);
+    a->set_mask = is_pow2(cfg->nsets) ? cfg->nsets - 1 : UINT64_MAX;
     a->rng.seed = cfg->seed;
     for (uint32_t s = 0; s < a->nsets; s++)
         repl_table[a->repl]->init(sarray_repl_row(a, s), a->nways);

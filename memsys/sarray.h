@@ -46,8 +46,9 @@ struct sarray {
     uint32_t set_words; /* distance of two sets in 64-bit words */
     uint32_t nused;     /* ways that were ever filled */
     struct repl_rng rng;
-    uint64_t sizes;       /* of a TLB: bit n, entries of size code n were filled */
-    uint64_t reserved[2]; /* to one host cache line */
+    uint64_t sizes;     /* of a TLB: bit n, entries of size code n were filled */
+    uint64_t set_mask;  /* nsets - 1, if that is a mask; else UINT64_MAX */
+    uint64_t reserved;  /* to one host cache line */
     uint64_t sets[];      /* nsets * set_words */
 };
 
@@ -116,6 +117,12 @@ static inline const uint64_t *sarray_repl_row_const(const struct sarray *a, uint
     return sarray_row_const(a, set) + 2 * a->ngroups;
 }
 
+/* The set of a key by its low bits; an array without ways has set 0. */
+static inline uint32_t sarray_set_of(const struct sarray *a, uint64_t key)
+{
+    return (uint32_t)(__builtin_expect(a->set_mask != UINT64_MAX, 1) ? key & a->set_mask : key % a->nsets);
+}
+
 /* Index of a way's tag word within its set; the payload is the word after it. */
 static inline uint32_t sarray_tag_word(const struct sarray *a, uint32_t way)
 {
@@ -142,7 +149,7 @@ static inline uint8_t *sarray_fingerprints(struct sarray *a, uint32_t set)
 /* sarray_find in a set of more than sixteen ways. */
 int sarray_find_in_groups(const struct sarray *a, const uint64_t *row, uint64_t tag);
 
-/* The way of `set` that holds `tag`, or -1. No side effect. */
+/* The way of `set` that holds `tag`, or -1; an array without ways holds none. No side effect. */
 static inline int sarray_find(const struct sarray *a, uint32_t set, uint64_t tag)
 {
     const uint64_t *row = sarray_row_const(a, set);

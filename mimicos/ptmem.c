@@ -11,6 +11,7 @@
  */
 #include "mimicos/ptmem.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,18 +39,21 @@ struct slot {
 #define IN_BASE (UINT32_C(1) << 31)
 
 struct ptmem {
+    struct ptmem_log bounds; /* first: read by casting */
     struct slot *slots; /* a power of two, at most half full */
     uint64_t nslots, nused;
     unsigned hash_shift;
     struct node **chunks;
     uint64_t nchunks, nnodes;
     struct entry *log; /* ring of log_cap entries, a power of two */
-    uint64_t log_cap, log_begin, log_end;
+    uint64_t log_cap;
     simtime_t last_time; /* of the newest entry ever */
     const uint64_t *base_words; /* of the base's nodes; NULL: there is none */
     const uint32_t *base_pfns;
     uint64_t nbase;
 };
+
+_Static_assert(offsetof(struct ptmem, bounds) == 0, "ptmem_log_end casts");
 
 struct save_head {
     uint64_t nbase, nnodes, log_begin, log_end;
@@ -152,7 +156,7 @@ static enum err enter_base(struct ptmem *m)
 
 enum err ptmem_share(struct ptmem *m, const uint64_t *words, const uint32_t *pfns, uint64_t nnodes)
 {
-    SIM_ASSERT(m->base_words == NULL && m->log_end == 0, "a base for a replica in use");
+    SIM_ASSERT(m->base_words == NULL && m->bounds.end == 0, "a base for a replica in use");
     m->base_words = words;
     m->base_pfns = pfns;
     m->nbase = nnodes;
@@ -177,7 +181,7 @@ static void grow_log(struct ptmem *m)
 {
     uint64_t cap = 2 * m->log_cap;
     struct entry *log = alloc_or_stop(cap, sizeof *log);
-    for (uint64_t i = m->log_begin; i < m->log_end; i++)
+    for (uint64_t i = m->bounds.begin; i < m->bounds.end; i++)
         log[i & (cap - 1)] = *entry_at(m, i);
     free(m->log);
     m->log = log;
@@ -225,23 +229,23 @@ void ptmem_write(struct ptmem *m, const struct mirror_write *w)
                (unsigned long long)w->addr.v);
     SIM_ASSERT(w->time >= m->last_time, "page-table write at %llu fs after one at %llu fs",
                (unsigned long long)w->time, (unsigned long long)m->last_time);
-    if (m->log_end - m->log_begin == m->log_cap)
+    if (m->bounds.end - m->bounds.begin == m->log_cap)
         grow_log(m);
     struct node *n = get_node(m, pfn_of(w->addr).v);
-    *entry_at(m, m->log_end) = (struct entry){*w, n->newest};
-    n->newest = ++m->log_end;
+    *entry_at(m, m->bounds.end) = (struct entry){*w, n->newest};
+    n->newest = ++m->bounds.end;
     m->last_time = w->time;
 }
 
 void ptmem_floor(struct ptmem *m, simtime_t floor)
 {
-    while (m->log_begin < m->log_end) {
-        const struct mirror_write *w = &entry_at(m, m->log_begin)->w;
+    while (m->bounds.begin < m->bounds.end) {
+        const struct mirror_write *w = &entry_at(m, m->bounds.begin)->w;
         if (w->time > floor)
             return;
         struct node *n = node_at(m, find_slot(m, pfn_of(w->addr).v)->node - 1);
         n->word[(w->addr.v >> 3) & (NODE_WORDS - 1)] = w->value;
-        m->log_begin++;
+        m->bounds.begin++;
     }
 }
 
@@ -258,7 +262,7 @@ void ptmem_prefetch(const struct ptmem *m, paddr_t addr)
 static const struct mirror_write *find_pending(const struct ptmem *m, const struct node *n, paddr_t addr,
                                                simtime_t t)
 {
-    for (uint64_t at = n->newest; at > m->log_begin; at = entry_at(m, at - 1)->prev) {
+    for (uint64_t at = n->newest; at > m->bounds.begin; at = entry_at(m, at - 1)->prev) {
         const struct mirror_write *w = &entry_at(m, at - 1)->w;
         if (w->addr.v == addr.v && w->time <= t)
             return w;
@@ -278,36 +282,33 @@ uint64_t ptmem_read(const struct ptmem *m, paddr_t addr, simtime_t t)
         return base_at(m, s)[word];
     const struct node *n = node_at(m, s->node - 1);
     /* Without writes under way the head of the node need not be read: it is on another host cache line. */
-    const struct mirror_write *w = m->log_begin == m->log_end ? NULL : find_pending(m, n, addr, t);
+    const struct mirror_write *w = m->bounds.begin == m->bounds.end ? NULL : find_pending(m, n, addr, t);
     return w != NULL ? w->value : n->word[word];
 }
 
-uint64_t ptmem_log_begin(const struct ptmem *m) { return m->log_begin; }
-uint64_t ptmem_log_end(const struct ptmem *m) { return m->log_end; }
-
 const struct mirror_write *ptmem_log_at(const struct ptmem *m, uint64_t idx)
 {
-    SIM_ASSERT(idx >= m->log_begin && idx < m->log_end,
+    SIM_ASSERT(idx >= m->bounds.begin && idx < m->bounds.end,
                "page-table log entry %llu of [%llu, %llu)", (unsigned long long)idx,
-               (unsigned long long)m->log_begin, (unsigned long long)m->log_end);
+               (unsigned long long)m->bounds.begin, (unsigned long long)m->bounds.end);
     return &entry_at(m, idx)->w;
 }
 
 size_t ptmem_save_bytes(const struct ptmem *m)
 {
     return sizeof(struct save_head) + m->nnodes * sizeof(struct node) +
-           (m->log_end - m->log_begin) * sizeof(struct entry);
+           (m->bounds.end - m->bounds.begin) * sizeof(struct entry);
 }
 
 void ptmem_save(const struct ptmem *m, void *buf)
 {
-    struct save_head head = {m->nbase, m->nnodes, m->log_begin, m->log_end, m->last_time};
+    struct save_head head = {m->nbase, m->nnodes, m->bounds.begin, m->bounds.end, m->last_time};
     char *p = buf;
     memcpy(p, &head, sizeof head);
     p += sizeof head;
     for (uint64_t i = 0; i < m->nnodes; i++, p += sizeof(struct node))
         memcpy(p, node_at(m, i), sizeof(struct node));
-    for (uint64_t i = m->log_begin; i < m->log_end; i++, p += sizeof(struct entry))
+    for (uint64_t i = m->bounds.begin; i < m->bounds.end; i++, p += sizeof(struct entry))
         memcpy(p, entry_at(m, i), sizeof(struct entry));
 }
 
@@ -351,12 +352,12 @@ enum err ptmem_load(struct ptmem *m, const void *buf, size_t nbytes)
             return err_log(ERR_MEMORY, "page-table replica: no memory for an index of %llu nodes",
                            (unsigned long long)head.nnodes);
     }
-    m->log_begin = m->log_end = head.log_begin;
+    m->bounds.begin = m->bounds.end = head.log_begin;
     while (head.log_end - head.log_begin > m->log_cap)
         grow_log(m);
     for (uint64_t i = head.log_begin; i < head.log_end; i++, p += sizeof(struct entry))
         memcpy(entry_at(m, i), p, sizeof(struct entry));
-    m->log_end = head.log_end;
+    m->bounds.end = head.log_end;
     m->last_time = head.last_time;
     return ERR_OK;
 }

@@ -20,6 +20,11 @@
 
 struct ptmem;
 
+/* What a replica begins with: entries of its log that are not yet folded, [begin, end). */
+struct ptmem_log {
+    uint64_t begin, end;
+};
+
 enum err ptmem_create(struct ptmem **out);
 void ptmem_destroy(struct ptmem *m);
 
@@ -42,8 +47,8 @@ void ptmem_prefetch(const struct ptmem *m, paddr_t addr);
  * The log of writes: entries are numbered from 0 for the whole run; those not yet folded are
  * [ptmem_log_begin, ptmem_log_end). Times never go back along the log.
  */
-uint64_t ptmem_log_begin(const struct ptmem *m);
-uint64_t ptmem_log_end(const struct ptmem *m);
+static inline uint64_t ptmem_log_begin(const struct ptmem *m) { return ((const struct ptmem_log *)m)->begin; }
+static inline uint64_t ptmem_log_end(const struct ptmem *m) { return ((const struct ptmem_log *)m)->end; }
 const struct mirror_write *ptmem_log_at(const struct ptmem *m, uint64_t idx);
 
 /* Flat copy, to save a run at an epoch boundary, without the base: that is shared again first. */
