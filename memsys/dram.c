@@ -89,6 +89,25 @@ static void update_draining(struct dram *d, const struct dram_config *c)
         d->draining = false;
 }
 
+/* The bank of the channel, and the row, as dram_place_of has them. */
+static inline uint32_t bank_of(const struct dram_config *c, paddr_t line, uint64_t *row_out)
+{
+    const struct dram_bits *b = &c->bits;
+    if (!b->usable) {
+        struct dram_place p = dram_place_of(c, line);
+        *row_out = p.row;
+        return p.rank << c->rank_bits | p.group << c->bank_bits | p.bank;
+    }
+    uint64_t number = line.v >> LINE_SHIFT, row = number >> b->row_shift;
+    uint32_t bank = (uint32_t)(number >> b->bank_shift) & b->bank_mask;
+    uint32_t group = (uint32_t)(number >> b->group_shift) & b->group_mask;
+    uint32_t rank = (uint32_t)(number >> b->rank_shift) & b->rank_mask;
+    *row_out = row;
+    bank ^= (uint32_t)row & b->bank_hash;
+    group ^= (uint32_t)(row >> c->bank_bits) & b->group_hash;
+    return rank << c->rank_bits | group << c->bank_bits | bank;
+}
+
 void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, paddr_t line,
                   enum line_kind kind, bool is_write, uint32_t token, uint32_t src)
 {
@@ -98,47 +117,47 @@ void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, pa
     uint32_t idx = d->free_first;
     struct dram_request *q = &d->requests[idx];
     d->free_first = q->next;
-    struct dram_place p = dram_place_of(c, line);
-    *q = (struct dram_request){
-        .line = line,
-        .row = p.row,
-        .arrival = now,
-        .ready = clock_edge(now, c->t.tck_fs),
-        .token = token,
-        .src = src,
-        .rank = (uint8_t)p.rank,
-        .bank = (uint16_t)(p.rank << c->rank_bits | p.group << c->bank_bits | p.bank),
-        .kind = (uint8_t)kind,
-        .is_write = is_write,
-    };
+    uint32_t bank = bank_of(c, line, &q->row);
+    q->line = line;
+    q->arrival = now;
+    q->ready = clock_edge(now, c->t.tck_fs);
+    q->token = token;
+    q->src = src;
+    q->bank = (uint16_t)bank;
+    q->rank = (uint8_t)(bank >> c->rank_bits);
+    q->group = (uint8_t)(bank >> c->bank_bits);
+    q->kind = (uint8_t)kind;
+    q->is_write = is_write;
+    q->row_state = DRAM_ROW_HIT;
     dram_wait(d, c, &d->lists[is_write], idx);
-    struct dram_rank *r = &d->ranks[p.rank];
+    struct dram_rank *r = &d->ranks[q->rank];
     r->nwaiting++;
     if (now < r->refresh_end)
         count_refresh_delay(d, r);
-    update_draining(d, c);
+    if (is_write)
+        update_draining(d, c);
     d->stats.queue_peak = u64_max(d->stats.queue_peak, dram_nwaiting(d));
     d->plan.is_stale |= dram_writes_go(d) != d->plan.is_write || now > d->plan.time;
 }
 
 /* ---- commands ------------------------------------------------------------------------------- */
 
-static void limit(simtime_t *ok, simtime_t t) { *ok = u64_max(*ok, t); }
+static inline void limit(simtime_t *ok, simtime_t t) { *ok = u64_max(*ok, t); }
 
-static void issue_precharge(struct dram *d, const struct dram_config *c, struct dram_request *q)
+static inline void issue_precharge(struct dram *d, const struct dram_config *c, struct dram_request *q)
 {
     struct dram_bank *b = &d->banks[q->bank];
     b->row = DRAM_NO_ROW;
     b->act_ok = u64_max(b->act_ok, d->now + c->t.trp_fs);
-    q->did_pre = true;
+    q->row_state = DRAM_ROW_CONFLICT;
 }
 
-static void issue_activate(struct dram *d, const struct dram_config *c, struct dram_request *q)
+static inline void issue_activate(struct dram *d, const struct dram_config *c, struct dram_request *q)
 {
     const struct dram_timing *t = &c->t;
     struct dram_bank *b = &d->banks[q->bank];
     struct dram_rank *r = &d->ranks[q->rank];
-    simtime_t now = d->now;
+    simtime_t now = d->now, least = SIM_NEVER;
     b->row = q->row;
     b->hit_streak = 0;
     b->cas_ok = now + t->trcd_fs;
@@ -146,83 +165,50 @@ static void issue_activate(struct dram *d, const struct dram_config *c, struct d
     r->faw_ok[r->faw_at] = now + t->tfaw_fs;
     r->faw_at = (r->faw_at + 1) % 4;
     d->rank_ok[DRAM_LIMIT_ACT][q->rank] = u64_max(now + t->trrd_s_fs, r->faw_ok[r->faw_at]);
-    d->group_ok[DRAM_LIMIT_ACT][q->bank >> c->bank_bits] = now + t->trrd_l_fs;
-    simtime_t least = SIM_NEVER;
+    d->group_ok[DRAM_LIMIT_ACT][q->group] = now + t->trrd_l_fs;
     for (uint32_t i = 0; i < c->nranks; i++)
         least = u64_min(least, d->rank_ok[DRAM_LIMIT_ACT][i]);
     d->least_ok[DRAM_LIMIT_ACT] = least;
     dram_limits_changed(d, DRAM_CMD_ACT);
-    q->did_act = true;
+    if (q->row_state == DRAM_ROW_HIT)
+        q->row_state = DRAM_ROW_CLOSED;
 }
 
-/* The data bus is free from `data_end` on, after a gap for another direction or rank. */
-static void limit_bus(struct dram *d, const struct dram_config *c, const struct dram_request *q,
-                      simtime_t data_end)
+static inline void limit_ranks(struct dram *d, const struct dram_config *c, enum dram_limit which, uint32_t rank,
+                               simtime_t own, simtime_t others)
 {
-    simtime_t *rd_ok = d->rank_ok[DRAM_LIMIT_RD], *wr_ok = d->rank_ok[DRAM_LIMIT_WR];
-    simtime_t *own_ok = (q->is_write ? wr_ok : rd_ok) + q->rank;
-    simtime_t own = u64_max(*own_ok, d->now + c->t.tburst_fs);
-    simtime_t turned = data_end + c->t.tturn_fs;
-    simtime_t rd = turned > c->t.tcl_fs ? turned - c->t.tcl_fs : 0;
-    simtime_t wr = turned > c->t.tcwl_fs ? turned - c->t.tcwl_fs : 0;
-    simtime_t rd_least = SIM_NEVER, wr_least = SIM_NEVER;
+    simtime_t *ok = d->rank_ok[which], least = SIM_NEVER;
+    own = u64_max(ok[rank], own);
     for (uint32_t i = 0; i < c->nranks; i++) {
-        rd_ok[i] = u64_max(rd_ok[i], rd);
-        wr_ok[i] = u64_max(wr_ok[i], wr);
-        rd_least = u64_min(rd_least, rd_ok[i]);
-        wr_least = u64_min(wr_least, wr_ok[i]);
+        limit(&ok[i], others);
+        least = u64_min(least, ok[i]);
     }
-    *own_ok = own;
-    d->least_ok[DRAM_LIMIT_RD] = u64_min(rd_least, rd_ok[q->rank]);
-    d->least_ok[DRAM_LIMIT_WR] = u64_min(wr_least, wr_ok[q->rank]);
+    ok[rank] = own; /* which goes on in its own direction without a gap */
+    d->least_ok[which] = u64_min(least, own);
 }
 
-/* Returns the end of the data. */
-static simtime_t issue_column(struct dram *d, const struct dram_config *c,
-                              const struct dram_request *q)
+static inline void issue_column(struct dram *d, const struct dram_config *c, const struct dram_request *q)
 {
-    const struct dram_timing *t = &c->t;
-    uint32_t group = q->bank >> c->bank_bits;
-    simtime_t *rank_rd_ok = &d->rank_ok[DRAM_LIMIT_RD][q->rank];
-    simtime_t *rank_wr_ok = &d->rank_ok[DRAM_LIMIT_WR][q->rank];
-    simtime_t *group_rd_ok = &d->group_ok[DRAM_LIMIT_RD][group];
-    simtime_t *group_wr_ok = &d->group_ok[DRAM_LIMIT_WR][group];
-    simtime_t *pre_ok = &d->banks[q->bank].pre_ok;
+    const struct dram_column *k = &c->column[q->is_write];
     simtime_t now = d->now;
-    simtime_t data_end = now + (q->is_write ? t->tcwl_fs : t->tcl_fs) + t->tburst_fs;
-
-    limit(rank_rd_ok, now + t->tccd_s_fs);
-    limit(rank_wr_ok, now + t->tccd_s_fs);
-    limit(group_rd_ok, now + t->tccd_l_fs);
-    limit(group_wr_ok, now + (q->is_write ? t->tccd_l_wr_fs : t->tccd_l_fs));
-    if (q->is_write) {
-        limit(rank_rd_ok, data_end + t->twtr_s_fs);
-        limit(group_rd_ok, data_end + t->twtr_l_fs);
-        limit(pre_ok, data_end + t->twr_fs);
-    } else {
-        limit(pre_ok, now + t->trtp_fs);
+    for (unsigned which = DRAM_LIMIT_RD; which <= DRAM_LIMIT_WR; which++) {
+        limit_ranks(d, c, which, q->rank, now + k->rank_ok[which], now + k->others_ok[which]);
+        limit(&d->group_ok[which][q->group], now + k->group_ok[which]);
     }
-    limit_bus(d, c, q, data_end);
+    limit(&d->banks[q->bank].pre_ok, now + k->pre_ok);
     dram_limits_changed(d, DRAM_CMD_COLUMN);
-    d->stats.turnarounds += d->bus_used && d->bus_write != q->is_write;
-    d->stats.bus_busy += t->tburst_fs;
+    d->stats.turnarounds += d->bus_used & (d->bus_write ^ q->is_write);
+    d->stats.bus_busy += c->t.tburst_fs;
     d->bus_used = true;
     d->bus_write = q->is_write;
-    return data_end;
 }
 
-static void count_column(struct dram *d, const struct dram_config *c, const struct dram_request *q,
-                         simtime_t data_end)
+static inline void count_column(struct dram *d, const struct dram_config *c, const struct dram_request *q)
 {
     struct dram_stats *s = &d->stats;
-    simtime_t unloaded = c->t.tcl_fs + c->t.tburst_fs + c->controller_fs;
-    if (q->did_act || q->did_pre)
-        unloaded += c->t.trcd_fs;
-    if (q->did_pre)
-        unloaded += c->t.trp_fs;
-    if (q->did_pre)
+    if (q->row_state == DRAM_ROW_CONFLICT)
         s->row_conflicts[q->kind]++;
-    else if (q->did_act)
+    else if (q->row_state == DRAM_ROW_CLOSED)
         s->row_closed[q->kind]++;
     else
         s->row_hits[q->kind]++;
@@ -230,65 +216,72 @@ static void count_column(struct dram *d, const struct dram_config *c, const stru
         s->writes[q->kind]++;
         return;
     }
-    simtime_t latency = data_end + c->controller_fs - q->arrival;
+    simtime_t latency = d->now + c->unloaded_fs[DRAM_ROW_HIT] - q->arrival;
+    simtime_t unloaded = c->unloaded_fs[q->row_state];
     s->reads[q->kind]++;
     s->read_latency[q->kind] += latency;
     /* A row that another request opened may make this one quicker than "unloaded". */
-    s->read_wait[q->kind] += latency > unloaded ? latency - unloaded : 0;
+    s->read_wait[q->kind] += u64_max(latency, unloaded) - unloaded;
     uint64_t ns = latency / FS_PER_NS;
     uint32_t bin = ns == 0 ? 0 : log2_floor(ns) + 1;
     s->read_latency_hist[bin < DRAM_NLATENCY_BINS ? bin : DRAM_NLATENCY_BINS - 1]++;
 }
 
-static void finish(struct dram *d, const struct dram_config *c, uint32_t idx,
-                   struct dram_done *done_out)
+static inline void finish(struct dram *d, const struct dram_config *c, uint32_t idx, struct dram_done *done_out)
 {
     struct dram_request *q = &d->requests[idx];
-    simtime_t data_end = issue_column(d, c, q);
-    count_column(d, c, q, data_end);
+    issue_column(d, c, q);
+    count_column(d, c, q);
     /* It passes the others to its bank that came before it. */
     d->banks[q->bank].hit_streak += q->prev != DRAM_NIL;
-    *done_out = (struct dram_done){
-        .line = q->line,
-        .answer = u64_max(data_end + c->controller_fs, d->now + dram_min_answer_fs(c)),
-        .token = q->token,
-        .src = q->src,
-        .kind = (enum line_kind)q->kind,
-        .is_write = q->is_write,
-        .arrival = q->arrival,
-        .row = q->row,
-        .bank = q->bank,
-        .row_state = q->did_pre ? DRAM_ROW_CONFLICT : q->did_act ? DRAM_ROW_CLOSED : DRAM_ROW_HIT,
-    };
+    *done_out = (struct dram_done){.request = q, .answer = d->now + c->column[q->is_write].answer};
     dram_leave(d, c, &d->lists[q->is_write], idx);
     d->ranks[q->rank].nwaiting--;
     q->next = d->free_first;
     d->free_first = idx;
-    update_draining(d, c);
+    if (q->is_write)
+        update_draining(d, c);
+}
+
+/* What dram_step does at the time of the plan, which is not stale. */
+static inline bool issue_planned(struct dram *d, const struct dram_config *c, struct dram_done *done_out)
+{
+    uint32_t command = d->plan.command, idx = d->plan.request;
+    simtime_t time = d->plan.time;
+    advance_to(d, c, time);
+    d->plan.is_stale = true;
+    if (command == DRAM_CMD_REFRESH)
+        return false; /* advance_to did it */
+    struct dram_list *l = &d->lists[d->plan.is_write], *other = &d->lists[!d->plan.is_write];
+    uint32_t bank = d->requests[idx].bank;
+    d->cmd_ok = time + c->t.tck_fs;
+    if (other->n != 0)
+        dram_renew_later(other, bank);
+    if (command == DRAM_CMD_COLUMN) {
+        finish(d, c, idx, done_out);
+        return true;
+    }
+    if (command == DRAM_CMD_PRE) {
+        issue_precharge(d, c, &d->requests[idx]);
+        dram_next_offer(d, l, bank, DRAM_CMD_ACT, d->banks[bank].act_ok);
+    } else {
+        issue_activate(d, c, &d->requests[idx]);
+        dram_next_offer(d, l, bank, DRAM_CMD_COLUMN, d->banks[bank].cas_ok);
+    }
+    return false;
 }
 
 bool dram_step(struct dram *d, const struct dram_config *c, struct dram_done *done_out)
 {
     simtime_t time = dram_next_time(d, c);
     SIM_ASSERT(time != SIM_NEVER, "step of an idle channel at %llu fs", (unsigned long long)d->now);
-    uint32_t command = d->plan.command, idx = d->plan.request, is_write = d->plan.is_write;
-    advance_to(d, c, time);
-    d->plan.is_stale = true;
-    if (command == DRAM_CMD_REFRESH)
-        return false; /* advance_to did it */
-    d->cmd_ok = time + c->t.tck_fs;
-    uint32_t bank = d->requests[idx].bank;
-    struct dram_list *l = &d->lists[is_write];
-    if (command == DRAM_CMD_PRE) {
-        issue_precharge(d, c, &d->requests[idx]);
-        dram_next_offer(l, &l->queues[bank], DRAM_CMD_ACT, d->banks[bank].act_ok);
-    } else if (command == DRAM_CMD_ACT) {
-        issue_activate(d, c, &d->requests[idx]);
-        dram_next_offer(l, &l->queues[bank], DRAM_CMD_COLUMN, d->banks[bank].cas_ok);
-    } else {
-        finish(d, c, idx, done_out);
-        dram_renew_offer(d, c, l, bank);
-    }
-    dram_renew_later(&d->lists[!is_write], bank);
-    return command == DRAM_CMD_COLUMN;
+    return issue_planned(d, c, done_out);
+}
+
+bool dram_advance(struct dram *d, const struct dram_config *c, simtime_t until, struct dram_done *done_out)
+{
+    while (dram_next_time(d, c) < until)
+        if (issue_planned(d, c, done_out))
+            return true;
+    return false;
 }

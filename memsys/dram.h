@@ -106,6 +106,22 @@ extern const uint32_t dram_param_nrows;
 
 #define DRAM_DIVIDE UINT32_MAX /* not a power of two */
 
+/* What a column command of a read, or of a write, sets, as distances from its own time. */
+struct dram_column {
+    simtime_t data_end;
+    simtime_t rank_ok[2], others_ok[2], group_ok[2]; /* RD, WR: of its rank, of other ranks, of its group */
+    simtime_t pre_ok;
+    simtime_t answer; /* leaves the channel */
+};
+
+/* From a line's number to its bank and row, if channels and ranks are powers of two; see dram_place_of. */
+struct dram_bits {
+    uint8_t group_shift, bank_shift, rank_shift, row_shift;
+    uint32_t group_mask, bank_mask, rank_mask;
+    uint32_t group_hash, bank_hash; /* masks of what the row changes */
+    bool usable;
+};
+
 /* Resolved; read-only and shared by all channels. */
 struct dram_config {
     struct dram_timing t;
@@ -120,6 +136,9 @@ struct dram_config {
     enum dram_mapping mapping;
     bool xor_hash, refresh;
     simtime_t controller_fs;
+    struct dram_column column[2]; /* reads, writes */
+    simtime_t unloaded_fs[3];     /* latency of a read by dram_row_state, if nothing else is there */
+    struct dram_bits bits;
 };
 
 /* Logs and returns ERR_USAGE when the values do not fit together. */
@@ -182,6 +201,9 @@ struct dram_bank {
     uint32_t reserved;
 };
 
+/* What an access met. */
+enum dram_row_state { DRAM_ROW_HIT, DRAM_ROW_CLOSED, DRAM_ROW_CONFLICT };
+
 /* What limits a command beyond its own bank; nothing does a PRE. */
 enum dram_limit { DRAM_LIMIT_RD, DRAM_LIMIT_WR, DRAM_LIMIT_ACT, DRAM_LIMIT_PRE, DRAM_LIMITS };
 
@@ -206,8 +228,9 @@ struct dram_request {
     uint32_t token, src;      /* handed back */
     uint32_t next, prev;
     uint16_t bank, slot; /* bank of the channel; slot in its list, when seen */
-    uint8_t rank, kind, is_write;
-    uint8_t did_act, did_pre;
+    uint8_t rank, group;  /* group of the channel */
+    uint8_t kind, is_write;
+    uint8_t row_state;   /* enum dram_row_state, as far as is known by now */
     uint8_t reserved[7]; /* to one host cache line */
 };
 
@@ -239,7 +262,10 @@ struct dram_slot {
     uint8_t group, rank; /* of the channel */
 };
 
-/* The offer that goes first: the earliest, and of these the one for the oldest request. */
+/*
+ * The offer that goes first: the earliest, and of these the one for the oldest request. A time that is
+ * past, such as 0, says that it has to be found again; a request's command cannot go at 0.
+ */
 struct dram_best {
     simtime_t time; /* SIM_NEVER: no bank offers the command */
     uint32_t slot, reserved;
@@ -255,9 +281,7 @@ struct dram_list {
     uint32_t unseen_first, unseen_last; /* the others */
     uint32_t window, nslots;            /* nslots: taken so far */
     uint32_t nwords;                    /* of a set of slots: there are twice as many as seen */
-    uint32_t stale;                     /* by command, a bit: `best` has to be found again */
-    uint32_t noffers[DRAM_CMD_OFFERS];
-    uint32_t any_renew; /* `renew` is not empty */
+    uint32_t any_renew;                 /* `renew` is not empty */
     struct dram_best best[DRAM_CMD_OFFERS];
     uint64_t seen[DRAM_SLOT_WORDS];
     uint64_t offers[DRAM_CMD_OFFERS][DRAM_SLOT_WORDS]; /* by command */
@@ -295,16 +319,8 @@ struct dram {
 
 /* What a column command finished. */
 struct dram_done {
-    paddr_t line;
+    const struct dram_request *request; /* until the next one arrives */
     simtime_t answer; /* end of the data + controller: when the answer leaves the channel */
-    uint32_t token, src;
-    enum line_kind kind;
-    bool is_write;
-    /* what it met, for the event log */
-    simtime_t arrival;
-    uint64_t row;
-    uint32_t bank;
-    enum { DRAM_ROW_HIT, DRAM_ROW_CLOSED, DRAM_ROW_CONFLICT } row_state;
 };
 
 size_t dram_state_bytes(const struct dram_config *c);
@@ -324,6 +340,11 @@ static inline simtime_t dram_next_time(struct dram *d, const struct dram_config 
 }
 /* Issues that command (now becomes its time). True when it was a column command: `done` is set. */
 bool dram_step(struct dram *d, const struct dram_config *c, struct dram_done *done_out);
+/*
+ * Issues commands before `until`, up to the first column command. True: it was, and `done` is set. False: the
+ * next command is planned, for d->plan.time.
+ */
+bool dram_advance(struct dram *d, const struct dram_config *c, simtime_t until, struct dram_done *done_out);
 static inline uint32_t dram_nwaiting(const struct dram *d) { return d->lists[0].n + d->lists[1].n; }
 
 /* From a step's time to the answer leaving the channel, at least: part of the declared latency. */

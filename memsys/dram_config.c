@@ -106,6 +106,49 @@ static uint32_t given_or(uint64_t given, uint32_t preset)
     return given != 0 ? (uint32_t)given : preset;
 }
 
+/* What is set to a time before the command's own limits nothing. */
+static simtime_t less(simtime_t t, simtime_t d) { return t > d ? t - d : 0; }
+
+static struct dram_column column_of(const struct dram_config *c, bool is_write)
+{
+    const struct dram_timing *t = &c->t;
+    simtime_t data_end = (is_write ? t->tcwl_fs : t->tcl_fs) + t->tburst_fs;
+    /* The data bus is free from the end of the data on, after a gap for another direction or rank. */
+    simtime_t turned = data_end + t->tturn_fs;
+    struct dram_column k = {
+        .data_end = data_end,
+        .others_ok = {less(turned, t->tcl_fs), less(turned, t->tcwl_fs)},
+        .group_ok = {t->tccd_l_fs, is_write ? t->tccd_l_wr_fs : t->tccd_l_fs},
+        .pre_ok = is_write ? data_end + t->twr_fs : t->trtp_fs,
+        .answer = u64_max(data_end + c->controller_fs, dram_min_answer_fs(c)),
+    };
+    k.rank_ok[is_write] = u64_max(t->tccd_s_fs, t->tburst_fs);
+    k.rank_ok[!is_write] = u64_max(t->tccd_s_fs, k.others_ok[!is_write]);
+    if (is_write) {
+        k.rank_ok[0] = u64_max(k.rank_ok[0], data_end + t->twtr_s_fs);
+        k.group_ok[0] = u64_max(k.group_ok[0], data_end + t->twtr_l_fs);
+    }
+    return k;
+}
+
+static struct dram_bits bits_of(const struct dram_config *c)
+{
+    bool group_low = c->mapping == DRAM_MAP_GROUP_LOW;
+    struct dram_bits b = {.usable = c->channel_bits != DRAM_DIVIDE && c->nrank_bits != DRAM_DIVIDE};
+    if (!b.usable)
+        return b;
+    b.group_shift = (uint8_t)(c->channel_bits + (group_low ? 0 : c->column_bits));
+    b.bank_shift = (uint8_t)(c->channel_bits + c->column_bits + c->group_bits);
+    b.rank_shift = (uint8_t)(b.bank_shift + c->bank_bits);
+    b.row_shift = (uint8_t)(b.rank_shift + c->nrank_bits);
+    b.group_mask = c->ngroups - 1;
+    b.bank_mask = c->nbanks - 1;
+    b.rank_mask = c->nranks - 1;
+    b.group_hash = c->xor_hash ? b.group_mask : 0;
+    b.bank_hash = c->xor_hash ? b.bank_mask : 0;
+    return b;
+}
+
 enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
                         struct dram_config *out)
 {
@@ -154,6 +197,12 @@ enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
     c.nrank_bits = is_pow2(c.nranks) ? log2_floor(c.nranks) : DRAM_DIVIDE;
     c.rank_bits = c.group_bits + c.bank_bits;
     c.nbank_words = ((c.nranks << c.rank_bits) + 63) / 64;
+    c.column[0] = column_of(&c, false);
+    c.column[1] = column_of(&c, true);
+    c.unloaded_fs[DRAM_ROW_HIT] = c.t.tcl_fs + c.t.tburst_fs + c.controller_fs;
+    c.unloaded_fs[DRAM_ROW_CLOSED] = c.unloaded_fs[DRAM_ROW_HIT] + c.t.trcd_fs;
+    c.unloaded_fs[DRAM_ROW_CONFLICT] = c.unloaded_fs[DRAM_ROW_CLOSED] + c.t.trp_fs;
+    c.bits = bits_of(&c);
     *out = c;
     return ERR_OK;
 }

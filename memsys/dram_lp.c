@@ -42,28 +42,27 @@ static simtime_t jitter(const struct dram_lp_cfg *c, const struct lp *lp)
 
 static void send_answer(struct lp *lp, const struct dram_lp_cfg *c, const struct dram_done *done)
 {
-    simtime_t way_fs = noc_slice_channel_fs(c->noc, done->src - c->slice0, lp->instance);
-    uint16_t type = MSG_TYPE(done->is_write ? DRAM_WRITE_ACK : DRAM_DATA, done->kind);
-    if (c->jitter_fs != 0 && !done->is_write)
+    const struct dram_request *q = done->request;
+    simtime_t way_fs = noc_slice_channel_fs(c->noc, q->src - c->slice0, lp->instance);
+    uint16_t type = MSG_TYPE(q->is_write ? DRAM_WRITE_ACK : DRAM_DATA, q->kind);
+    if (c->jitter_fs != 0 && !q->is_write)
         way_fs += jitter(c, lp);
-    lp_send(lp, done->src, done->answer + way_fs, type, done->token, done->line.v, 0, 0, 0);
+    lp_send(lp, q->src, done->answer + way_fs, type, q->token, q->line.v, 0, 0, 0);
 }
 
 static simtime_t channel_advance(struct lp *lp, simtime_t until)
 {
     const struct dram_lp_cfg *c = lp->cfg;
     struct dram *d = lp->state;
-    simtime_t next;
-    while ((next = dram_next_time(d, &c->dram)) < until) {
-        struct dram_done done;
-        lp->now = next;
-        if (!dram_step(d, &c->dram, &done))
-            continue;
-        LP_LOG(lp, DE_ACCESS, done.line.v, done.kind, done.is_write, done.bank, done.row, done.row_state,
-               done.arrival, done.answer);
+    struct dram_done done;
+    while (dram_advance(d, &c->dram, until, &done)) {
+        const struct dram_request *q = done.request;
+        lp->now = d->now;
+        LP_LOG(lp, DE_ACCESS, q->line.v, q->kind, q->is_write, q->bank, q->row, q->row_state, q->arrival,
+               done.answer);
         send_answer(lp, c, &done);
     }
-    return next;
+    return d->plan.time;
 }
 
 static void channel_stats(struct lp *lp, uint64_t *row_out)

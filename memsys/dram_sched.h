@@ -18,15 +18,12 @@ void dram_list_init(struct dram_list *l, uint32_t window);
 /* A new request; `idx` into d->requests. */
 void dram_wait(struct dram *d, const struct dram_config *c, struct dram_list *l, uint32_t idx);
 /*
- * A request that is seen leaves; the oldest unseen one takes its place. Its bank's offer has to be
- * renewed.
+ * A request that is seen leaves, with its column command; the oldest unseen one takes its place, and the bank's
+ * offer is renewed.
  */
 void dram_leave(struct dram *d, const struct dram_config *c, struct dram_list *l, uint32_t idx);
 
-/* The bank's state or requests have changed. */
-void dram_renew_offer(const struct dram *d, const struct dram_config *c, struct dram_list *l,
-                      uint32_t bank);
-/* The same, when the list has its turn. */
+/* The bank's state has changed: its offer is renewed when the list, which is not empty, has its turn. */
 static inline void dram_renew_later(struct dram_list *l, uint32_t bank)
 {
     if (l->queues[bank].command == DRAM_CMD_NONE)
@@ -34,15 +31,63 @@ static inline void dram_renew_later(struct dram_list *l, uint32_t bank)
     l->renew[bank / 64] |= UINT64_C(1) << bank % 64;
     l->any_renew = true;
 }
-/* A row command was issued: the same request has the next one, from `ok` on. */
-void dram_next_offer(struct dram_list *l, struct dram_queue *q, enum dram_command command,
-                     simtime_t ok);
 
 /* What limits a command beyond its bank has changed. */
 static inline void dram_limits_changed(struct dram *d, enum dram_command command)
 {
-    d->lists[0].stale |= 1u << command;
-    d->lists[1].stale |= 1u << command;
+    d->lists[0].best[command].time = 0;
+    d->lists[1].best[command].time = 0;
+}
+
+/* ---- offers of banks ------------------------------------------------------------------------ */
+
+static inline enum dram_limit dram_limit_of(uint32_t command, bool is_write)
+{
+    if (command == DRAM_CMD_COLUMN)
+        return is_write ? DRAM_LIMIT_WR : DRAM_LIMIT_RD;
+    return command == DRAM_CMD_ACT ? DRAM_LIMIT_ACT : DRAM_LIMIT_PRE;
+}
+
+/* From when on bank, group and rank allow what is offered for this request. */
+static inline simtime_t dram_offer_ok(const struct dram *d, const struct dram_slot *s, enum dram_limit limit)
+{
+    if (limit == DRAM_LIMIT_PRE)
+        return s->ok;
+    return u64_max(s->ok, u64_max(d->group_ok[limit][s->group], d->rank_ok[limit][s->rank]));
+}
+
+static inline void dram_withdraw_offer(struct dram_list *l, struct dram_queue *q)
+{
+    l->offers[q->command][q->slot / 64] &= ~(UINT64_C(1) << q->slot % 64);
+    if (l->best[q->command].slot == q->slot)
+        l->best[q->command].time = 0;
+}
+
+/*
+ * The bank, which offers nothing, offers a command for the request in `slot` from `ok` on. Returns when all limits
+ * allow it. If the best offer of the command is known, it still is.
+ */
+static inline simtime_t dram_make_offer(struct dram *d, struct dram_list *l, struct dram_queue *q,
+                                        enum dram_command command, uint32_t slot, simtime_t ok)
+{
+    struct dram_best *best = &l->best[command];
+    q->command = command;
+    q->slot = slot;
+    l->slots[slot].ok = ok;
+    l->offers[command][slot / 64] |= UINT64_C(1) << slot % 64;
+    ok = dram_offer_ok(d, &l->slots[slot], dram_limit_of(command, l != d->lists));
+    if (ok < best->time || (ok == best->time && slot < best->slot))
+        *best = (struct dram_best){.time = ok, .slot = slot};
+    return ok;
+}
+
+/* A row command was issued: the same request has the next one, from `ok` on. */
+static inline void dram_next_offer(struct dram *d, struct dram_list *l, uint32_t bank, enum dram_command command,
+                                   simtime_t ok)
+{
+    struct dram_queue *q = &l->queues[bank];
+    dram_withdraw_offer(l, q);
+    dram_make_offer(d, l, q, command, q->slot, ok);
 }
 
 static inline bool dram_writes_go(const struct dram *d)

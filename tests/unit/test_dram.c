@@ -13,7 +13,11 @@
 struct fixture {
     struct dram_config c;
     struct dram *d;
-    struct dram_done done[4096];
+    struct {
+        simtime_t answer;
+        uint32_t token;
+        bool is_write;
+    } done[4096];
     unsigned ndone;
 };
 
@@ -60,10 +64,25 @@ static paddr_t at(uint64_t row, uint32_t group, uint32_t bank, uint32_t column)
     return (paddr_t){line << LINE_SHIFT};
 }
 
+static void note_done(const struct dram_done *done)
+{
+    fx.done[fx.ndone].answer = done->answer;
+    fx.done[fx.ndone].token = done->request->token;
+    fx.done[fx.ndone++].is_write = done->request->is_write;
+}
+
+static void step(void)
+{
+    struct dram_done done;
+    if (dram_step(fx.d, &fx.c, &done))
+        note_done(&done);
+}
+
 static void run_until(simtime_t until)
 {
-    while (dram_next_time(fx.d, &fx.c) < until)
-        fx.ndone += dram_step(fx.d, &fx.c, &fx.done[fx.ndone]);
+    struct dram_done done;
+    while (dram_advance(fx.d, &fx.c, until, &done))
+        note_done(&done);
 }
 
 /* A request with the token `token`; what is due before it is done first. */
@@ -457,7 +476,7 @@ static unsigned nplans_wrong(const struct dram_params *p, uint64_t seed)
             /* A refresh may go before a command of the same time: that changes nothing. */
             nwrong += fx.d->plan.command != DRAM_CMD_REFRESH &&
                       (fx.d->plan.request != want.request || fx.d->plan.command != want.command);
-            fx.ndone += dram_step(fx.d, &fx.c, &fx.done[fx.ndone]);
+            step();
         }
         uint64_t line = (r >> 40) % 4 == 0 ? i : (r >> 20) % (1u << 16);
         dram_enqueue(fx.d, &fx.c, now, (paddr_t){line << LINE_SHIFT}, LINE_DATA, r % 3 == 0, i, 0);
