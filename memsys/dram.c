@@ -174,27 +174,32 @@ static inline void issue_activate(struct dram *d, const struct dram_config *c, s
         q->row_state = DRAM_ROW_CLOSED;
 }
 
-static inline void limit_ranks(struct dram *d, const struct dram_config *c, enum dram_limit which, uint32_t rank,
-                               simtime_t own, simtime_t others)
+static inline void limit_ranks(struct dram *d, const struct dram_config *c, const struct dram_column *k,
+                               uint32_t rank)
 {
-    simtime_t *ok = d->rank_ok[which], least = SIM_NEVER;
-    own = u64_max(ok[rank], own);
+    simtime_t *rd_ok = d->rank_ok[DRAM_LIMIT_RD], *wr_ok = d->rank_ok[DRAM_LIMIT_WR], now = d->now;
+    simtime_t own_rd = u64_max(rd_ok[rank], now + k->rank_ok[DRAM_LIMIT_RD]), rd_least = own_rd;
+    simtime_t own_wr = u64_max(wr_ok[rank], now + k->rank_ok[DRAM_LIMIT_WR]), wr_least = own_wr;
+    simtime_t rd = now + k->others_ok[DRAM_LIMIT_RD], wr = now + k->others_ok[DRAM_LIMIT_WR];
     for (uint32_t i = 0; i < c->nranks; i++) {
-        limit(&ok[i], others);
-        least = u64_min(least, ok[i]);
+        limit(&rd_ok[i], rd);
+        limit(&wr_ok[i], wr);
+        rd_least = u64_min(rd_least, rd_ok[i]);
+        wr_least = u64_min(wr_least, wr_ok[i]);
     }
-    ok[rank] = own; /* which goes on in its own direction without a gap */
-    d->least_ok[which] = u64_min(least, own);
+    rd_ok[rank] = own_rd; /* without a gap in the direction in which it is */
+    wr_ok[rank] = own_wr;
+    d->least_ok[DRAM_LIMIT_RD] = rd_least;
+    d->least_ok[DRAM_LIMIT_WR] = wr_least;
 }
 
 static inline void issue_column(struct dram *d, const struct dram_config *c, const struct dram_request *q)
 {
     const struct dram_column *k = &c->column[q->is_write];
     simtime_t now = d->now;
-    for (unsigned which = DRAM_LIMIT_RD; which <= DRAM_LIMIT_WR; which++) {
-        limit_ranks(d, c, which, q->rank, now + k->rank_ok[which], now + k->others_ok[which]);
-        limit(&d->group_ok[which][q->group], now + k->group_ok[which]);
-    }
+    limit_ranks(d, c, k, q->rank);
+    limit(&d->group_ok[DRAM_LIMIT_RD][q->group], now + k->group_ok[DRAM_LIMIT_RD]);
+    limit(&d->group_ok[DRAM_LIMIT_WR][q->group], now + k->group_ok[DRAM_LIMIT_WR]);
     limit(&d->banks[q->bank].pre_ok, now + k->pre_ok);
     dram_limits_changed(d, DRAM_CMD_COLUMN);
     d->stats.turnarounds += d->bus_used & (d->bus_write ^ q->is_write);
@@ -280,8 +285,9 @@ bool dram_step(struct dram *d, const struct dram_config *c, struct dram_done *do
 
 bool dram_advance(struct dram *d, const struct dram_config *c, simtime_t until, struct dram_done *done_out)
 {
-    while (dram_next_time(d, c) < until)
+    do
         if (issue_planned(d, c, done_out))
             return true;
+    while (dram_next_time(d, c) < until);
     return false;
 }

@@ -280,7 +280,7 @@ struct dram_list {
     uint32_t n, nseen;                  /* requests; those that have slots */
     uint32_t unseen_first, unseen_last; /* the others */
     uint32_t window, nslots;            /* nslots: taken so far */
-    uint32_t nwords;                    /* of a set of slots: there are twice as many as seen */
+    uint32_t nwords;                    /* of a set of slots, for now */
     uint32_t any_renew;                 /* `renew` is not empty */
     struct dram_best best[DRAM_CMD_OFFERS];
     uint64_t seen[DRAM_SLOT_WORDS];
@@ -341,8 +341,8 @@ static inline simtime_t dram_next_time(struct dram *d, const struct dram_config 
 /* Issues that command (now becomes its time). True when it was a column command: `done` is set. */
 bool dram_step(struct dram *d, const struct dram_config *c, struct dram_done *done_out);
 /*
- * Issues commands before `until`, up to the first column command. True: it was, and `done` is set. False: the
- * next command is planned, for d->plan.time.
+ * dram_next_time is before `until`: issues all commands that are, up to the first column command. True: `done` is
+ * set. False: the next command is planned, for d->plan.time.
  */
 bool dram_advance(struct dram *d, const struct dram_config *c, simtime_t until, struct dram_done *done_out);
 static inline uint32_t dram_nwaiting(const struct dram *d) { return d->lists[0].n + d->lists[1].n; }

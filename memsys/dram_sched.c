@@ -6,7 +6,7 @@
 void dram_list_init(struct dram_list *l, uint32_t window)
 {
     l->window = window;
-    l->nwords = (2 * window + 63) / 64;
+    l->nwords = 1;
     l->unseen_first = l->unseen_last = DRAM_NIL;
     for (uint32_t k = 0; k < DRAM_CMD_OFFERS; k++)
         l->best[k].time = SIM_NEVER;
@@ -67,7 +67,7 @@ static void renew_offer(struct dram *d, const struct dram_config *c, struct dram
 
 /* ---- waiting requests ----------------------------------------------------------------------- */
 
-/* Gives the requests that are seen the lowest slots. */
+/* Gives the requests that are seen the lowest slots; half of them are free after that. */
 static void compact_slots(struct dram *d, struct dram_list *l)
 {
     uint32_t n = 0;
@@ -88,6 +88,7 @@ static void compact_slots(struct dram *d, struct dram_list *l)
     for (uint32_t slot = 0; slot < n; slot++)
         mark(l->seen, slot);
     l->nslots = n;
+    l->nwords = n / 32 + 1;
     for (uint32_t k = 0; k < DRAM_CMD_OFFERS; k++)
         l->best[k].time = 0;
 }
@@ -242,9 +243,9 @@ static inline void plan(struct dram *d, const struct dram_list *l, enum dram_com
 }
 
 /* Ties: column commands first, then the oldest request. */
-static inline void plan_best(struct dram *d, struct dram_list *l, bool writes, simtime_t floor)
+static inline void plan_best(struct dram *d, struct dram_list *l, enum dram_limit column_limit, simtime_t floor)
 {
-    const struct dram_best *column = best_of(d, l, DRAM_CMD_COLUMN, dram_limit_of(DRAM_CMD_COLUMN, writes), floor);
+    const struct dram_best *column = best_of(d, l, DRAM_CMD_COLUMN, column_limit, floor);
     if (column->time == floor) { /* no row command goes before it */
         plan(d, l, DRAM_CMD_COLUMN, column);
         return;
@@ -260,33 +261,39 @@ static inline void plan_best(struct dram *d, struct dram_list *l, bool writes, s
 }
 
 /* The same when the scheduler sees one request. */
-static inline void plan_only(struct dram *d, const struct dram_list *l, bool writes, simtime_t floor)
+static inline void plan_only(struct dram *d, const struct dram_list *l, enum dram_limit column_limit,
+                             simtime_t floor)
 {
     uint32_t w = 0;
     while (l->seen[w] == 0)
         w++;
     const struct dram_slot *s = &l->slots[w * 64 + (uint32_t)__builtin_ctzll(l->seen[w])];
     d->plan.command = l->queues[s->bank].command;
-    d->plan.time = u64_max(floor, dram_offer_ok(d, s, dram_limit_of(d->plan.command, writes)));
+    d->plan.time = u64_max(floor, dram_offer_ok(d, s, dram_limit_of(d->plan.command, column_limit)));
     d->plan.request = s->request;
+}
+
+/* Of one list: its address is not worked out from its number again and again. */
+static __attribute__((noinline)) void choose(struct dram *d, const struct dram_config *c, struct dram_list *l,
+                                             enum dram_limit column_limit)
+{
+    if (__builtin_expect(l->any_renew, 0))
+        renew_offers(d, c, l);
+    simtime_t floor = u64_max(d->cmd_ok, d->now);
+    if (l->nseen == 1)
+        plan_only(d, l, column_limit, floor);
+    else
+        plan_best(d, l, column_limit, floor);
+    if (__builtin_expect(d->plan.time >= d->refresh_next, 0))
+        plan_refresh(d, c, l);
 }
 
 void dram_choose(struct dram *d, const struct dram_config *c)
 {
     bool writes = dram_writes_go(d);
-    struct dram_list *l = &d->lists[writes];
     d->plan.is_stale = false;
     d->plan.is_write = writes;
     d->plan.time = SIM_NEVER;
-    if (l->n == 0)
-        return;
-    if (__builtin_expect(l->any_renew, 0))
-        renew_offers(d, c, l);
-    simtime_t floor = u64_max(d->cmd_ok, d->now);
-    if (l->nseen == 1)
-        plan_only(d, l, writes, floor);
-    else
-        plan_best(d, l, writes, floor);
-    if (__builtin_expect(d->plan.time >= d->refresh_next, 0))
-        plan_refresh(d, c, l);
+    if (dram_nwaiting(d) != 0)
+        choose(d, c, &d->lists[writes], writes ? DRAM_LIMIT_WR : DRAM_LIMIT_RD);
 }

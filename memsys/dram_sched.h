@@ -41,10 +41,10 @@ static inline void dram_limits_changed(struct dram *d, enum dram_command command
 
 /* ---- offers of banks ------------------------------------------------------------------------ */
 
-static inline enum dram_limit dram_limit_of(uint32_t command, bool is_write)
+static inline enum dram_limit dram_limit_of(uint32_t command, enum dram_limit column_limit)
 {
     if (command == DRAM_CMD_COLUMN)
-        return is_write ? DRAM_LIMIT_WR : DRAM_LIMIT_RD;
+        return column_limit;
     return command == DRAM_CMD_ACT ? DRAM_LIMIT_ACT : DRAM_LIMIT_PRE;
 }
 
@@ -75,7 +75,8 @@ static inline simtime_t dram_make_offer(struct dram *d, struct dram_list *l, str
     q->slot = slot;
     l->slots[slot].ok = ok;
     l->offers[command][slot / 64] |= UINT64_C(1) << slot % 64;
-    ok = dram_offer_ok(d, &l->slots[slot], dram_limit_of(command, l != d->lists));
+    enum dram_limit column_limit = l == d->lists ? DRAM_LIMIT_RD : DRAM_LIMIT_WR;
+    ok = dram_offer_ok(d, &l->slots[slot], dram_limit_of(command, column_limit));
     if (ok < best->time || (ok == best->time && slot < best->slot))
         *best = (struct dram_best){.time = ok, .slot = slot};
     return ok;

@@ -81,8 +81,9 @@ static void step(void)
 static void run_until(simtime_t until)
 {
     struct dram_done done;
-    while (dram_advance(fx.d, &fx.c, until, &done))
-        note_done(&done);
+    while (dram_next_time(fx.d, &fx.c) < until)
+        if (dram_advance(fx.d, &fx.c, until, &done))
+            note_done(&done);
 }
 
 /* A request with the token `token`; what is due before it is done first. */
