@@ -144,15 +144,19 @@ void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, pa
 
 static inline void limit(simtime_t *ok, simtime_t t) { *ok = u64_max(*ok, t); }
 
-static inline void issue_precharge(struct dram *d, const struct dram_config *c, struct dram_request *q)
+/* Each is a function of its own so that it gets addresses, and does not work them out from numbers. */
+static __attribute__((noinline)) void issue_precharge(struct dram *d, const struct dram_config *c,
+                                                      struct dram_list *l, struct dram_request *q)
 {
     struct dram_bank *b = &d->banks[q->bank];
     b->row = DRAM_NO_ROW;
     b->act_ok = u64_max(b->act_ok, d->now + c->t.trp_fs);
     q->row_state = DRAM_ROW_CONFLICT;
+    dram_next_offer(d, l, q, DRAM_CMD_ACT, b->act_ok);
 }
 
-static inline void issue_activate(struct dram *d, const struct dram_config *c, struct dram_request *q)
+static __attribute__((noinline)) void issue_activate(struct dram *d, const struct dram_config *c,
+                                                     struct dram_list *l, struct dram_request *q)
 {
     const struct dram_timing *t = &c->t;
     struct dram_bank *b = &d->banks[q->bank];
@@ -172,6 +176,7 @@ static inline void issue_activate(struct dram *d, const struct dram_config *c, s
     dram_limits_changed(d, DRAM_CMD_ACT);
     if (q->row_state == DRAM_ROW_HIT)
         q->row_state = DRAM_ROW_CLOSED;
+    dram_next_offer(d, l, q, DRAM_CMD_COLUMN, b->cas_ok);
 }
 
 static inline void limit_ranks(struct dram *d, const struct dram_config *c, const struct dram_column *k,
@@ -232,18 +237,19 @@ static inline void count_column(struct dram *d, const struct dram_config *c, con
     s->read_latency_hist[bin < DRAM_NLATENCY_BINS ? bin : DRAM_NLATENCY_BINS - 1]++;
 }
 
-static inline void finish(struct dram *d, const struct dram_config *c, uint32_t idx, struct dram_done *done_out)
+static __attribute__((noinline)) void finish(struct dram *d, const struct dram_config *c, struct dram_list *l,
+                                             struct dram_request *q, struct dram_done *done_out)
 {
-    struct dram_request *q = &d->requests[idx];
     issue_column(d, c, q);
     count_column(d, c, q);
     /* It passes the others to its bank that came before it. */
     d->banks[q->bank].hit_streak += q->prev != DRAM_NIL;
-    *done_out = (struct dram_done){.request = q, .answer = d->now + c->column[q->is_write].answer};
-    dram_leave(d, c, &d->lists[q->is_write], idx);
+    done_out->request = q;
+    done_out->answer = d->now + c->column[q->is_write].answer;
+    dram_leave(d, c, l, q);
     d->ranks[q->rank].nwaiting--;
     q->next = d->free_first;
-    d->free_first = idx;
+    d->free_first = (uint32_t)(q - d->requests);
     if (q->is_write)
         update_draining(d, c);
 }
@@ -251,29 +257,24 @@ static inline void finish(struct dram *d, const struct dram_config *c, uint32_t 
 /* What dram_step does at the time of the plan, which is not stale. */
 static inline bool issue_planned(struct dram *d, const struct dram_config *c, struct dram_done *done_out)
 {
-    uint32_t command = d->plan.command, idx = d->plan.request;
+    uint32_t command = d->plan.command;
     simtime_t time = d->plan.time;
     advance_to(d, c, time);
     d->plan.is_stale = true;
-    if (command == DRAM_CMD_REFRESH)
+    if (__builtin_expect(command == DRAM_CMD_REFRESH, 0))
         return false; /* advance_to did it */
+    struct dram_request *q = &d->requests[d->plan.request];
     struct dram_list *l = &d->lists[d->plan.is_write], *other = &d->lists[!d->plan.is_write];
-    uint32_t bank = d->requests[idx].bank;
     d->cmd_ok = time + c->t.tck_fs;
     if (other->n != 0)
-        dram_renew_later(other, bank);
-    if (command == DRAM_CMD_COLUMN) {
-        finish(d, c, idx, done_out);
-        return true;
-    }
-    if (command == DRAM_CMD_PRE) {
-        issue_precharge(d, c, &d->requests[idx]);
-        dram_next_offer(d, l, bank, DRAM_CMD_ACT, d->banks[bank].act_ok);
-    } else {
-        issue_activate(d, c, &d->requests[idx]);
-        dram_next_offer(d, l, bank, DRAM_CMD_COLUMN, d->banks[bank].cas_ok);
-    }
-    return false;
+        dram_renew_later(other, q->bank);
+    if (command == DRAM_CMD_PRE)
+        issue_precharge(d, c, l, q);
+    else if (command == DRAM_CMD_ACT)
+        issue_activate(d, c, l, q);
+    else
+        finish(d, c, l, q, done_out);
+    return command == DRAM_CMD_COLUMN;
 }
 
 bool dram_step(struct dram *d, const struct dram_config *c, struct dram_done *done_out)

@@ -62,7 +62,7 @@ static void renew_offer(struct dram *d, const struct dram_config *c, struct dram
         return;
     enum dram_command command = offer_of(d, c, q, &d->banks[bank], &idx, &ok);
     const struct dram_request *r = &d->requests[idx];
-    dram_make_offer(d, l, q, command, r->slot, u64_max(ok, r->ready));
+    dram_make_offer(d, l, q, command, r->slot, u64_max(ok, r->ready), dram_column_limit(r));
 }
 
 /* ---- waiting requests ----------------------------------------------------------------------- */
@@ -107,7 +107,7 @@ static inline simtime_t offer_first(struct dram *d, struct dram_list *l, struct 
         command = DRAM_CMD_COLUMN;
         ok = b->cas_ok;
     }
-    return dram_make_offer(d, l, q, command, r->slot, u64_max(ok, r->ready));
+    return dram_make_offer(d, l, q, command, r->slot, u64_max(ok, r->ready), dram_column_limit(r));
 }
 
 /* The scheduler sees the request from now on. */
@@ -160,9 +160,8 @@ void dram_wait(struct dram *d, const struct dram_config *c, struct dram_list *l,
         see_later(d, l, idx);
 }
 
-void dram_leave(struct dram *d, const struct dram_config *c, struct dram_list *l, uint32_t idx)
+void dram_leave(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_request *r)
 {
-    struct dram_request *r = &d->requests[idx];
     struct dram_queue *q = &l->queues[r->bank];
     dram_withdraw_offer(l, q);
     q->command = DRAM_CMD_NONE;

@@ -21,7 +21,7 @@ void dram_wait(struct dram *d, const struct dram_config *c, struct dram_list *l,
  * A request that is seen leaves, with its column command; the oldest unseen one takes its place, and the bank's
  * offer is renewed.
  */
-void dram_leave(struct dram *d, const struct dram_config *c, struct dram_list *l, uint32_t idx);
+void dram_leave(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_request *r);
 
 /* The bank's state has changed: its offer is renewed when the list, which is not empty, has its turn. */
 static inline void dram_renew_later(struct dram_list *l, uint32_t bank)
@@ -40,6 +40,11 @@ static inline void dram_limits_changed(struct dram *d, enum dram_command command
 }
 
 /* ---- offers of banks ------------------------------------------------------------------------ */
+
+static inline enum dram_limit dram_column_limit(const struct dram_request *r)
+{
+    return r->is_write ? DRAM_LIMIT_WR : DRAM_LIMIT_RD;
+}
 
 static inline enum dram_limit dram_limit_of(uint32_t command, enum dram_limit column_limit)
 {
@@ -68,14 +73,14 @@ static inline void dram_withdraw_offer(struct dram_list *l, struct dram_queue *q
  * allow it. If the best offer of the command is known, it still is.
  */
 static inline simtime_t dram_make_offer(struct dram *d, struct dram_list *l, struct dram_queue *q,
-                                        enum dram_command command, uint32_t slot, simtime_t ok)
+                                        enum dram_command command, uint32_t slot, simtime_t ok,
+                                        enum dram_limit column_limit)
 {
     struct dram_best *best = &l->best[command];
     q->command = command;
     q->slot = slot;
     l->slots[slot].ok = ok;
     l->offers[command][slot / 64] |= UINT64_C(1) << slot % 64;
-    enum dram_limit column_limit = l == d->lists ? DRAM_LIMIT_RD : DRAM_LIMIT_WR;
     ok = dram_offer_ok(d, &l->slots[slot], dram_limit_of(command, column_limit));
     if (ok < best->time || (ok == best->time && slot < best->slot))
         *best = (struct dram_best){.time = ok, .slot = slot};
@@ -83,12 +88,12 @@ static inline simtime_t dram_make_offer(struct dram *d, struct dram_list *l, str
 }
 
 /* A row command was issued: the same request has the next one, from `ok` on. */
-static inline void dram_next_offer(struct dram *d, struct dram_list *l, uint32_t bank, enum dram_command command,
-                                   simtime_t ok)
+static inline void dram_next_offer(struct dram *d, struct dram_list *l, const struct dram_request *r,
+                                   enum dram_command command, simtime_t ok)
 {
-    struct dram_queue *q = &l->queues[bank];
+    struct dram_queue *q = &l->queues[r->bank];
     dram_withdraw_offer(l, q);
-    dram_make_offer(d, l, q, command, q->slot, ok);
+    dram_make_offer(d, l, q, command, r->slot, ok, dram_column_limit(r));
 }
 
 static inline bool dram_writes_go(const struct dram *d)
