@@ -152,6 +152,27 @@ struct dram_place {
     uint32_t rank, group, bank, column; /* group of the rank, bank of the group */
 };
 
+/* XOR of all pieces of `x`, so that any stride changes the low bits. */
+static inline uint32_t dram_fold(uint64_t x)
+{
+    x ^= x >> 32;
+    x ^= x >> 16;
+    x ^= x >> 5;
+    return (uint32_t)(x & 0xffff);
+}
+
+/*
+ * Line number = local * nchannels + remainder. The remainder is rotated by a fold of the local
+ * number, so every group of nchannels neighbours still touches each channel once, and (channel,
+ * local) names a line. This is of 2^nbits channels.
+ */
+static inline uint32_t dram_channel_of_bits(uint32_t nbits, bool hash, paddr_t line)
+{
+    uint64_t number = line.v >> LINE_SHIFT;
+    uint32_t rotate = hash ? dram_fold(number >> nbits) : 0;
+    return ((uint32_t)number + rotate) & ((1u << nbits) - 1);
+}
+
 /* The channel that owns a line. Any number of channels; `hash` is dram.xor_hash. */
 uint32_t dram_channel_of(uint32_t nchannels, bool hash, paddr_t line);
 /* Where in its channel a line lies. No two lines of a channel share a place. */

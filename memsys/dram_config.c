@@ -209,28 +209,11 @@ enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
 
 /* ---- addresses ------------------------------------------------------------------------------ */
 
-/* XOR of all pieces of `x`, so that any stride changes the low bits. */
-static uint32_t fold(uint64_t x)
-{
-    x ^= x >> 32;
-    x ^= x >> 16;
-    x ^= x >> 5;
-    return (uint32_t)(x & 0xffff);
-}
-
-/*
- * Line number = local * nchannels + remainder. The remainder is rotated by a fold of the local
- * number, so every group of nchannels neighbours still touches each channel once, and (channel,
- * local) names a line.
- */
 uint32_t dram_channel_of(uint32_t nchannels, bool hash, paddr_t line)
 {
-    uint64_t number = line.v >> LINE_SHIFT;
-    if (is_pow2(nchannels)) {
-        uint32_t rotate = hash ? fold(number >> log2_floor(nchannels)) : 0;
-        return ((uint32_t)number + rotate) & (nchannels - 1);
-    }
-    uint64_t rotate = hash ? fold(number / nchannels) : 0;
+    if (is_pow2(nchannels))
+        return dram_channel_of_bits(log2_floor(nchannels), hash, line);
+    uint64_t number = line.v >> LINE_SHIFT, rotate = hash ? dram_fold(number / nchannels) : 0;
     return (uint32_t)((number % nchannels + rotate) % nchannels);
 }
 

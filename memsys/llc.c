@@ -7,7 +7,10 @@
 
 enum { RNG_KIND_LLC = 0x4c4c43 };
 
-static struct sarray *array_of(struct llc *l) { return (void *)((char *)l + l->array_at); }
+/* Parts start on host cache lines. */
+static size_t round_up(size_t n) { return (n + 63) & ~(size_t)63; }
+
+static struct sarray *array_of(struct llc *l) { return (void *)((char *)l + round_up(sizeof *l)); }
 static struct llc_channel *channel_at(struct llc *l, uint32_t i)
 {
     return (struct llc_channel *)(void *)((char *)l + l->channels_at) + i;
@@ -16,10 +19,7 @@ static uint32_t *bucket_at(struct llc *l, uint32_t i)
 {
     return (uint32_t *)(void *)((char *)l + l->buckets_at) + i;
 }
-static struct llc_miss *miss_at(struct llc *l, uint32_t i)
-{
-    return (struct llc_miss *)(void *)((char *)l + l->misses_at) + i;
-}
+static struct llc_miss *miss_at(struct llc *l, uint32_t i) { return llc_miss_at(l, i); }
 static struct llc_request *request_at(struct llc *l, uint32_t i)
 {
     return (struct llc_request *)(void *)((char *)l + l->requests_at) + i;
@@ -50,14 +50,10 @@ static uint32_t nwrites_of(const struct llc_config *c)
     return (uint32_t)(c->nrequests_max + c->victims + reads);
 }
 
-/* Parts start on host cache lines. */
-static size_t round_up(size_t n) { return (n + 63) & ~(size_t)63; }
-
 /* Offsets of the parts into `l` (which is only a head); returns the size of all. */
 static size_t lay_out(struct llc *l, const struct llc_config *c)
 {
     size_t at = round_up(sizeof *l);
-    l->array_at = at;
     at += round_up(sarray_bytes(&c->array));
     l->channels_at = at;
     at += round_up(c->nchannels * sizeof(struct llc_channel));
@@ -94,7 +90,7 @@ void llc_init(struct llc *l, const struct llc_config *c, uint32_t slice)
     l->bucket_shift = 64 - log2_floor(nbuckets_of(c));
     for (uint32_t i = 0; i < nbuckets_of(c); i++)
         *bucket_at(l, i) = LLC_NIL;
-    l->miss_free = l->request_free = l->write_free = LLC_NIL;
+    l->miss_free = l->request_free = l->write_free = l->express = LLC_NIL;
     for (uint32_t i = c->nrequests_max; i-- > 0;) {
         miss_at(l, i)->hash_next = l->miss_free;
         l->miss_free = i;
@@ -131,7 +127,9 @@ static inline simtime_t edge_of(struct llc *l, const struct llc_config *c, simti
 /* When the access that arrives at `now` gets its bank, which it then keeps busy. */
 static simtime_t take_bank(struct llc *l, const struct llc_config *c, uint32_t set, simtime_t now)
 {
-    uint32_t bank = is_pow2(c->nbanks) ? set & (c->nbanks - 1) : set % c->nbanks;
+    uint32_t bank = set & c->bank_mask;
+    if (c->bank_mask == 0)
+        bank = set % c->nbanks;
     simtime_t *bank_free = &l->bank_free[bank];
     simtime_t start = edge_of(l, c, now);
     if (start < *bank_free) {
@@ -170,7 +168,14 @@ static uint64_t use_line(struct llc *l, uint64_t data, enum line_kind kind, uint
 
 /* ---- held requests to memory ---------------------------------------------------------------- */
 
-static void hold_read(struct llc *l, uint32_t idx)
+static uint32_t channel_of(const struct llc_config *c, paddr_t line)
+{
+    if (__builtin_expect(c->channel_bits != LLC_NIL, 1))
+        return dram_channel_of_bits(c->channel_bits, c->channel_hash, line);
+    return dram_channel_of(c->nchannels, c->channel_hash, line);
+}
+
+static void enqueue_read(struct llc *l, uint32_t idx)
 {
     struct llc_miss *m = miss_at(l, idx);
     struct llc_queue *q = &channel_at(l, m->channel)->reads;
@@ -180,8 +185,37 @@ static void hold_read(struct llc *l, uint32_t idx)
     else
         miss_at(l, q->last)->held_next = idx;
     q->last = idx;
-    l->nheld++;
     l->held_at = m->channel;
+}
+
+/* It is not alone any more, or does not go at once. */
+static void end_express(struct llc *l)
+{
+    if (l->express != LLC_NIL)
+        enqueue_read(l, l->express);
+    l->express = LLC_NIL;
+}
+
+static void hold_read(struct llc *l, const struct llc_config *c, uint32_t idx)
+{
+    bool waits = channel_at(l, miss_at(l, idx)->channel)->read_credits == 0 || l->nvictims_held >= c->victims;
+    l->stats.dram_held += waits;
+    if (__builtin_expect(l->nheld++ == 0 && !waits, 1)) {
+        l->express = idx;
+        return;
+    }
+    end_express(l);
+    enqueue_read(l, idx);
+}
+
+struct llc_miss *llc_take_express(struct llc *l)
+{
+    struct llc_miss *m = miss_at(l, l->express);
+    channel_at(l, m->channel)->read_credits--;
+    l->stats.dram_reads[m->request.kind]++;
+    l->express = LLC_NIL;
+    l->nheld--;
+    return m;
 }
 
 /* `ack_core` LLC_NIL: the victim of a fill. */
@@ -189,8 +223,8 @@ static void hold_write(struct llc *l, const struct llc_config *c, const struct l
 {
     SIM_ASSERT(l->write_free != LLC_NIL, "more than %u dirty lines leave a slice at once",
                nwrites_of(c));
-    uint32_t idx = l->write_free;
-    uint32_t channel = dram_channel_of(c->nchannels, c->channel_hash, write->line);
+    uint32_t idx = l->write_free, channel = channel_of(c, write->line);
+    end_express(l);
     struct llc_channel *ch = channel_at(l, channel);
     struct llc_queue *q = &ch->writes;
     struct llc_write *w = write_at(l, idx);
@@ -247,7 +281,7 @@ static bool read_departs(struct llc *l, const struct llc_config *c, uint32_t cha
         .time = u64_max(m->ready, edge_of(l, c, now) + c->tag_fs),
         .channel = channel,
         .token = idx,
-        .kind = (enum line_kind)m->kind,
+        .kind = (enum line_kind)m->request.kind,
         .ack_core = LLC_NIL,
     };
     ch->read_credits--;
@@ -265,6 +299,7 @@ static inline bool channel_departs(struct llc *l, const struct llc_config *c, ui
 bool llc_send_held(struct llc *l, const struct llc_config *c, simtime_t now,
                    struct llc_departure *out)
 {
+    end_express(l);
     /* Mostly there is one, of the message in progress. Writes first: they may be what reads are held for. */
     bool found = l->nheld == 1 && channel_departs(l, c, l->held_at, now, out);
     for (uint32_t i = 0; i < c->nchannels && !found; i++)
@@ -284,105 +319,98 @@ void llc_credit_back(struct llc *l, const struct llc_config *c, uint32_t channel
 
 /* ---- the array ------------------------------------------------------------------------------ */
 
-/*
- * Puts a line in and returns its way. A dirty line that has to leave is held for memory, with the
- * write-back that `leaving` names; *dirty_out tells whether one was.
- */
-static uint32_t insert(struct llc *l, const struct llc_config *c, uint32_t set, paddr_t line,
-                       uint64_t data, struct llc_write *leaving, bool *dirty_out)
+/* A dirty line leaves: it is held for memory, with the write-back that `leaving` names. */
+static __attribute__((noinline)) void hold_victim(struct llc *l, const struct llc_config *c, uint32_t set,
+                                                  uint32_t way, struct llc_write leaving)
 {
     struct sarray *a = array_of(l);
-    uint32_t way = sarray_victim(a, set);
-    *dirty_out = false;
-    if (sarray_valid(a, set, way)) {
-        uint64_t old = *sarray_data(a, set, way);
-        l->stats.lines[kind_of(old)]--;
-        l->stats.evictions[kind_of(old)]++;
-        if (old & LLC_DIRTY) {
-            *dirty_out = true;
-            leaving->line = (paddr_t){sarray_tag(a, set, way) << LINE_SHIFT};
-            leaving->kind = kind_of(old);
-            hold_write(l, c, leaving);
-        }
-    }
+    leaving.line = (paddr_t){sarray_tag(a, set, way) << LINE_SHIFT};
+    leaving.kind = kind_of(*sarray_data(a, set, way));
+    hold_write(l, c, &leaving);
+}
+
+/* The way that the next line of the set gets. What is there leaves; true: it is dirty, and still there. */
+static inline bool make_room(struct llc *l, struct sarray *a, uint32_t set, uint32_t *way_out)
+{
+    uint32_t way = *way_out = sarray_victim(a, set);
+    if (!sarray_valid(a, set, way))
+        return false;
+    uint64_t old = *sarray_data(a, set, way);
+    l->stats.lines[kind_of(old)]--;
+    l->stats.evictions[kind_of(old)]++;
+    return old & LLC_DIRTY;
+}
+
+static inline void put(struct llc *l, struct sarray *a, uint32_t set, uint32_t way, paddr_t line, uint64_t data)
+{
     sarray_fill(a, set, way, number_of(line), data);
     l->stats.lines[kind_of(data)]++;
-    return way;
 }
 
 /* ---- misses --------------------------------------------------------------------------------- */
 
-static uint32_t *bucket_of(struct llc *l, paddr_t line)
+static uint32_t bucket_of(const struct llc *l, paddr_t line)
 {
-    uint64_t hash = number_of(line) * UINT64_C(0x9e3779b97f4a7c15);
-    return bucket_at(l, (uint32_t)(hash >> l->bucket_shift));
+    return (uint32_t)(number_of(line) * UINT64_C(0x9e3779b97f4a7c15) >> l->bucket_shift);
 }
 
-static uint32_t find_miss(struct llc *l, const uint32_t *bucket, paddr_t line)
+static inline uint32_t find_miss(struct llc *l, uint32_t bucket, paddr_t line)
 {
-    uint32_t idx = *bucket;
+    uint32_t idx = *bucket_at(l, bucket);
     while (idx != LLC_NIL && miss_at(l, idx)->line.v != line.v)
         idx = miss_at(l, idx)->hash_next;
     return idx;
 }
 
-static uint32_t new_miss(struct llc *l, const struct llc_config *c, uint32_t *bucket, paddr_t line,
-                         uint32_t set, enum line_kind kind, simtime_t ready)
+/* The miss that has its line and its first request: into its bucket, and on its way. */
+static inline void start_miss(struct llc *l, const struct llc_config *c, uint32_t idx, struct llc_miss *m)
 {
-    uint32_t idx = l->miss_free;
-    struct llc_miss *m = miss_at(l, idx);
-    l->miss_free = m->hash_next;
-    *m = (struct llc_miss){
-        .line = line,
-        .ready = ready,
-        .channel = dram_channel_of(c->nchannels, c->channel_hash, line),
-        .kind = kind,
-        .hash_next = *bucket,
-        .held_next = LLC_NIL,
-        .first = LLC_NIL,
-        .last = LLC_NIL,
-        .nwritebacks = l->nwritebacks,
-        .set = set,
-    };
+    uint32_t *bucket = bucket_at(l, m->bucket);
+    m->channel = channel_of(c, m->line);
+    m->hash_next = *bucket;
+    m->last = LLC_NIL;
+    m->nwritebacks = l->nwritebacks;
     *bucket = idx;
     l->nmisses++;
     l->stats.misses_peak = u64_max(l->stats.misses_peak, l->nmisses);
-    l->stats.dram_held +=
-        channel_at(l, m->channel)->read_credits == 0 || l->nvictims_held >= c->victims;
-    hold_read(l, idx);
-    return idx;
+    hold_read(l, c, idx);
 }
 
-static void unlink_miss(struct llc *l, uint32_t idx)
+static inline void unlink_miss(struct llc *l, uint32_t idx)
 {
-    uint32_t *at = bucket_of(l, miss_at(l, idx)->line);
+    uint32_t *at = bucket_at(l, miss_at(l, idx)->bucket);
     while (*at != idx)
         at = &miss_at(l, *at)->hash_next;
     *at = miss_at(l, idx)->hash_next;
     l->nmisses--;
 }
 
-static void join_miss(struct llc *l, uint32_t idx, struct llc_request request)
+static __attribute__((noinline)) void join_miss(struct llc *l, struct llc_miss *m, struct llc_request request)
 {
-    struct llc_miss *m = miss_at(l, idx);
     uint32_t r = l->request_free;
     l->request_free = request_at(l, r)->next;
-    request.next = LLC_NIL;
     *request_at(l, r) = request;
-    if (m->first == LLC_NIL)
-        m->first = r;
-    else
-        request_at(l, m->last)->next = r;
+    *(m->last == LLC_NIL ? &m->request.next : &request_at(l, m->last)->next) = r;
     m->last = r;
+}
+
+void llc_second_request(struct llc *l, struct llc_miss *m)
+{
+    uint32_t r = m->request.next;
+    m->request = *request_at(l, r);
+    if (r == m->last)
+        m->last = LLC_NIL;
+    request_at(l, r)->next = l->request_free;
+    l->request_free = r;
 }
 
 /* ---- the calls ------------------------------------------------------------------------------ */
 
-bool llc_read(struct llc *l, const struct llc_config *c, simtime_t now, paddr_t line,
-              enum line_kind kind, bool for_write, uint32_t core, uint32_t token,
-              simtime_t *answer_out)
+simtime_t llc_read(struct llc *l, const struct llc_config *c, simtime_t now, paddr_t line, uint32_t flags,
+                   uint32_t core, uint32_t token)
 {
     struct sarray *a = array_of(l);
+    enum line_kind kind = MEM_KIND(flags);
     uint32_t set = set_of(c, line);
     simtime_t start = take_bank(l, c, set, now);
     l->nrequests++;
@@ -391,26 +419,33 @@ bool llc_read(struct llc *l, const struct llc_config *c, simtime_t now, paddr_t 
     if (way >= 0) {
         sarray_hit(a, set, (uint32_t)way);
         uint64_t *data = sarray_data(a, set, (uint32_t)way);
-        *data = use_line(l, *data, kind, core, for_write);
+        *data = use_line(l, *data, kind, core, flags & MEM_FOR_WRITE);
         l->stats.hits[kind]++;
         l->nanswers++;
-        *answer_out = start + c->tag_fs + c->data_fs;
-        return true;
+        return start + c->tag_fs + c->data_fs;
     }
-    SIM_ASSERT(l->request_free != LLC_NIL, "more than %u requests wait at a slice",
+    SIM_ASSERT(l->nrequests - l->nanswers <= c->nrequests_max, "more than %u requests wait at a slice",
                c->nrequests_max);
-    uint32_t *bucket = bucket_of(l, line), miss = find_miss(l, bucket, line);
-    if (miss == LLC_NIL) {
-        miss = new_miss(l, c, bucket, line, set, kind, start + c->tag_fs);
-        l->stats.misses[kind]++;
-        sarray_prefetch_victim(a, set); /* for the fill */
-    } else {
+    struct llc_request request = {.core = core, .token = token, .next = LLC_NIL, .kind = (uint16_t)kind,
+                                  .for_write = (flags & MEM_FOR_WRITE) != 0};
+    uint32_t bucket = bucket_of(l, line), idx = find_miss(l, bucket, line);
+    if (idx != LLC_NIL) {
         l->stats.merged[kind]++;
+        join_miss(l, miss_at(l, idx), request);
+        return SIM_NEVER;
     }
-    join_miss(l, miss,
-              (struct llc_request){
-                  .core = core, .token = token, .kind = (uint16_t)kind, .for_write = for_write});
-    return false;
+    idx = l->miss_free;
+    struct llc_miss *m = miss_at(l, idx);
+    l->miss_free = m->hash_next;
+    m->line = line;
+    m->ready = start + c->tag_fs;
+    m->set = set;
+    m->bucket = bucket;
+    m->request = request;
+    start_miss(l, c, idx, m);
+    l->stats.misses[kind]++;
+    sarray_prefetch_victim(a, set); /* for the fill */
+    return SIM_NEVER;
 }
 
 bool llc_writeback(struct llc *l, const struct llc_config *c, simtime_t now, paddr_t line,
@@ -430,55 +465,49 @@ bool llc_writeback(struct llc *l, const struct llc_config *c, simtime_t now, pad
         return true;
     }
     l->stats.wb_allocs[kind]++;
-    struct llc_write leaving = {
-        .ready = start + c->tag_fs, .ack_core = core, .ack_line = line, .ack_ready = *ack_out};
-    uint64_t data = new_line(kind, core) | LLC_WRITTEN | LLC_DIRTY;
-    bool held;
-    insert(l, c, set, line, data, &leaving, &held);
+    uint32_t place;
+    bool held = make_room(l, a, set, &place);
+    if (held)
+        hold_victim(l, c, set, place, (struct llc_write){.ready = start + c->tag_fs, .ack_core = core, .ack_line = line,
+                                                         .ack_ready = *ack_out});
+    put(l, a, set, place, line, new_line(kind, core) | LLC_WRITTEN | LLC_DIRTY);
     l->nacks += !held;
     return !held;
+}
+
+/* The requests use the line that came for them. */
+static __attribute__((noinline)) void use_filled(struct llc *l, const struct llc_miss *m, uint64_t *data)
+{
+    const struct llc_request *q = &m->request;
+    for (;; q = request_at(l, q->next)) {
+        *data = use_line(l, *data, (enum line_kind)q->kind, q->core, q->for_write);
+        if (q->next == LLC_NIL)
+            return;
+    }
 }
 
 simtime_t llc_fill(struct llc *l, const struct llc_config *c, simtime_t now, uint32_t token)
 {
     struct sarray *a = array_of(l);
     struct llc_miss *m = miss_at(l, token);
-    uint32_t set = m->set;
+    uint32_t set = m->set, way;
     simtime_t start = take_bank(l, c, set, now);
     unlink_miss(l, token);
     /* A write-back may have brought the line meanwhile, newer than memory's. */
-    bool came = m->nwritebacks != l->nwritebacks, held;
-    int way = came ? sarray_find(a, set, number_of(m->line)) : -1;
-    if (way < 0) {
-        enum line_kind kind = (enum line_kind)m->kind;
-        uint64_t line = new_line(kind, request_at(l, m->first)->core);
-        struct llc_write leaving = {.ready = start + c->tag_fs, .ack_core = LLC_NIL};
-        l->stats.fills[kind]++;
-        way = (int)insert(l, c, set, m->line, line, &leaving, &held);
+    int found = m->nwritebacks != l->nwritebacks ? sarray_find(a, set, number_of(m->line)) : -1;
+    if (found >= 0) {
+        use_filled(l, m, sarray_data(a, set, (uint32_t)found));
+        return start + c->data_fs;
     }
-    uint64_t *data = sarray_data(a, set, (uint32_t)way);
-    for (uint32_t r = m->first; r != LLC_NIL; r = request_at(l, r)->next) {
-        const struct llc_request *q = request_at(l, r);
-        *data = use_line(l, *data, (enum line_kind)q->kind, q->core, q->for_write);
-    }
+    enum line_kind kind = (enum line_kind)m->request.kind;
+    l->stats.fills[kind]++;
+    if (make_room(l, a, set, &way))
+        hold_victim(l, c, set, way, (struct llc_write){.ready = start + c->tag_fs, .ack_core = LLC_NIL});
+    put(l, a, set, way, m->line, new_line(kind, m->request.core));
+    /* One that comes to read alone leaves no more than that. */
+    if (m->last != LLC_NIL || m->request.for_write)
+        use_filled(l, m, sarray_data(a, set, way));
     return start + c->data_fs;
-}
-
-bool llc_next_answer(struct llc *l, uint32_t token, struct llc_request *out)
-{
-    struct llc_miss *m = miss_at(l, token);
-    uint32_t r = m->first;
-    if (r == LLC_NIL) {
-        m->hash_next = l->miss_free;
-        l->miss_free = token;
-        return false;
-    }
-    *out = *request_at(l, r);
-    m->first = out->next;
-    request_at(l, r)->next = l->request_free;
-    l->request_free = r;
-    l->nanswers++;
-    return true;
 }
 
 const struct llc_stats *llc_stats_now(struct llc *l, const struct llc_config *c)

@@ -70,6 +70,8 @@ struct llc_config {
     simtime_t period_fs, tag_fs, data_fs, busy_fs;
     /* When slices and sets are powers of two: from a line's number to its set. Mask 0: divide. */
     uint32_t set_shift, set_mask;
+    uint32_t bank_mask;    /* 0: divide, if there are several banks */
+    uint32_t channel_bits; /* of the number of channels, or LLC_NIL: it is no power of two */
 };
 
 /* What the slice has to know of the rest of the machine. */
@@ -150,11 +152,11 @@ struct llc_request {
 struct llc_miss {
     paddr_t line;
     simtime_t ready; /* earliest departure towards memory */
-    uint32_t channel, kind;
-    uint32_t hash_next, held_next;
-    uint32_t first, last; /* requests */
-    uint64_t nwritebacks; /* that had come before it */
-    uint32_t set, reserved;
+    uint32_t channel, set;
+    uint32_t bucket, hash_next, held_next;
+    uint32_t last;              /* request; LLC_NIL: there is only the first one */
+    struct llc_request request; /* the first one; core LLC_NIL: all were answered */
+    uint64_t nwritebacks;       /* that had come before it */
 };
 
 /* A dirty line on its way to memory, until it has a credit. */
@@ -185,9 +187,10 @@ struct llc {
     uint32_t nmisses, nheld;
     uint32_t nvictims_held; /* held writes of fills */
     uint32_t request_free, miss_free, write_free;
-    uint64_t array_at, channels_at, buckets_at, misses_at, requests_at, writes_at;
+    uint64_t channels_at, buckets_at, misses_at, requests_at, writes_at;
     uint32_t bucket_shift;
     uint32_t held_at; /* channel of the request that was held last */
+    uint32_t express; /* miss that is held alone, and in no queue, since it can depart; LLC_NIL: none */
     simtime_t bank_wait_fs;
     simtime_t bank_free[LLC_MAX_BANKS];
 };
@@ -196,17 +199,39 @@ size_t llc_state_bytes(const struct llc_config *c);
 /* `l` is zeroed memory of that size. */
 void llc_init(struct llc *l, const struct llc_config *c, uint32_t slice);
 
-/* True: a hit, whose data leave at *answer_out. False: it will be answered after a fill. */
-bool llc_read(struct llc *l, const struct llc_config *c, simtime_t now, paddr_t line,
-              enum line_kind kind, bool for_write, uint32_t core, uint32_t token,
-              simtime_t *answer_out);
+/*
+ * When the data of a hit leave; SIM_NEVER: a miss, which is answered after a fill. `flags`: those of MEM_READ.
+ */
+simtime_t llc_read(struct llc *l, const struct llc_config *c, simtime_t now, paddr_t line, uint32_t flags,
+                   uint32_t core, uint32_t token);
 /* True: the acknowledgement leaves at *ack_out. False: it comes with an llc_departure. */
 bool llc_writeback(struct llc *l, const struct llc_config *c, simtime_t now, paddr_t line,
                    enum line_kind kind, uint32_t core, simtime_t *ack_out);
 /* Data for the miss `token` came; its requests' answers leave at the time returned. */
 simtime_t llc_fill(struct llc *l, const struct llc_config *c, simtime_t now, uint32_t token);
+static inline struct llc_miss *llc_miss_at(struct llc *l, uint32_t i)
+{
+    return (struct llc_miss *)(void *)((char *)l + l->misses_at) + i;
+}
+/* The first request of a miss was answered: the next one, if there is any, takes its place. */
+void llc_second_request(struct llc *l, struct llc_miss *m);
 /* Next request of a filled miss; false when there is none left (and the miss is forgotten). */
-bool llc_next_answer(struct llc *l, uint32_t token, struct llc_request *out);
+static inline bool llc_next_answer(struct llc *l, uint32_t token, struct llc_request *out)
+{
+    struct llc_miss *m = llc_miss_at(l, token);
+    if (m->request.core == LLC_NIL) {
+        m->hash_next = l->miss_free;
+        l->miss_free = token;
+        return false;
+    }
+    *out = m->request;
+    l->nanswers++;
+    if (__builtin_expect(m->last == LLC_NIL, 1))
+        m->request.core = LLC_NIL;
+    else
+        llc_second_request(l, m);
+    return true;
+}
 /* A read or write at `channel` was answered. */
 void llc_credit_back(struct llc *l, const struct llc_config *c, uint32_t channel, bool is_write);
 
@@ -230,6 +255,9 @@ static inline bool llc_next_departure(struct llc *l, const struct llc_config *c,
 {
     return l->nheld != 0 && llc_send_held(l, c, now, out);
 }
+
+/* The read that can depart at once, if there is one: what llc_next_departure gives, at m->ready. */
+struct llc_miss *llc_take_express(struct llc *l);
 
 /* The counters, with the gauges brought up to date. */
 const struct llc_stats *llc_stats_now(struct llc *l, const struct llc_config *c);

@@ -78,6 +78,8 @@ enum err llc_configure(const struct llc_params *p, const struct llc_machine *m,
         .data_fs = p->data_cycles * period_fs,
         .busy_fs = p->bank_busy_cycles * period_fs,
     };
+    out->bank_mask = is_pow2(out->nbanks) ? out->nbanks - 1 : 0;
+    out->channel_bits = is_pow2(out->nchannels) ? log2_floor(out->nchannels) : LLC_NIL;
     if (is_pow2(out->nslices) && is_pow2(out->array.nsets)) {
         out->set_shift = log2_floor(out->nslices);
         out->set_mask = out->array.nsets - 1;

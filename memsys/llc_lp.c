@@ -44,18 +44,17 @@ static void send_wb_ack(struct lp *lp, uint32_t core, simtime_t leaves, uint64_t
     lp_send(lp, c->core0 + core, leaves + way_to_core_fs(lp, core), MEM_WB_ACK, 0, line, 0, 0, 0);
 }
 
-static void handle_read(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
+static inline void handle_read(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
 {
-    simtime_t leaves;
     uint32_t core = m->src - c->core0;
-    bool hit = llc_read(lp->state, &c->llc, m->time, (paddr_t){m->a[0]}, MEM_KIND(m->flags),
-                        m->flags & MEM_FOR_WRITE, core, m->arg, &leaves);
+    simtime_t leaves = llc_read(lp->state, &c->llc, m->time, (paddr_t){m->a[0]}, m->flags, core, m->arg);
+    bool hit = leaves != SIM_NEVER;
     LP_LOG(lp, LE_READ, m->a[0], MEM_KIND(m->flags), core, !hit, hit ? leaves : 0);
     if (hit)
         send_data(lp, core, leaves, MEM_KIND(m->flags), m->arg, m->a[0], SERVED_LLC);
 }
 
-static void handle_writeback(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
+static inline void handle_writeback(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
 {
     simtime_t leaves;
     uint32_t core = m->src - c->core0;
@@ -65,7 +64,7 @@ static void handle_writeback(struct lp *lp, const struct llc_lp_cfg *c, const st
         send_wb_ack(lp, core, leaves, m->a[0]);
 }
 
-static void handle_data(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
+static inline void handle_data(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
 {
     struct llc_request q;
     llc_credit_back(lp->state, &c->llc, m->src - c->channel0, false);
@@ -75,17 +74,43 @@ static void handle_data(struct lp *lp, const struct llc_lp_cfg *c, const struct 
         send_data(lp, q.core, leaves, (enum line_kind)q.kind, q.token, m->a[0], SERVED_DRAM);
 }
 
-static void send_departures(struct lp *lp, const struct llc_lp_cfg *c)
+static void send_to_dram(struct lp *lp, const struct llc_lp_cfg *c, const struct llc_departure *d)
+{
+    simtime_t way_fs = noc_slice_channel_fs(c->noc, lp->instance, d->channel);
+    LP_LOG(lp, LE_TO_DRAM, d->line.v, d->kind, d->channel, d->is_write, d->time);
+    uint16_t type = MSG_TYPE(d->is_write ? DRAM_WRITE : DRAM_READ, d->kind);
+    lp_send(lp, c->channel0 + d->channel, d->time + way_fs, type, d->token, d->line.v, 0, 0, 0);
+    if (d->ack_core != LLC_NIL)
+        send_wb_ack(lp, d->ack_core, d->ack_time, d->ack_line.v);
+}
+
+/* What send_to_dram does with the departure of a read. */
+static inline void send_express(struct lp *lp, const struct llc_lp_cfg *c, struct llc *l)
+{
+    uint32_t token = l->express;
+    const struct llc_miss *m = llc_take_express(l);
+    simtime_t way_fs = noc_slice_channel_fs(c->noc, lp->instance, m->channel);
+    LP_LOG(lp, LE_TO_DRAM, m->line.v, m->request.kind, m->channel, false, m->ready);
+    lp_send(lp, c->channel0 + m->channel, m->ready + way_fs, MSG_TYPE(DRAM_READ, m->request.kind), token, m->line.v, 0,
+            0, 0);
+}
+
+static __attribute__((noinline)) void send_held(struct lp *lp, const struct llc_lp_cfg *c)
 {
     struct llc_departure d;
-    while (llc_next_departure(lp->state, &c->llc, lp->now, &d)) {
-        simtime_t way_fs = noc_slice_channel_fs(c->noc, lp->instance, d.channel);
-        LP_LOG(lp, LE_TO_DRAM, d.line.v, d.kind, d.channel, d.is_write, d.time);
-        uint16_t type = MSG_TYPE(d.is_write ? DRAM_WRITE : DRAM_READ, d.kind);
-        lp_send(lp, c->channel0 + d.channel, d.time + way_fs, type, d.token, d.line.v, 0, 0, 0);
-        if (d.ack_core != LLC_NIL)
-            send_wb_ack(lp, d.ack_core, d.ack_time, d.ack_line.v);
-    }
+    while (llc_next_departure(lp->state, &c->llc, lp->now, &d))
+        send_to_dram(lp, c, &d);
+}
+
+static inline void send_departures(struct lp *lp, const struct llc_lp_cfg *c)
+{
+    struct llc *l = lp->state;
+    if (l->nheld == 0)
+        return;
+    if (l->express != LLC_NIL)
+        send_express(lp, c, l);
+    else
+        send_held(lp, c);
 }
 
 static void slice_handle(struct lp *lp, const struct msg *m)

@@ -28,6 +28,18 @@ static uint32_t columns_of_square(uint32_t ntiles)
     return c;
 }
 
+static void fill_tables(struct noc *n)
+{
+    bool core_slice = (uint64_t)n->ncores * n->nslices <= NOC_NWAYS;
+    bool slice_channel = (uint64_t)n->nslices * n->nchannels <= NOC_NWAYS;
+    for (uint32_t i = 0; core_slice && i < n->ncores * n->nslices; i++)
+        n->core_slice_fs[i] = noc_core_slice_fs(n, i / n->nslices, i % n->nslices);
+    for (uint32_t i = 0; slice_channel && i < n->nslices * n->nchannels; i++)
+        n->slice_channel_fs[i] = noc_slice_channel_fs(n, i / n->nchannels, i % n->nchannels);
+    n->core_slice_table = core_slice;
+    n->slice_channel_table = slice_channel;
+}
+
 void noc_init(struct noc *n, const struct noc_params *p, uint32_t ncores, uint32_t nslices,
               uint32_t nchannels)
 {
@@ -54,6 +66,7 @@ void noc_init(struct noc *n, const struct noc_params *p, uint32_t ncores, uint32
     uint32_t nper_side = (nchannels + 1) / 2;
     for (uint32_t c = 0; c < nchannels; c++)
         n->channel_row[c] = (uint16_t)((uint64_t)(c / 2) * n->nrows / nper_side);
+    fill_tables(n);
     for (uint32_t s = 0; s < nslices; s++) {
         for (uint32_t c = 0; c < ncores; c++)
             n->core_slice_min_fs = u64_min(n->core_slice_min_fs, noc_core_slice_fs(n, c, s));

@@ -27,6 +27,7 @@ extern const uint32_t noc_param_nrows;
 
 #define NOC_MAX_TILES 65536u
 #define NOC_MAX_CHANNELS 1024u
+#define NOC_NWAYS 1024u /* so many ways between two classes are in tables; of larger machines they are worked out */
 
 /* Life: filled by noc_init, then read-only and shared by all. */
 struct noc {
@@ -35,7 +36,10 @@ struct noc {
     uint64_t per_column;       /* 2^32 / ncolumns, rounded up */
     simtime_t base_fs, hop_fs; /* hop: one router and one link */
     simtime_t core_slice_min_fs, slice_channel_min_fs;
+    bool core_slice_table, slice_channel_table;
     uint16_t channel_row[NOC_MAX_CHANNELS];
+    simtime_t core_slice_fs[NOC_NWAYS];    /* [core][slice] */
+    simtime_t slice_channel_fs[NOC_NWAYS]; /* [slice][channel] */
 };
 
 /* All three numbers are at least 1. */
@@ -74,11 +78,15 @@ static inline simtime_t noc_latency_fs(const struct noc *n, struct noc_tile a, s
 /* One way, either direction. */
 static inline simtime_t noc_core_slice_fs(const struct noc *n, uint32_t core, uint32_t slice)
 {
+    if (__builtin_expect(n->core_slice_table, 1))
+        return n->core_slice_fs[core * n->nslices + slice];
     return noc_latency_fs(n, noc_tile_at(n, core), noc_tile_of_slice(n, slice));
 }
 
 static inline simtime_t noc_slice_channel_fs(const struct noc *n, uint32_t slice, uint32_t channel)
 {
+    if (__builtin_expect(n->slice_channel_table, 1))
+        return n->slice_channel_fs[slice * n->nchannels + channel];
     return noc_latency_fs(n, noc_tile_of_slice(n, slice), noc_tile_of_channel(n, channel));
 }
 

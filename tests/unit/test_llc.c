@@ -47,7 +47,8 @@ static paddr_t line_at(uint32_t set, uint64_t tag)
 
 static bool read_at(simtime_t now, paddr_t line, uint32_t core, simtime_t *leaves_out)
 {
-    return llc_read(slice, &cfg, now, line, LINE_DATA, false, core, 7, leaves_out);
+    *leaves_out = llc_read(slice, &cfg, now, line, LINE_DATA, core, 7);
+    return *leaves_out != SIM_NEVER;
 }
 
 static unsigned departures(simtime_t now, struct llc_departure *out, unsigned max)
@@ -164,13 +165,11 @@ static void accesses_to_one_bank_queue_and_to_two_do_not(void)
 
 static void requests_of_several_cores_to_one_line_merge_and_are_answered_in_order(void)
 {
-    simtime_t leaves;
     struct llc_departure d[2];
     struct llc_request q;
     open_slice(&params);
     for (uint32_t core = 0; core < 4; core++)
-        CU_ASSERT_FALSE(llc_read(slice, &cfg, core * CYCLE, line_at(0, 9), LINE_PT, false, core,
-                                 10 + core, &leaves));
+        CU_ASSERT_EQUAL(llc_read(slice, &cfg, core * CYCLE, line_at(0, 9), LINE_PT, core, 10 + core), SIM_NEVER);
     CU_ASSERT_EQUAL(departures(0, d, 2), 1);
     CU_ASSERT_EQUAL(slice->stats.misses[LINE_PT], 1);
     CU_ASSERT_EQUAL(slice->stats.merged[LINE_PT], 3);
@@ -342,7 +341,7 @@ static void uses_of_a_line_count_as_write_shared_from_the_second_core_and_first_
     read_at(0, line_at(0, 1), 0, &leaves);
     read_at(0, line_at(0, 1), 1, &leaves);
     CU_ASSERT_EQUAL(slice->stats.write_shared[LINE_DATA], 0);
-    llc_read(slice, &cfg, 0, line_at(0, 1), LINE_DATA, true, 1, 0, &leaves);
+    llc_read(slice, &cfg, 0, line_at(0, 1), LINE_DATA | MEM_FOR_WRITE, 1, 0);
     CU_ASSERT_EQUAL(slice->stats.write_shared[LINE_DATA], 1);
     read_at(0, line_at(0, 1), 0, &leaves);
     CU_ASSERT_EQUAL(slice->stats.write_shared[LINE_DATA], 2);
