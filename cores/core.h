@@ -458,8 +458,8 @@ static inline bool xlate_faults(struct xlate r) { return r.paddr == XLATE_NONE; 
 
 struct xlate core_translate_data(const struct core_ctx *x, uint64_t vaddr, bool write, uint64_t issue, waiter_t who);
 struct xlate core_translate_code(const struct core_ctx *x, uint64_t vaddr, uint64_t issue, waiter_t who);
-/* Where a code page is, if the instruction TLB or the STLB has it now; counts as no use. */
-bool core_probe_code(const struct core_ctx *x, uint64_t vaddr, uint64_t *frame_out);
+/* Where a code page is, if the instruction TLB or the STLB has it now, or XLATE_NONE; counts as no use. */
+uint64_t core_probe_code(const struct core_ctx *x, uint64_t vaddr);
 /* A walk's reference came back at cycle `at`. */
 void core_walk_data(const struct core_ctx *x, uint32_t walk_idx, uint64_t at, enum served_by served);
 /* Drops the translations of one address from the TLBs, as a page fault does. */

@@ -306,26 +306,26 @@ static void find_stop(struct core *c, const struct fe_block *b)
     f->stop_br = br;
 }
 
-/* core_probe_code, at once for the page that the instruction TLB used latest. */
-static inline bool probe_code(const struct core_ctx *x, uint64_t line, uint64_t *frame_out)
+/* core_probe_code, at once for the page of the latest instruction and for one that the instruction TLB used latest. */
+static inline uint64_t probe_code(const struct core_ctx *x, const struct core *c, uint64_t line)
 {
-    const struct core *c = x->c;
-    const struct recent_page *r = &c->recent_code[page_of_line(line) & c->recent_code_mask];
-    if (r->page != page_of_line(line) || c->touch < c->walked_until)
-        return core_probe_code(x, line << LINE_SHIFT, frame_out);
-    *frame_out = r->payload & ~TLB_FLAGS;
-    return true;
+    uint64_t page = page_of_line(line);
+    if (page == c->fetch.page)
+        return c->fetch.frame;
+    const struct recent_page *r = &c->recent_code[page & c->recent_code_mask];
+    if (r->page != page || c->touch < c->walked_until)
+        return core_probe_code(x, line << LINE_SHIFT);
+    return r->payload & ~TLB_FLAGS;
 }
 
 /* The line enters the queue; false: not now. */
-static inline bool ask_ahead(const struct core_ctx *x, uint64_t line)
+static inline bool ask_ahead(const struct core_ctx *x, struct core *c, uint64_t line)
 {
-    struct core *c = x->c;
     struct fetch *f = &c->fetch;
-    uint64_t frame = f->frame;
     if (f->tail - f->head >= f->size)
         return false;
-    if (page_of_line(line) != f->page && !probe_code(x, line, &frame))
+    uint64_t frame = probe_code(x, c, line);
+    if (frame == XLATE_NONE)
         return false;
     uint64_t paddr = frame + (line << LINE_SHIFT & (PAGE_BYTES - 1)), start = u64_max(c->touch, f->ahead_cycle + 1);
     if (!l1i_hit(c, paddr, start))
@@ -341,7 +341,7 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
     struct core *c = x->c;
     struct fetch *f = &c->fetch;
     f->go = 0;
-    if (!f->on || (f->ahead_due && !ask_ahead(x, f->ahead_line)))
+    if (!f->on || (f->ahead_due && !ask_ahead(x, c, f->ahead_line)))
         return;
     f->ahead_due = 0;
     if (f->wrong != BPRED_RIGHT)
@@ -355,9 +355,11 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
         const struct branch_rec *br = fe_br(b, no);
         uint64_t pc = b->pcs[br->pc_id], target = b->pcs[br->target_id], line = pc >> LINE_SHIFT;
         if (line == ahead) {
-            f->wrong = predict(bpred, br, pc, target);
-            if (f->wrong != BPRED_RIGHT)
+            enum bpred_miss miss = predict(bpred, br, pc, target);
+            if (miss != BPRED_RIGHT) {
+                f->wrong = miss;
                 break;
+            }
             no++;
             if (!br->taken || target >> LINE_SHIFT == line)
                 continue;
@@ -367,7 +369,7 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
         } else {
             break; /* no straight way to it: a signal, or instructions that were not recorded */
         }
-        if (!ask_ahead(x, ahead)) {
+        if (!ask_ahead(x, c, ahead)) {
             f->ahead_due = 1;
             break;
         }

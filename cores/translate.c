@@ -837,35 +837,31 @@ struct xlate core_translate_prefetch(const struct core_ctx *x, uint64_t vaddr, u
 }
 
 /* Not in the TLB of 4 KiB pages, or a walk that ends after the touch clock has filled some TLB. */
-static __attribute__((noinline)) bool probe_code(const struct core_ctx *x, uint64_t vaddr, uint64_t *frame_out)
+static __attribute__((noinline)) uint64_t probe_code(const struct core_ctx *x, uint64_t vaddr)
 {
     struct core *c = x->c;
-    if (x->cfg->mmu->free_translation) {
-        *frame_out = translate_free(x, vaddr, false, true, c->touch).paddr;
-        return *frame_out != XLATE_NONE;
-    }
+    if (x->cfg->mmu->free_translation)
+        return translate_free(x, vaddr, false, true, c->touch).paddr;
     if (usable_at(x, vaddr, c->touch) > c->touch)
-        return false; /* its walk has not ended */
+        return XLATE_NONE; /* its walk has not ended */
     struct hit h = {NULL, 0};
     for (unsigned i = 0; i < 2 && h.payload == NULL; i++)
         h = (struct hit){tlb_peek(l1_of(c, true, page_shifts[i]), c->asid, vaddr, page_shifts[i]), page_shifts[i]};
     if (h.payload == NULL)
         h = peek(x, vaddr, true);
     if (h.payload == NULL || !permits(*h.payload, false, true))
-        return false;
-    *frame_out = (*h.payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << h.shift) - 1));
-    return true;
+        return XLATE_NONE;
+    return (*h.payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << h.shift) - 1));
 }
 
-bool core_probe_code(const struct core_ctx *x, uint64_t vaddr, uint64_t *frame_out)
+uint64_t core_probe_code(const struct core_ctx *x, uint64_t vaddr)
 {
     struct core *c = x->c;
     vaddr &= radix_va_mask(c->levels) & ~(PAGE_BYTES - 1);
     const uint64_t *held = tlb_peek(array_at(c, c->at.l1i4k), c->asid, vaddr, PAGE_SHIFT);
     if (held == NULL || c->touch < c->walked_until || !permits(*held, false, true))
-        return probe_code(x, vaddr, frame_out);
-    *frame_out = *held & ~TLB_FLAGS;
-    return true;
+        return probe_code(x, vaddr);
+    return *held & ~TLB_FLAGS;
 }
 
 /* ---- flushes ---------------------------------------------------------------------------------- */
