@@ -210,16 +210,13 @@ void bpred_switch(struct bpred *b) { b->ras_n = 0; }
 uint64_t bpred_btb_search(struct bpred *b, uint64_t pc, uint64_t target)
 {
     struct sarray *a = bpred_at(b, b->at_btb);
-    uint32_t set = (uint32_t)((a->nsets & (a->nsets - 1)) == 0 ? pc & (a->nsets - 1) : pc % a->nsets);
-    int way = sarray_find(a, set, pc);
-    uint64_t old = 0, *held;
-    if (way < 0) {
-        way = (int)sarray_victim(a, set);
-        sarray_fill(a, set, (uint32_t)way, pc, target);
-        held = sarray_data(a, set, (uint32_t)way);
+    uint32_t set = sarray_set_of(a, pc);
+    uint64_t *held = sarray_use(a, set, pc), old = 0;
+    if (held == NULL) {
+        uint32_t way = sarray_victim(a, set);
+        sarray_fill(a, set, way, pc, target);
+        held = sarray_data(a, set, way);
     } else {
-        sarray_hit(a, set, (uint32_t)way);
-        held = sarray_data(a, set, (uint32_t)way);
         old = *held;
         *held = target;
     }

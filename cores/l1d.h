@@ -120,8 +120,11 @@ static inline uint64_t *l1d_find(struct core *c, uint64_t line)
     return held;
 }
 
-/* The same for a line of code and L1I; its data must be there by cycle `start`, too. */
-static inline bool l1i_is_there(uint64_t held, uint64_t start)
+/*
+ * A line of code is in L1I, which counts as a use; no prefetch that nobody has used brought it, and its data is
+ * there by cycle `start`. False: look properly, after which it is the latest of its set again.
+ */
+static inline bool l1i_is_plain(uint64_t held, uint64_t start)
 {
     return !(held & LINE_PREFETCHED) && held >> LINE_READY_SHIFT <= start;
 }
@@ -129,24 +132,17 @@ static inline bool l1i_is_there(uint64_t held, uint64_t start)
 static __attribute__((noinline)) bool l1i_find(struct core *c, uint64_t line, uint64_t start)
 {
     struct sarray *a = core_at(c, c->at.l1i);
-    if (a->nways == 0)
+    const uint64_t *held = sarray_use(a, cache_set(a, line), line);
+    if (held == NULL)
         return false;
-    uint32_t set = cache_set(a, line);
-    int way = sarray_find(a, set, line);
-    if (way < 0)
-        return false;
-    const uint64_t *held = sarray_data(a, set, (uint32_t)way);
-    if (!l1i_is_there(*held, start))
-        return false;
-    sarray_hit(a, set, (uint32_t)way);
     note_recent_line(c, recent_in_l1i(c, line), line, held);
-    return true;
+    return l1i_is_plain(*held, start);
 }
 
 static inline bool l1i_hit(struct core *c, uint64_t line, uint64_t start)
 {
     const struct recent_line *r = recent_in_l1i(c, line);
-    return r->line == line ? l1i_is_there(*(const uint64_t *)core_at(c, r->word), start) : l1i_find(c, line, start);
+    return r->line == line ? l1i_is_plain(*(const uint64_t *)core_at(c, r->word), start) : l1i_find(c, line, start);
 }
 
 #endif
