@@ -29,32 +29,36 @@ INLINE bool produced(const struct core *c, uint64_t distance, uint64_t ops, uint
     return true;
 }
 
-/* load_forwarded, for a load of a granule that a store in `slot` wrote. */
-enum forward { FORWARD_NONE, FORWARD_DONE, FORWARD_LATER };
-static __attribute__((noinline)) enum forward take_forwarded(const struct run *run, uint32_t slot, uint64_t start, uint64_t *done)
+/* store_written: has the store's data left the store queue for L1D? */
+INLINE bool is_written(const struct run *run, struct core *c, uint64_t store_no, uint64_t sq_no)
 {
-    struct core *c = run->c;
-    uint64_t store_no = c->forward[slot].window_no, sq_no = c->forward[slot].sq_no;
-    uint64_t forward = run->x->p->core.forward_cycles;
+    if (run->sq[sq_no & run->sq_mask].fill > c->touch || (store_no >= c->head && flight_of(run, store_no)->done > c->touch))
+        return false; /* whatever the older ones do */
     uint64_t done_head = u64_max(c->done_head, c->head), filled_head = u64_max(c->filled_head, c->sq_head);
-    if (sq_no < c->sq_head)
-        return FORWARD_NONE;
     while (done_head < c->tail && flight_of(run, done_head)->done <= c->touch)
         done_head++;
     c->done_head = done_head;
     while (filled_head <= sq_no && run->sq[filled_head & run->sq_mask].fill <= c->touch)
         filled_head++;
     c->filled_head = filled_head;
-    if (store_no < done_head && sq_no < filled_head)
-        return FORWARD_NONE;
-    *done = start + forward;
-    if (store_no >= c->head) {
-        uint64_t stored = flight_of(run, store_no)->done;
-        if (stored == CYCLE_UNKNOWN)
-            return FORWARD_LATER;
-        *done = u64_max(*done, stored + forward);
-    }
-    return FORWARD_DONE;
+    return store_no < done_head && sq_no < filled_head;
+}
+
+/*
+ * load_forwarded, for a load of a granule that a store in `slot` wrote. The cycle at which it has its data; FORWARD_NOT:
+ * not from the store; CYCLE_UNKNOWN: the store has none yet.
+ */
+#define FORWARD_NOT UINT64_C(0)
+static __attribute__((noinline)) uint64_t take_forwarded(const struct run *run, uint32_t slot, uint64_t start)
+{
+    struct core *c = run->c;
+    uint64_t store_no = c->forward[slot].window_no, sq_no = c->forward[slot].sq_no, forward = run->forward_cycles;
+    if (sq_no < c->sq_head || is_written(run, c, store_no, sq_no))
+        return FORWARD_NOT;
+    if (store_no < c->head)
+        return start + forward;
+    uint64_t stored = flight_of(run, store_no)->done;
+    return stored == CYCLE_UNKNOWN ? stored : u64_max(start, stored) + forward;
 }
 
 /* An access that comes: what is known of it before its line is looked for. */
@@ -210,13 +214,13 @@ INLINE bool hit_access(const struct run *run, struct core *c, const struct acces
         return false;
     a.start = a.issue + a.page.tlb_cycles;
     if (!write) {
-        uint64_t granule = r->vaddr >> 3, done;
+        uint64_t granule = r->vaddr >> 3;
         uint32_t slot = core_forward_slot(granule);
         if (c->forward[slot].key == granule) {
-            enum forward got = take_forwarded(run, slot, a.start, &done);
-            if (got == FORWARD_LATER)
+            uint64_t done = take_forwarded(run, slot, a.start);
+            if (done == CYCLE_UNKNOWN)
                 goto other;
-            if (got == FORWARD_DONE) {
+            if (done != FORWARD_NOT) {
                 add_load(run, c, &a, SERVED_L1, done);
                 run->row->nforwards++;
                 return true;
@@ -299,7 +303,7 @@ static __attribute__((noinline)) void run_others(const struct run *run, const st
 /* An access to the address of the one before. */
 static __attribute__((noinline)) void watch_again(const struct run *run, const struct access_rec *r)
 {
-    count_row(run->x, run->row); /* it asks for the number of instructions */
+    count_instructions(run->c, run->row); /* it asks for their number */
     spin_watch(run->c, run->b, r);
 }
 
@@ -310,9 +314,9 @@ static const struct access_rec *run_row(const struct run *run, const struct acce
     struct core *c = run->c;
     const uint64_t *const pcs = run->b->pcs;
     const struct access_rec *branch = next_branch_at(run, end);
-    for (; r < end; r++, c->pos.gap_done = 0) {
-        const uint64_t pc = pcs[r->pc_id];
-        if ((r->flags & (ACC_LOCK | ACC_FENCE)) || c->ordinal + (r->gap - c->pos.gap_done) >= stop)
+    for (; r < end; r++) {
+        const uint64_t pc = pcs[r->pc_id], last = c->ordinal + (r->gap - c->pos.gap_done); /* its own ordinal */
+        if ((r->flags & (ACC_LOCK | ACC_FENCE)) || last >= stop)
             return r;
         if (r >= branch) {
             if (!pass_branches(run, r))
@@ -321,17 +325,16 @@ static const struct access_rec *run_row(const struct run *run, const struct acce
         }
         if (pc >> LINE_SHIFT != c->fetch.line && run->code && r->gap != 0 && !code_ready(run, pc >> LINE_SHIFT, r->gap - 1u))
             return r;
-        const uint32_t n = r->gap - c->pos.gap_done;
-        if (n != 0) {
-            if (!take_instructions(run, c, n))
-                return r;
-            c->pos.gap_done = r->gap;
-        }
+        if (last != c->ordinal && !take_instructions(run, c, last))
+            return r;
+        c->pos.gap_done = 0;
         const uint32_t ip = prefetch_ip(pc);
         const enum outcome out = r->flags & ACC_STORE ? take_access(run, r, ip, true) : take_access(run, r, ip, false);
         if (!LIKELY(out == OUT_DONE)) {
-            if (out == OUT_NOT)
+            if (out == OUT_NOT) {
+                c->pos.gap_done = r->gap;
                 return r;
+            }
             if (general_access(run, r, ip)) {
                 c->pos.acc = run->b->acc_from + (uint32_t)(r - run->b->piece);
                 run_others(run, r);

@@ -58,7 +58,7 @@ static __attribute__((noinline)) bool line_comes(const struct run *run, uint64_t
     if (c->fetch.head == c->fetch.tail || e->line != line)
         return false;
     if (before > c->pos.gap_done) {
-        if (!take_instructions(run, c, before - c->pos.gap_done))
+        if (!take_instructions(run, c, c->ordinal + (before - c->pos.gap_done)))
             return false;
         c->pos.gap_done = before;
     }

@@ -32,7 +32,7 @@ struct run {
     uint32_t width;
     uint64_t reciprocal;   /* of the width, times 2^32, rounded up */
     uint64_t cycles_4k, cycles_2m, least_tlb; /* of the L1 data TLBs */
-    uint64_t cycles_l1d;
+    uint64_t cycles_l1d, forward_cycles;
     uint32_t code, prefetch; /* lines of code count; there is a prefetcher, */
     uint32_t show_stores;    /*   and that of L1D sees stores */
     struct row {
@@ -48,12 +48,19 @@ INLINE struct row begin_row(const struct core *c)
     return (struct row){.ordinal = c->ordinal, .loads = c->loads_dispatched, .sq_tail = c->sq_tail};
 }
 
+/* The instructions since then. */
+static inline void count_instructions(struct core *c, struct row *row)
+{
+    c->stats.instructions += c->ordinal - row->ordinal;
+    c->pos.ninstr += c->ordinal - row->ordinal;
+    row->ordinal = c->ordinal;
+}
+
 static __attribute__((noinline)) void count_row(const struct core_ctx *x, struct row *row)
 {
     struct core *c = x->c;
     uint64_t nloads = c->loads_dispatched - row->loads, nstores = c->sq_tail - row->sq_tail, n = nloads + nstores;
-    c->stats.instructions += c->ordinal - row->ordinal;
-    c->pos.ninstr += c->ordinal - row->ordinal;
+    count_instructions(c, row);
     c->stats.loads += nloads;
     c->stats.stores += nstores;
     c->stats.dtlb_l1_hits += n;
@@ -77,7 +84,7 @@ static inline struct run make_run(const struct core_ctx *x, const struct fe_bloc
                         .reciprocal = ((UINT64_C(1) << 32) + p->core.width - 1) / p->core.width,
                         .cycles_4k = p->l1d4k.latency_cycles, .cycles_2m = p->l1d2m.latency_cycles,
                         .least_tlb = u64_min(p->l1d4k.latency_cycles, p->l1d2m.latency_cycles),
-                        .cycles_l1d = p->l1d.latency_cycles,
+                        .cycles_l1d = p->l1d.latency_cycles, .forward_cycles = p->core.forward_cycles,
                         .code = (uint32_t)p->l1i.enabled, .prefetch = c->pf.on,
                         .show_stores = p->prefetch.common.stores != 0, .row = row};
 }
@@ -126,10 +133,13 @@ INLINE bool drain_complete(const struct run *run, struct core *c)
     return true;
 }
 
-/* take_slots; n > 0, at most 2^16. */
-INLINE void take_slots_of(const struct run *run, struct core *c, uint64_t n)
+/* dispatch_instructions, up to ordinal `last`, as far as older accesses are complete; false: another case. At most 2^16, at least one. */
+INLINE bool take_instructions(const struct run *run, struct core *c, uint64_t last)
 {
-    uint64_t k = c->slot_k + n; /* slots from the start of the cycle to the end of the n instructions */
+    while (last > c->rob_limit)
+        if (!retire_complete(run, c))
+            return false;
+    uint64_t k = c->slot_k + (last - c->ordinal); /* slots from the start of the cycle to their end */
     if (LIKELY(k < SLOTS_AHEAD)) {
         struct slots_ahead s = c->slots_ahead[k];
         c->slot_cycle += s.cycles;
@@ -139,17 +149,8 @@ INLINE void take_slots_of(const struct run *run, struct core *c, uint64_t n)
         c->slot_cycle += cycles;
         c->slot_k = (uint32_t)(k - cycles * run->width);
     }
-    c->ordinal += n;
+    c->ordinal = last;
     c->last_cycle = c->slot_cycle - (c->slot_k == 0);
-}
-
-/* dispatch_instructions, as far as older accesses are complete; false: another case. */
-INLINE bool take_instructions(const struct run *run, struct core *c, uint64_t n)
-{
-    while (c->ordinal + n > c->rob_limit)
-        if (!retire_complete(run, c))
-            return false;
-    take_slots_of(run, c, n);
     return true;
 }
 
