@@ -100,10 +100,10 @@ INLINE bool retire_complete(const struct run *run, struct core *c)
     if (e->done > c->slot_cycle) /* unknown, too */
         return false;
     c->retire_cycle = u64_max(c->retire_cycle, e->done);
-    if (e->flags & ACC_STORE)
-        run->sq[e->place].retired = c->retire_cycle;
-    else
-        c->window_loads--;
+    const uint32_t store = e->flags & ACC_STORE;
+    uint64_t not_one, *retired = store ? &run->sq[e->place].retired : &not_one;
+    *retired = c->retire_cycle;
+    c->window_loads -= 1 - store; /* without branches: which it is cannot be foreseen */
     c->head++;
     c->rob_limit = c->head == c->tail ? UINT64_MAX : flight_of(run, c->head)->instr + run->rob_span;
     return true;
@@ -161,7 +161,7 @@ INLINE bool act_now(const struct run *run, struct core *c)
     if (at >= run->limit)
         return false;
     c->touch = at;
-    if (LIKELY(c->slot_k != 0 || c->slot_cycle > at))
+    if (LIKELY(!((c->slot_k == 0) & (c->slot_cycle <= at)))) /* & and not &&: the first alone cannot be foreseen */
         return true;
     c->slot_cycle = at + (run->width == 1);
     c->slot_k = run->width != 1;
