@@ -29,21 +29,6 @@ INLINE bool produced(const struct core *c, uint64_t distance, uint64_t ops, uint
     return true;
 }
 
-/* store_written: has the store's data left the store queue for L1D? */
-INLINE bool is_written(const struct run *run, struct core *c, uint64_t store_no, uint64_t sq_no)
-{
-    if (run->sq[sq_no & run->sq_mask].fill > c->touch || (store_no >= c->head && flight_of(run, store_no)->done > c->touch))
-        return false; /* whatever the older ones do */
-    uint64_t done_head = u64_max(c->done_head, c->head), filled_head = u64_max(c->filled_head, c->sq_head);
-    while (done_head < c->tail && flight_of(run, done_head)->done <= c->touch)
-        done_head++;
-    c->done_head = done_head;
-    while (filled_head <= sq_no && run->sq[filled_head & run->sq_mask].fill <= c->touch)
-        filled_head++;
-    c->filled_head = filled_head;
-    return store_no < done_head && sq_no < filled_head;
-}
-
 /*
  * load_forwarded, for a load of a granule that a store in `slot` wrote. The cycle at which it has its data; FORWARD_NOT:
  * not from the store; CYCLE_UNKNOWN: the store has none yet.
@@ -53,7 +38,7 @@ static __attribute__((noinline)) uint64_t take_forwarded(const struct run *run, 
 {
     struct core *c = run->c;
     uint64_t store_no = c->forward[slot].window_no, sq_no = c->forward[slot].sq_no, forward = run->forward_cycles;
-    if (sq_no < c->sq_head || is_written(run, c, store_no, sq_no))
+    if (sq_no < c->sq_head || core_store_written(c, store_no, sq_no))
         return FORWARD_NOT;
     if (store_no < c->head)
         return start + forward;

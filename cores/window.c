@@ -156,18 +156,6 @@ static inline void store_access(const struct core_ctx *x, uint64_t no, struct fl
         complete(x, no, f, e, u64_max(start + 1, e->data_ready));
 }
 
-/* Has the store's data left the store queue for L1D? Then it forwards nothing more. */
-static bool store_written(struct core *c, uint64_t store_no, uint64_t sq_no)
-{
-    c->done_head = u64_max(c->done_head, c->head);
-    while (c->done_head < c->tail && core_flight(c, c->done_head)->done <= c->touch)
-        c->done_head++;
-    c->filled_head = u64_max(c->filled_head, c->sq_head);
-    while (c->filled_head <= sq_no && core_sq(c, c->filled_head)->fill <= c->touch)
-        c->filled_head++;
-    return store_no < c->done_head && sq_no < c->filled_head;
-}
-
 /* A load whose data an older store still holds in the store queue; true: it takes it from there. */
 static inline bool load_forwarded(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e,
                                   uint64_t start)
@@ -177,7 +165,7 @@ static inline bool load_forwarded(const struct core_ctx *x, uint64_t no, struct 
     uint32_t slot = core_forward_slot(granule);
     if (c->forward[slot].key != granule || c->forward[slot].sq_no < c->sq_head ||
         c->forward[slot].window_no >= no ||
-        store_written(c, c->forward[slot].window_no, c->forward[slot].sq_no))
+        core_store_written(c, c->forward[slot].window_no, c->forward[slot].sq_no))
         return false;
     c->stats.l1d_forwards++;
     uint64_t forward = x->p->core.forward_cycles;
