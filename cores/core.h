@@ -327,6 +327,7 @@ struct core {
         uint64_t page, payload;
     } recent_4k[RECENT_PAGES], recent_2m[RECENT_PAGES], recent_code[RECENT_CODE_PAGES]; /* code: 4 KiB pages */
     uint32_t recent_4k_mask, recent_2m_mask, recent_code_mask;
+    uint64_t missed_page; /* number of a 4 KiB page of which neither the L1 data TLBs nor the STLB know anything */
     struct {
         uint64_t page, ready;
         uint32_t shift, asid;

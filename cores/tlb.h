@@ -68,17 +68,16 @@ static inline uint64_t *tlb_peek(struct sarray *a, uint32_t asid, uint64_t vaddr
     return way < 0 ? NULL : sarray_data(a, set, (uint32_t)way);
 }
 
-static inline void tlb_fill(struct sarray *a, uint32_t asid, uint64_t vaddr, unsigned shift,
-                            uint64_t payload)
+/* `shift` is a constant where that pays. */
+static inline __attribute__((always_inline)) void tlb_fill(struct sarray *a, uint32_t asid, uint64_t vaddr,
+                                                           const unsigned shift, uint64_t payload)
 {
     if (a->nways == 0)
         return;
     uint32_t set = tlb_set(a, vaddr, shift);
-    uint64_t tag = tlb_tag(asid, vaddr, shift);
-    int way = sarray_find(a, set, tag);
-    if (way >= 0) {
-        *sarray_data(a, set, (uint32_t)way) = payload;
-        sarray_hit(a, set, (uint32_t)way);
+    uint64_t tag = tlb_tag(asid, vaddr, shift), *held = sarray_use(a, set, tag);
+    if (held != NULL) {
+        *held = payload;
         return;
     }
     struct sarray_entry old;

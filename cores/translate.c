@@ -37,6 +37,7 @@ void core_forget_recent(struct core *c)
         c->recent_4k[i].page = c->recent_2m[i].page = UINT64_MAX;
     for (uint32_t i = 0; i < RECENT_CODE_PAGES; i++)
         c->recent_code[i].page = UINT64_MAX;
+    c->missed_page = UINT64_MAX;
 }
 
 static inline struct recent_page *recent_4k(struct core *c, uint64_t vaddr)
@@ -92,6 +93,7 @@ static inline void fill_l1(const struct core_ctx *x, bool exec, uint32_t asid, u
                            uint64_t payload)
 {
     struct sarray *l1 = l1_of(x->c, exec, shift);
+    x->c->missed_page = UINT64_MAX; /* the STLB was filled, too, if it was */
     tlb_fill(l1, asid, vaddr, shift, payload);
     if (l1->nways == 0)
         return;
@@ -664,7 +666,10 @@ INLINE struct xlate look_up(const struct core_ctx *x, uint64_t vaddr, bool write
     struct core *c = x->c;
     uint64_t l1_cycles = exec ? x->p->l1i4k.latency_cycles : x->p->l1d4k.latency_cycles;
     uint64_t *l1_hits = exec ? &c->stats.itlb_l1_hits : &c->stats.dtlb_l1_hits;
-    struct hit h = probe_l1(c, vaddr, exec);
+    const bool missed = !exec && vaddr >> PAGE_SHIFT == c->missed_page;
+    struct hit h = {NULL, 0};
+    if (!missed)
+        h = probe_l1(c, vaddr, exec);
     uint64_t t = issue;
     bool from_stlb = h.payload == NULL;
     if (!from_stlb) {
@@ -681,13 +686,16 @@ INLINE struct xlate look_up(const struct core_ctx *x, uint64_t vaddr, bool write
         else
             c->stats.dtlb_l1_misses++;
         t += l1_cycles;
-        h = probe_stlb(x, vaddr);
+        if (!missed)
+            h = probe_stlb(x, vaddr);
         t += x->p->stlb.entries ? x->p->stlb.latency_cycles : 0;
         c->tlb_cycles = t - issue;
         if (h.payload == NULL) {
             CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_MISS, CORE_FOUND_MISS, issue, t - issue,
                      CYCLE_UNKNOWN);
             c->stats.stlb_misses++;
+            if (!exec)
+                c->missed_page = vaddr >> PAGE_SHIFT;
             struct xlate found_out;
             if (x->cfg->mmu->probe != NULL && probe_design(x, vaddr, write, exec, who, &t, &found_out))
                 return found_out;

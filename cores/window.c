@@ -88,22 +88,35 @@ static void add_bracket(const struct core_ctx *x, uint64_t no, const struct acce
     add_producer(x->c, no, SLOT_ADDR0, 1, ops);
 }
 
-/* Hands the time of a completed access to those that wait for it, from `link` on. */
-static void tell_dependents(struct core *c, uint32_t link, uint64_t done)
+/*
+ * Hands the time of a completed access to those that wait for it, from `link` on. A store that waited for its data
+ * only, and for which nobody waits, is complete then and there: between now and its turn in core_run_wakes only
+ * older accesses act, and they do not look at it.
+ */
+static void tell_dependents(const struct core_ctx *x, uint32_t link, uint64_t done)
 {
+    struct core *c = x->c;
+    struct inflight *const window = core_window(c, 0);
+    struct flight *const flights = core_flight(c, 0);
     do {
-        uint32_t idx = (link - 1) >> 2, slot = (link - 1) & 3;
-        struct inflight *d = core_window(c, idx);
+        const uint32_t idx = (link - 1) >> 2, slot = (link - 1) & 3;
+        struct inflight *d = &window[idx];
         link = d->next_dependent[slot];
-        uint64_t ready = done + d->slot_ops[slot];
-        if (slot == SLOT_DATA) {
-            d->data_ready = u64_max(d->data_ready, ready);
-            if (--d->nwait_data == 0 && core_flight(c, idx)->phase == PH_DATA)
-                set_wake(c, idx);
-        } else {
+        const uint64_t ready = done + d->slot_ops[slot];
+        if (slot != SLOT_DATA) {
             d->ready = u64_max(d->ready, ready);
             if (--d->nwait_addr == 0)
                 set_wake(c, idx);
+            continue;
+        }
+        d->data_ready = u64_max(d->data_ready, ready);
+        if (--d->nwait_data != 0 || flights[idx].phase != PH_DATA)
+            continue;
+        if ((flights[idx].flags & ACC_STORE) && d->dependents == 0 && !lp_logs(x->lp, CE_DONE)) {
+            flights[idx].done = u64_max(d->ready + 1, d->data_ready);
+            flights[idx].phase = PH_DONE;
+        } else {
+            set_wake(c, idx);
         }
     } while (link != 0);
 }
@@ -120,7 +133,7 @@ static inline void complete(const struct core_ctx *x, uint64_t no, struct flight
     if (e->dependents != 0) {
         uint32_t link = e->dependents;
         e->dependents = 0;
-        tell_dependents(c, link, done);
+        tell_dependents(x, link, done);
     }
 }
 

@@ -416,6 +416,30 @@ static void a_store_to_a_clean_page_takes_a_dirty_assist_once(void)
     rig_close(r);
 }
 
+/*
+ * The load, in slot T, has its data at T + 1 + 100; the store's address is known at T + 2 + 100 and its instruction
+ * is over in the cycle after that, when the eighth one behind it finds a place.
+ */
+static void a_store_whose_data_comes_first_is_complete_after_its_translation(void)
+{
+    for (unsigned slow = 0; slow < 2; slow++) {
+        struct rig *r = rig_open();
+        uint64_t a = rig_va(1, 2, 3, 4, 0);
+        r->slow = slow;
+        r->miss_cycles = 100;
+        r->p.core.rob = 8;
+        rig_map(r, 0, a, PAGE_SHIFT, RIG_PAGE & ~PTE_DIRTY);
+        rig_load(r, a, 1);
+        rig_load(r, a + 64, 1000);
+        rig_store(r, a + 128, 1)->data_dep = 1;
+        rig_load(r, a + 256, 8);
+        rig_run(r);
+        IS(rig_stats(r)->dirty_assists, 1);
+        IS(rig_asked(r, 3), rig_asked(r, 1) + 103);
+        rig_close(r);
+    }
+}
+
 /* TLBs off, so that every load reads the table. */
 static void a_page_table_update_is_seen_exactly_from_its_time_on(void)
 {
@@ -660,6 +684,7 @@ UNIT_MAIN("cores/translate", UNIT(an_l1_tlb_hit_takes_1_cycle_and_a_cold_4_level
           UNIT(a_walk_in_flight_at_a_shootdown_fills_nothing),
           UNIT(an_access_to_a_page_being_walked_never_gets_ahead_of_the_walk),
           UNIT(an_accessed_bit_is_reported_once), UNIT(a_store_to_a_clean_page_takes_a_dirty_assist_once),
+          UNIT(a_store_whose_data_comes_first_is_complete_after_its_translation),
           UNIT(a_page_table_update_is_seen_exactly_from_its_time_on),
           UNIT(an_ideal_mmu_charges_nothing_and_still_faults),
           UNIT(a_walk_through_the_caches_pays_for_the_level_that_holds_each_entry),
