@@ -24,7 +24,6 @@
 
 #include <stddef.h>
 
-#define LONGEST_INSTRUCTION 15u
 #define HASH UINT64_C(0x9e3779b97f4a7c15)
 
 /* ---- the list --------------------------------------------------------------------------------- */
@@ -224,21 +223,6 @@ uint64_t bpred_btb_search(struct bpred *b, uint64_t pc, uint64_t target)
     return old;
 }
 
-static void push_call(struct bpred *b, uint64_t pc)
-{
-    b->ras_top = b->ras_top + 1 == b->ras_size ? 0 : b->ras_top + 1;
-    b->ras[b->ras_top] = pc;
-    b->ras_n += b->ras_n < b->ras_size;
-}
-
-static uint64_t pop_call(struct bpred *b)
-{
-    uint64_t pc = b->ras[b->ras_top];
-    b->ras_top = b->ras_top == 0 ? b->ras_size - 1 : b->ras_top - 1;
-    b->ras_n--;
-    return pc;
-}
-
 static bool indirect_is_right(struct bpred *b, uint64_t pc, uint64_t target)
 {
     uint64_t last = bpred_btb_replace(b, pc, target);
@@ -264,27 +248,14 @@ static bool indirect_is_right(struct bpred *b, uint64_t pc, uint64_t target)
     return right;
 }
 
-static enum bpred_miss predict_return(struct bpred *b, uint64_t pc, uint64_t target)
+enum bpred_miss bpred_indirect(struct bpred *b, uint64_t pc, uint64_t target, enum branch_kind kind)
 {
-    if (b->ras_n == 0)
-        return indirect_is_right(b, pc, target) ? BPRED_RIGHT : BPRED_WRONG_RETURN;
-    bool known = bpred_btb_replace(b, pc, target) != 0;
-    uint64_t distance = target - pop_call(b);
-    if (distance == 0 || distance > LONGEST_INSTRUCTION)
-        return BPRED_WRONG_RETURN;
-    return known ? BPRED_RIGHT : BPRED_LATE_TARGET;
-}
-
-enum bpred_miss bpred_other(struct bpred *b, uint64_t pc, uint64_t target, enum branch_kind kind)
-{
-    if (kind == BR_RET)
-        return predict_return(b, pc, target);
-    if (kind == BR_CALL || kind == BR_CALL_INDIRECT)
-        push_call(b, pc);
-    if (kind == BR_CALL)
-        return bpred_btb_replace(b, pc, target) != 0 ? BPRED_RIGHT : BPRED_LATE_TARGET;
-    const struct bpred_ops *ops = bpred_table[b->design];
     bool right = indirect_is_right(b, pc, target);
+    if (kind == BR_RET)
+        return right ? BPRED_RIGHT : BPRED_WRONG_RETURN;
+    if (kind == BR_CALL_INDIRECT)
+        bpred_push_call(b, pc);
+    const struct bpred_ops *ops = bpred_table[b->design];
     if (ops->indirect != NULL)
         ops->indirect(bpred_at(b, b->at_direction), target);
     return right ? BPRED_RIGHT : BPRED_WRONG_TARGET;

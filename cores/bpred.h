@@ -56,6 +56,7 @@ enum bpred_miss {
 
 #define BPRED_RAS_MAX 128u
 
+#define BPRED_LONGEST_INSTRUCTION 15u /* bytes */
 #define RECENT_BRANCHES 1024u
 
 struct bpred {
@@ -111,8 +112,8 @@ void bpred_switch(struct bpred *b);
 
 /* The target that the BTB has for the branch (0: none), not the latest of its set; it has the new one from now on. */
 uint64_t bpred_btb_search(struct bpred *b, uint64_t pc, uint64_t target);
-/* A branch of another kind than BR_COND and BR_JUMP. */
-enum bpred_miss bpred_other(struct bpred *b, uint64_t pc, uint64_t target, enum branch_kind kind);
+/* An indirect jump or call, or a return with an empty stack. */
+enum bpred_miss bpred_indirect(struct bpred *b, uint64_t pc, uint64_t target, enum branch_kind kind);
 
 static inline void *bpred_at(struct bpred *b, uint64_t offset) { return (char *)b + offset; }
 
@@ -127,18 +128,42 @@ static inline uint64_t bpred_btb_replace(struct bpred *b, uint64_t pc, uint64_t 
     return old;
 }
 
+static inline void bpred_push_call(struct bpred *b, uint64_t pc)
+{
+    b->ras_top = b->ras_top + 1 == b->ras_size ? 0 : b->ras_top + 1;
+    b->ras[b->ras_top] = pc;
+    b->ras_n += b->ras_n < b->ras_size;
+}
+
+/* The latest call; there is one. */
+static inline uint64_t bpred_pop_call(struct bpred *b)
+{
+    uint64_t pc = b->ras[b->ras_top];
+    b->ras_top = b->ras_top == 0 ? b->ras_size - 1 : b->ras_top - 1;
+    b->ras_n--;
+    return pc;
+}
+
 /* Predicts a branch and learns its outcome. Not for a perfect design. */
 static inline enum bpred_miss bpred_branch(struct bpred *b, uint64_t pc, uint64_t target, enum branch_kind kind,
                                            bool taken)
 {
+    bool right = true;
     if (kind == BR_COND) {
-        bool right = bpred_table[b->design]->conditional(bpred_at(b, b->at_direction), pc, taken) == taken;
-        bool known = !taken || bpred_btb_replace(b, pc, target) != 0;
-        return !right ? BPRED_WRONG_DIRECTION : known ? BPRED_RIGHT : BPRED_LATE_TARGET;
+        right = bpred_table[b->design]->conditional(bpred_at(b, b->at_direction), pc, taken) == taken;
+        if (!taken)
+            return right ? BPRED_RIGHT : BPRED_WRONG_DIRECTION;
+    } else if (kind == BR_CALL) {
+        bpred_push_call(b, pc);
+    } else if (kind == BR_RET && b->ras_n != 0) {
+        right = target - bpred_pop_call(b) - 1 < BPRED_LONGEST_INSTRUCTION;
+    } else if (kind != BR_JUMP) {
+        return bpred_indirect(b, pc, target, kind);
     }
-    if (kind == BR_JUMP)
-        return bpred_btb_replace(b, pc, target) != 0 ? BPRED_RIGHT : BPRED_LATE_TARGET;
-    return bpred_other(b, pc, target, kind);
+    bool known = bpred_btb_replace(b, pc, target) != 0;
+    if (!right)
+        return kind == BR_COND ? BPRED_WRONG_DIRECTION : BPRED_WRONG_RETURN;
+    return known ? BPRED_RIGHT : BPRED_LATE_TARGET;
 }
 
 #endif

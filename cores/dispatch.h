@@ -122,7 +122,7 @@ enum item core_wait_line(const struct core_ctx *x, const struct fe_block *b, uin
 enum bpred_miss core_predict(const struct core_ctx *x, const struct fe_block *b, const struct branch_rec *br);
 /* Translates the page of the next instruction; false: dispatch waits for a walk. */
 bool core_fetch_page(const struct core_ctx *x, uint64_t vaddr);
-/* Asks for lines ahead, at the touch clock. */
+/* Asks for lines ahead, at the touch clock; only where prediction runs ahead. */
 void core_run_ahead(const struct core_ctx *x, const struct fe_block *b);
 
 static inline uint64_t page_of_line(uint64_t line) { return line >> (PAGE_SHIFT - LINE_SHIFT); }

@@ -68,7 +68,7 @@ static __attribute__((noinline)) bool line_comes(const struct run *run, uint64_t
         uint64_t at = u64_max(c->slot_cycle, c->touch);
         if (at >= run->limit || !enter_page(run, c, line, at))
             return false;
-        if (c->slot_cycle <= c->touch)
+        if (c->fetch.go && c->slot_cycle <= c->touch)
             run_ahead(run, c);
     }
     pop_line(c);

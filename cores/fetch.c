@@ -178,7 +178,8 @@ enum item core_wait_line(const struct core_ctx *x, const struct fe_block *b, uin
         demand_line(x, line);
         n = f->head;
     }
-    core_run_ahead(x, b);
+    if (f->on)
+        core_run_ahead(x, b);
     for (uint32_t left = n + 1 - f->head; left > 0; left--) {
         struct fetch_entry *e = queued(c, f->head);
         if (e->ahead == 1 && e->ready > c->slot_cycle) {
@@ -331,7 +332,11 @@ static inline bool ask_ahead(const struct core_ctx *x, struct core *c, uint64_t 
     if (!l1i_hit(c, paddr, start))
         return enqueue(x, line, frame, start, true);
     c->stats.l1i_hits++;
-    *queued(c, f->tail++) = (struct fetch_entry){.line = line, .paddr = paddr, .ready = c->touch};
+    struct fetch_entry *e = queued(c, f->tail++);
+    e->line = line;
+    e->paddr = paddr;
+    e->ready = c->touch;
+    e->ahead = 0;
     f->ahead_cycle = start;
     return true;
 }
@@ -341,7 +346,7 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
     struct core *c = x->c;
     struct fetch *f = &c->fetch;
     f->go = 0;
-    if (!f->on || (f->ahead_due && !ask_ahead(x, c, f->ahead_line)))
+    if (f->ahead_due && !ask_ahead(x, c, f->ahead_line))
         return;
     f->ahead_due = 0;
     if (f->wrong != BPRED_RIGHT)
