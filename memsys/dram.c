@@ -1,7 +1,6 @@
-/* See dram.h: the channel's state machine. What goes next: dram_sched.c. */
+/* See dram.h: the channel's state machine. What waits, and what goes next: dram_sched.c. */
 #include "memsys/dram.h"
 
-#include "memsys/clock.h"
 #include "memsys/dram_sched.h"
 
 size_t dram_state_bytes(const struct dram_config *c)
@@ -36,12 +35,6 @@ void dram_init(struct dram *d, const struct dram_config *c)
 
 /* ---- refresh, applied lazily up to a time ---------------------------------------------------- */
 
-static void count_refresh_delay(struct dram *d, struct dram_rank *r)
-{
-    d->stats.refresh_delays += !r->refresh_delaying;
-    r->refresh_delaying = true;
-}
-
 static void refresh_rank(struct dram *d, const struct dram_config *c, uint32_t rank, simtime_t now)
 {
     struct dram_rank *r = &d->ranks[rank];
@@ -56,10 +49,10 @@ static void refresh_rank(struct dram *d, const struct dram_config *c, uint32_t r
         dram_renew_later(&d->lists[1], b);
     }
     if (r->nwaiting > 0)
-        count_refresh_delay(d, r);
+        dram_count_refresh_delay(d, r);
 }
 
-static void refresh_ranks(struct dram *d, const struct dram_config *c, simtime_t now)
+void dram_refresh(struct dram *d, const struct dram_config *c, simtime_t now)
 {
     d->refresh_next = SIM_NEVER;
     for (uint32_t r = 0; r < c->nranks; r++) {
@@ -70,93 +63,11 @@ static void refresh_ranks(struct dram *d, const struct dram_config *c, simtime_t
     d->plan.is_stale = true;
 }
 
-static inline void advance_to(struct dram *d, const struct dram_config *c, simtime_t now)
-{
-    SIM_ASSERT(now >= d->now, "channel at %llu fs asked for %llu fs", (unsigned long long)d->now,
-               (unsigned long long)now);
-    d->now = now;
-    if (d->refresh_next <= now)
-        refresh_ranks(d, c, now);
-}
-
-/* ---- arrivals ------------------------------------------------------------------------------- */
-
-static void update_draining(struct dram *d, const struct dram_config *c)
-{
-    if (d->lists[1].n >= c->write_high)
-        d->draining = true;
-    else if (d->lists[1].n <= c->write_low)
-        d->draining = false;
-}
-
-/* The bank of the channel, and the row, as dram_place_of has them. */
-static inline uint32_t bank_of(const struct dram_config *c, paddr_t line, uint64_t *row_out)
-{
-    const struct dram_bits *b = &c->bits;
-    if (!b->usable) {
-        struct dram_place p = dram_place_of(c, line);
-        *row_out = p.row;
-        return p.rank << c->rank_bits | p.group << c->bank_bits | p.bank;
-    }
-    uint64_t number = line.v >> LINE_SHIFT, row = number >> b->row_shift;
-    uint32_t bank = (uint32_t)(number >> b->bank_shift) & b->bank_mask;
-    uint32_t group = (uint32_t)(number >> b->group_shift) & b->group_mask;
-    uint32_t rank = (uint32_t)(number >> b->rank_shift) & b->rank_mask;
-    *row_out = row;
-    bank ^= (uint32_t)row & b->bank_hash;
-    group ^= (uint32_t)(row >> c->bank_bits) & b->group_hash;
-    return rank << c->rank_bits | group << c->bank_bits | bank;
-}
-
-void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, paddr_t line,
-                  enum line_kind kind, bool is_write, uint32_t token, uint32_t src)
-{
-    SIM_ASSERT(d->free_first != DRAM_NIL, "more than %u requests wait at a channel",
-               d->nrequests_max);
-    advance_to(d, c, now);
-    uint32_t idx = d->free_first;
-    struct dram_request *q = &d->requests[idx];
-    d->free_first = q->next;
-    uint32_t bank = bank_of(c, line, &q->row);
-    q->line = line;
-    q->arrival = now;
-    q->ready = clock_edge(now, c->t.tck_fs);
-    q->token = token;
-    q->src = src;
-    q->bank = (uint16_t)bank;
-    q->rank = (uint8_t)(bank >> c->rank_bits);
-    q->group = (uint8_t)(bank >> c->bank_bits);
-    q->kind = (uint8_t)kind;
-    q->is_write = is_write;
-    q->row_state = DRAM_ROW_HIT;
-    dram_wait(d, c, &d->lists[is_write], idx);
-    struct dram_rank *r = &d->ranks[q->rank];
-    r->nwaiting++;
-    if (now < r->refresh_end)
-        count_refresh_delay(d, r);
-    if (is_write)
-        update_draining(d, c);
-    d->stats.queue_peak = u64_max(d->stats.queue_peak, dram_nwaiting(d));
-    d->plan.is_stale |= dram_writes_go(d) != d->plan.is_write || now > d->plan.time;
-}
-
 /* ---- commands ------------------------------------------------------------------------------- */
 
 static inline void limit(simtime_t *ok, simtime_t t) { *ok = u64_max(*ok, t); }
 
-/* Each is a function of its own so that it gets addresses, and does not work them out from numbers. */
-static __attribute__((noinline)) void issue_precharge(struct dram *d, const struct dram_config *c,
-                                                      struct dram_list *l, struct dram_request *q)
-{
-    struct dram_bank *b = &d->banks[q->bank];
-    b->row = DRAM_NO_ROW;
-    b->act_ok = u64_max(b->act_ok, d->now + c->t.trp_fs);
-    q->row_state = DRAM_ROW_CONFLICT;
-    dram_next_offer(d, l, q, DRAM_CMD_ACT, b->act_ok);
-}
-
-static __attribute__((noinline)) void issue_activate(struct dram *d, const struct dram_config *c,
-                                                     struct dram_list *l, struct dram_request *q)
+void dram_activate(struct dram *d, const struct dram_config *c, struct dram_request *q)
 {
     const struct dram_timing *t = &c->t;
     struct dram_bank *b = &d->banks[q->bank];
@@ -176,7 +87,6 @@ static __attribute__((noinline)) void issue_activate(struct dram *d, const struc
     dram_limits_changed(d, DRAM_CMD_ACT);
     if (q->row_state == DRAM_ROW_HIT)
         q->row_state = DRAM_ROW_CLOSED;
-    dram_next_offer(d, l, q, DRAM_CMD_COLUMN, b->cas_ok);
 }
 
 static inline void limit_ranks(struct dram *d, const struct dram_config *c, const struct dram_column *k,
@@ -237,8 +147,8 @@ static inline void count_column(struct dram *d, const struct dram_config *c, con
     s->read_latency_hist[bin < DRAM_NLATENCY_BINS ? bin : DRAM_NLATENCY_BINS - 1]++;
 }
 
-static __attribute__((noinline)) void finish(struct dram *d, const struct dram_config *c, struct dram_list *l,
-                                             struct dram_request *q, struct dram_done *done_out)
+void dram_column(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_request *q,
+                 struct dram_done *done_out)
 {
     issue_column(d, c, q);
     count_column(d, c, q);
@@ -251,44 +161,5 @@ static __attribute__((noinline)) void finish(struct dram *d, const struct dram_c
     q->next = d->free_first;
     d->free_first = (uint32_t)(q - d->requests);
     if (q->is_write)
-        update_draining(d, c);
-}
-
-/* What dram_step does at the time of the plan, which is not stale. */
-static inline bool issue_planned(struct dram *d, const struct dram_config *c, struct dram_done *done_out)
-{
-    uint32_t command = d->plan.command;
-    simtime_t time = d->plan.time;
-    advance_to(d, c, time);
-    d->plan.is_stale = true;
-    if (__builtin_expect(command == DRAM_CMD_REFRESH, 0))
-        return false; /* advance_to did it */
-    struct dram_request *q = &d->requests[d->plan.request];
-    struct dram_list *l = &d->lists[d->plan.is_write], *other = &d->lists[!d->plan.is_write];
-    d->cmd_ok = time + c->t.tck_fs;
-    if (other->n != 0)
-        dram_renew_later(other, q->bank);
-    if (command == DRAM_CMD_PRE)
-        issue_precharge(d, c, l, q);
-    else if (command == DRAM_CMD_ACT)
-        issue_activate(d, c, l, q);
-    else
-        finish(d, c, l, q, done_out);
-    return command == DRAM_CMD_COLUMN;
-}
-
-bool dram_step(struct dram *d, const struct dram_config *c, struct dram_done *done_out)
-{
-    simtime_t time = dram_next_time(d, c);
-    SIM_ASSERT(time != SIM_NEVER, "step of an idle channel at %llu fs", (unsigned long long)d->now);
-    return issue_planned(d, c, done_out);
-}
-
-bool dram_advance(struct dram *d, const struct dram_config *c, simtime_t until, struct dram_done *done_out)
-{
-    do
-        if (issue_planned(d, c, done_out))
-            return true;
-    while (dram_next_time(d, c) < until);
-    return false;
+        dram_update_draining(d, c);
 }

@@ -362,10 +362,20 @@ static inline simtime_t dram_next_time(struct dram *d, const struct dram_config 
 /* Issues that command (now becomes its time). True when it was a column command: `done` is set. */
 bool dram_step(struct dram *d, const struct dram_config *c, struct dram_done *done_out);
 /*
- * dram_next_time is before `until`: issues all commands that are, up to the first column command. True: `done` is
- * set. False: the next command is planned, for d->plan.time.
+ * Issues what is planned, which is for the list `l`, and, after a row command, goes on with what the same list has
+ * before `until`: whose turn it is changes with arrivals and column commands only.
  */
-bool dram_advance(struct dram *d, const struct dram_config *c, simtime_t until, struct dram_done *done_out);
+bool dram_run(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_list *other,
+              simtime_t until, struct dram_done *done_out);
+/*
+ * Like dram_step, but goes on while commands are before `until`, up to the first column command, or the first
+ * refresh.
+ */
+static inline bool dram_advance(struct dram *d, const struct dram_config *c, simtime_t until,
+                                struct dram_done *done_out)
+{
+    return dram_run(d, c, &d->lists[d->plan.is_write], &d->lists[!d->plan.is_write], until, done_out);
+}
 static inline uint32_t dram_nwaiting(const struct dram *d) { return d->lists[0].n + d->lists[1].n; }
 
 /* From a step's time to the answer leaving the channel, at least: part of the declared latency. */

@@ -55,7 +55,9 @@ static simtime_t channel_advance(struct lp *lp, simtime_t until)
     const struct dram_lp_cfg *c = lp->cfg;
     struct dram *d = lp->state;
     struct dram_done done;
-    while (dram_next_time(d, &c->dram) < until && dram_advance(d, &c->dram, until, &done)) {
+    while (dram_next_time(d, &c->dram) < until) {
+        if (!dram_advance(d, &c->dram, until, &done))
+            continue;
         const struct dram_request *q = done.request;
         lp->now = d->now;
         LP_LOG(lp, DE_ACCESS, q->line.v, q->kind, q->is_write, q->bank, q->row, q->row_state, q->arrival,

@@ -1,6 +1,8 @@
 /* See dram_sched.h. */
 #include "memsys/dram_sched.h"
 
+#include "memsys/clock.h"
+
 #include <string.h>
 
 void dram_list_init(struct dram_list *l, uint32_t window)
@@ -111,9 +113,9 @@ static inline simtime_t offer_first(struct dram *d, struct dram_list *l, struct 
 }
 
 /* The scheduler sees the request from now on. */
-static inline void see(struct dram *d, const struct dram_config *c, struct dram_list *l, uint32_t idx)
+static __attribute__((noinline)) void see(struct dram *d, const struct dram_config *c, struct dram_list *l,
+                                          struct dram_request *r, uint32_t idx)
 {
-    struct dram_request *r = &d->requests[idx];
     struct dram_queue *q = &l->queues[r->bank];
     if (l->nslots == l->nwords * 64)
         compact_slots(d, l);
@@ -151,13 +153,60 @@ static void see_later(struct dram *d, struct dram_list *l, uint32_t idx)
     l->unseen_last = idx;
 }
 
-void dram_wait(struct dram *d, const struct dram_config *c, struct dram_list *l, uint32_t idx)
+/* The bank of the channel, and the row, as dram_place_of has them. */
+static inline uint32_t bank_of(const struct dram_config *c, paddr_t line, uint64_t *row_out)
 {
+    const struct dram_bits *b = &c->bits;
+    if (!b->usable) {
+        struct dram_place p = dram_place_of(c, line);
+        *row_out = p.row;
+        return p.rank << c->rank_bits | p.group << c->bank_bits | p.bank;
+    }
+    uint64_t number = line.v >> LINE_SHIFT, row = number >> b->row_shift;
+    uint32_t bank = (uint32_t)(number >> b->bank_shift) & b->bank_mask;
+    uint32_t group = (uint32_t)(number >> b->group_shift) & b->group_mask;
+    uint32_t rank = (uint32_t)(number >> b->rank_shift) & b->rank_mask;
+    *row_out = row;
+    bank ^= (uint32_t)row & b->bank_hash;
+    group ^= (uint32_t)(row >> c->bank_bits) & b->group_hash;
+    return rank << c->rank_bits | group << c->bank_bits | bank;
+}
+
+void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, paddr_t line,
+                  enum line_kind kind, bool is_write, uint32_t token, uint32_t src)
+{
+    SIM_ASSERT(d->free_first != DRAM_NIL, "more than %u requests wait at a channel",
+               d->nrequests_max);
+    dram_advance_to(d, c, now);
+    uint32_t idx = d->free_first;
+    struct dram_request *q = &d->requests[idx];
+    struct dram_list *l = &d->lists[is_write];
+    d->free_first = q->next;
+    uint32_t bank = bank_of(c, line, &q->row), rank = bank >> c->rank_bits;
+    q->line = line;
+    q->arrival = now;
+    q->ready = clock_edge(now, c->t.tck_fs);
+    q->token = token;
+    q->src = src;
+    q->bank = (uint16_t)bank;
+    q->rank = (uint8_t)rank;
+    q->group = (uint8_t)(bank >> c->bank_bits);
+    q->kind = (uint8_t)kind;
+    q->is_write = is_write;
+    q->row_state = DRAM_ROW_HIT;
     l->n++;
     if (l->nseen < l->window)
-        see(d, c, l, idx);
+        see(d, c, l, q, idx);
     else
         see_later(d, l, idx);
+    struct dram_rank *r = &d->ranks[rank];
+    r->nwaiting++;
+    if (now < r->refresh_end)
+        dram_count_refresh_delay(d, r);
+    if (is_write)
+        dram_update_draining(d, c);
+    d->stats.queue_peak = u64_max(d->stats.queue_peak, dram_nwaiting(d));
+    d->plan.is_stale |= dram_writes_go(d) != d->plan.is_write || now > d->plan.time;
 }
 
 void dram_leave(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_request *r)
@@ -173,7 +222,7 @@ void dram_leave(struct dram *d, const struct dram_config *c, struct dram_list *l
     uint32_t unseen = l->unseen_first;
     if (__builtin_expect(unseen != DRAM_NIL, 0)) {
         l->unseen_first = d->requests[unseen].next;
-        see(d, c, l, unseen);
+        see(d, c, l, &d->requests[unseen], unseen);
     }
     if (q->first != DRAM_NIL)
         renew_offer(d, c, l, r->bank);
@@ -272,9 +321,8 @@ static inline void plan_only(struct dram *d, const struct dram_list *l, enum dra
     d->plan.request = s->request;
 }
 
-/* Of one list: its address is not worked out from its number again and again. */
-static __attribute__((noinline)) void choose(struct dram *d, const struct dram_config *c, struct dram_list *l,
-                                             enum dram_limit column_limit)
+static inline __attribute__((always_inline)) void choose(struct dram *d, const struct dram_config *c,
+                                                         struct dram_list *l, enum dram_limit column_limit)
 {
     if (__builtin_expect(l->any_renew, 0))
         renew_offers(d, c, l);
@@ -287,6 +335,13 @@ static __attribute__((noinline)) void choose(struct dram *d, const struct dram_c
         plan_refresh(d, c, l);
 }
 
+/* Gets a list's address, and does not work it out from its number again and again. */
+static __attribute__((noinline)) void choose_of(struct dram *d, const struct dram_config *c, struct dram_list *l,
+                                                enum dram_limit column_limit)
+{
+    choose(d, c, l, column_limit);
+}
+
 void dram_choose(struct dram *d, const struct dram_config *c)
 {
     bool writes = dram_writes_go(d);
@@ -294,5 +349,63 @@ void dram_choose(struct dram *d, const struct dram_config *c)
     d->plan.is_write = writes;
     d->plan.time = SIM_NEVER;
     if (dram_nwaiting(d) != 0)
-        choose(d, c, &d->lists[writes], writes ? DRAM_LIMIT_WR : DRAM_LIMIT_RD);
+        choose_of(d, c, &d->lists[writes], writes ? DRAM_LIMIT_WR : DRAM_LIMIT_RD);
+}
+
+/* ---- commands in turn ----------------------------------------------------------------------- */
+
+/*
+ * What `choose` plans when a row command for the only request that is seen has gone, and its bank allows the next
+ * one from `ok` on. True: that goes before `until`, and until then nobody asks what the bank offers.
+ */
+static inline bool plan_on(struct dram *d, const struct dram_request *q, enum dram_command command, simtime_t ok,
+                           enum dram_limit limit, simtime_t until)
+{
+    ok = u64_max(u64_max(ok, d->cmd_ok), u64_max(d->group_ok[limit][q->group], d->rank_ok[limit][q->rank]));
+    d->plan.command = command;
+    d->plan.time = ok;
+    return ok < u64_min(until, d->refresh_next);
+}
+
+bool dram_run(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_list *other,
+              simtime_t until, struct dram_done *done_out)
+{
+    enum dram_limit column_limit = l < other ? DRAM_LIMIT_RD : DRAM_LIMIT_WR;
+    do {
+        uint32_t command = d->plan.command;
+        struct dram_request *q = &d->requests[d->plan.request];
+        dram_advance_to(d, c, d->plan.time);
+        d->plan.is_stale = true;
+        if (__builtin_expect(command == DRAM_CMD_REFRESH, 0))
+            return false; /* dram_advance_to did it */
+        d->cmd_ok = d->now + c->t.tck_fs;
+        if (other->n != 0)
+            dram_renew_later(other, q->bank);
+        if (command == DRAM_CMD_COLUMN) {
+            dram_column(d, c, l, q, done_out);
+            return true;
+        }
+        const struct dram_bank *b = &d->banks[q->bank];
+        if (command == DRAM_CMD_PRE) {
+            dram_precharge(d, c, q);
+            if (l->nseen == 1 && plan_on(d, q, DRAM_CMD_ACT, b->act_ok, DRAM_LIMIT_ACT, until))
+                continue;
+            dram_next_offer(d, l, q, DRAM_CMD_ACT, b->act_ok);
+        } else {
+            dram_activate(d, c, q);
+            if (l->nseen == 1 && plan_on(d, q, DRAM_CMD_COLUMN, b->cas_ok, column_limit, until))
+                continue;
+            dram_next_offer(d, l, q, DRAM_CMD_COLUMN, b->cas_ok);
+        }
+        choose(d, c, l, column_limit);
+    } while (d->plan.time < until);
+    d->plan.is_stale = false;
+    return false;
+}
+
+bool dram_step(struct dram *d, const struct dram_config *c, struct dram_done *done_out)
+{
+    simtime_t time = dram_next_time(d, c);
+    SIM_ASSERT(time != SIM_NEVER, "step of an idle channel at %llu fs", (unsigned long long)d->now);
+    return dram_advance(d, c, time, done_out);
 }

@@ -1,5 +1,5 @@
 /*
- * Inside of dram.h: which command goes next.
+ * Inside of dram.h: what waits, and which command goes next.
  *
  * A bank offers one command for the reads and one for the writes that the scheduler sees; it is
  * renewed when the bank or these requests change. Of the offers of each command the best is kept;
@@ -15,8 +15,6 @@
 
 void dram_list_init(struct dram_list *l, uint32_t window);
 
-/* A new request; `idx` into d->requests. */
-void dram_wait(struct dram *d, const struct dram_config *c, struct dram_list *l, uint32_t idx);
 /*
  * A request that is seen leaves, with its column command; the oldest unseen one takes its place, and the bank's
  * offer is renewed.
@@ -96,9 +94,49 @@ static inline void dram_next_offer(struct dram *d, struct dram_list *l, const st
     dram_make_offer(d, l, q, command, r->slot, ok, dram_column_limit(r));
 }
 
+/* ---- the state machine, dram.c -------------------------------------------------------------- */
+
 static inline bool dram_writes_go(const struct dram *d)
 {
     return d->draining || d->lists[0].n == 0;
 }
+
+static inline void dram_update_draining(struct dram *d, const struct dram_config *c)
+{
+    if (d->lists[1].n >= c->write_high)
+        d->draining = true;
+    else if (d->lists[1].n <= c->write_low)
+        d->draining = false;
+}
+
+static inline void dram_count_refresh_delay(struct dram *d, struct dram_rank *r)
+{
+    d->stats.refresh_delays += !r->refresh_delaying;
+    r->refresh_delaying = true;
+}
+
+/* Refreshes the ranks whose date is not after `now`. */
+void dram_refresh(struct dram *d, const struct dram_config *c, simtime_t now);
+static inline void dram_advance_to(struct dram *d, const struct dram_config *c, simtime_t now)
+{
+    SIM_ASSERT(now >= d->now, "channel at %llu fs asked for %llu fs", (unsigned long long)d->now,
+               (unsigned long long)now);
+    d->now = now;
+    if (__builtin_expect(d->refresh_next <= now, 0))
+        dram_refresh(d, c, now);
+}
+
+/* Commands for a request, now. */
+static inline void dram_precharge(struct dram *d, const struct dram_config *c, struct dram_request *q)
+{
+    struct dram_bank *b = &d->banks[q->bank];
+    b->row = DRAM_NO_ROW;
+    b->act_ok = u64_max(b->act_ok, d->now + c->t.trp_fs);
+    q->row_state = DRAM_ROW_CONFLICT;
+}
+void dram_activate(struct dram *d, const struct dram_config *c, struct dram_request *q);
+/* It leaves the list. */
+void dram_column(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_request *q,
+                 struct dram_done *done_out);
 
 #endif

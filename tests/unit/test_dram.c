@@ -10,14 +10,15 @@
 #define PS(x) ((simtime_t)(x)*1000) /* picoseconds */
 #define CONTROLLER PS(10000)
 
+struct done {
+    simtime_t answer;
+    uint32_t token, is_write;
+};
+
 struct fixture {
     struct dram_config c;
     struct dram *d;
-    struct {
-        simtime_t answer;
-        uint32_t token;
-        bool is_write;
-    } done[4096];
+    struct done done[4096];
     unsigned ndone;
 };
 
@@ -506,6 +507,73 @@ static void each_command_is_the_one_that_a_scan_of_all_requests_finds(void)
     }
 }
 
+/* Sparse and dense traffic, command by command or as far as it goes at once; returns the times planned, summed. */
+static uint64_t plans_of(const struct dram_params *p, uint64_t seed, bool stepwise)
+{
+    simtime_t now = 0;
+    uint64_t sum = 0;
+    open_channel(p);
+    for (uint32_t i = 0; i < 3000; i++) {
+        uint64_t r = rng_draw(3, 4, 5, seed, i);
+        now += r % (i % 500 < 250 ? PS(120000) : PS(9000));
+        while (stepwise && dram_next_time(fx.d, &fx.c) < now)
+            step();
+        run_until(now);
+        sum += dram_next_time(fx.d, &fx.c) * i;
+        paddr_t line = {(r >> 20) % (1u << 16) << LINE_SHIFT};
+        dram_enqueue(fx.d, &fx.c, now, line, LINE_DATA, r % 4 == 0, i, 0);
+    }
+    while (stepwise && dram_next_time(fx.d, &fx.c) != SIM_NEVER)
+        step();
+    drain();
+    return sum;
+}
+
+static void commands_one_by_one_and_all_until_the_next_column_command_are_the_same(void)
+{
+    static struct done done[4096];
+    for (uint64_t seed = 0; seed < 24; seed++) {
+        struct dram_params p = params_of((enum dram_preset)(seed % DRAM_PRESETS));
+        p.ranks = 1 + seed % 3;
+        p.refresh = seed % 4 != 0;
+        if (seed % 4 == 1) {
+            p.timing.trefi_fs = PS(600000);
+            p.timing.trfc_fs = PS(200000);
+        }
+        p.hit_cap = 1 + seed % 5;
+        p.read_window = p.write_window = 1 + seed % 7;
+        uint64_t sum = plans_of(&p, seed, true);
+        struct dram_stats stats = fx.d->stats;
+        memcpy(done, fx.done, sizeof done);
+        CU_ASSERT_EQUAL(plans_of(&p, seed, false), sum);
+        CU_ASSERT_EQUAL(memcmp(done, fx.done, sizeof done), 0);
+        CU_ASSERT_EQUAL(memcmp(&stats, &fx.d->stats, sizeof stats), 0);
+    }
+}
+
+static void a_request_goes_to_its_place_whatever_the_numbers_of_ranks_and_channels(void)
+{
+    for (uint64_t i = 0; i < 64; i++) {
+        struct dram_params p = params_of((enum dram_preset)(i % DRAM_PRESETS));
+        p.channels = 1 + i % 5;
+        p.ranks = 1 + i % 4;
+        p.mapping = i / 4 % 2;
+        p.xor_hash = i / 8 % 2;
+        open_channel(&p);
+        for (uint64_t n = 0; n < 40; n++) {
+            paddr_t line = {rng_draw(7, i, 0, 0, n) % (UINT64_C(1) << 40) << LINE_SHIFT};
+            struct dram_place want = dram_place_of(&fx.c, line);
+            uint32_t idx = fx.d->free_first;
+            dram_enqueue(fx.d, &fx.c, 0, line, LINE_DATA, false, 0, 0);
+            const struct dram_request *q = &fx.d->requests[idx];
+            CU_ASSERT_EQUAL(q->row, want.row);
+            CU_ASSERT_EQUAL(q->rank, want.rank);
+            CU_ASSERT_EQUAL(q->group, want.rank * fx.c.ngroups + want.group);
+            CU_ASSERT_EQUAL(q->bank, q->group * fx.c.nbanks + want.bank);
+        }
+    }
+}
+
 static void a_configuration_that_does_not_fit_is_refused(void)
 {
     struct dram_config c;
@@ -539,4 +607,6 @@ UNIT_MAIN("memsys/dram", UNIT(unloaded_latencies_of_ddr4_3200_are_exact),
           UNIT(every_line_of_the_channels_has_its_own_place),
           UNIT(random_traffic_is_answered_once_each_and_never_too_early),
           UNIT(each_command_is_the_one_that_a_scan_of_all_requests_finds),
+          UNIT(commands_one_by_one_and_all_until_the_next_column_command_are_the_same),
+          UNIT(a_request_goes_to_its_place_whatever_the_numbers_of_ranks_and_channels),
           UNIT(a_configuration_that_does_not_fit_is_refused))

@@ -98,8 +98,25 @@ static void a_period_is_rounded_once_and_edges_are_its_multiples(void)
     CU_ASSERT_EQUAL(clock_edge(333334, 333333), 666666);
 }
 
+static void ways_in_tables_are_those_that_are_worked_out(void)
+{
+    for (uint32_t nslices = 1; nslices <= 40; nslices += 3) {
+        struct noc n;
+        noc_init(&n, &params, 25, nslices, 6);
+        struct noc plain = n;
+        plain.core_slice_table = plain.slice_channel_table = false;
+        CU_ASSERT_TRUE(n.core_slice_table && n.slice_channel_table);
+        for (uint32_t s = 0; s < nslices; s++) {
+            for (uint32_t c = 0; c < 25; c++)
+                CU_ASSERT_EQUAL(noc_core_slice_fs(&n, c, s), noc_core_slice_fs(&plain, c, s));
+            for (uint32_t c = 0; c < 6; c++)
+                CU_ASSERT_EQUAL(noc_slice_channel_fs(&n, s, c), noc_slice_channel_fs(&plain, s, c));
+        }
+    }
+}
+
 UNIT_MAIN("memsys/noc", UNIT(a_core_and_the_slice_on_its_tile_are_the_base_latency_apart),
           UNIT(latency_grows_with_the_manhattan_distance), UNIT(channels_sit_on_both_edges),
-          UNIT(floors_hold_for_every_pair_of_uneven_machines),
+          UNIT(floors_hold_for_every_pair_of_uneven_machines), UNIT(ways_in_tables_are_those_that_are_worked_out),
           UNIT(tiles_are_those_of_a_division_on_the_largest_machines),
           UNIT(a_period_is_rounded_once_and_edges_are_its_multiples))
