@@ -165,6 +165,31 @@ static inline const struct fe_event *fe_ev(const struct fe_block *b, uint32_t i)
 
 struct frontend;
 
+/*
+ * Where addresses that a front end makes lie now, for an owner that lays its address space out anew. The
+ * areas met latest are at the places of some of their pages; 32 bytes, for quick indexing.
+ */
+struct fe_area {
+    uint64_t start, bytes, delta, unused;
+};
+#define FE_AREA_SHIFT 5
+#define FE_NEAR 512u
+_Static_assert(sizeof(struct fe_area) == 1u << FE_AREA_SHIFT, "places are counted in bytes");
+
+struct fe_moves {
+    uint64_t version; /* another one when any address lies elsewhere; never 0 */
+    /* Where an address lies that is not in *near; may put its area there. */
+    uint64_t (*find)(struct fe_moves *m, struct fe_area *near, uint64_t addr);
+    struct fe_area near[FE_NEAR];
+};
+
+static inline uint64_t fe_moved(struct fe_moves *m, uint64_t addr)
+{
+    const size_t at = (addr >> (PAGE_SHIFT - FE_AREA_SHIFT)) & ((FE_NEAR - 1) << FE_AREA_SHIFT); /* bytes */
+    struct fe_area *a = (struct fe_area *)((char *)m->near + at);
+    return __builtin_expect(addr - a->start < a->bytes, 1) ? addr + a->delta : m->find(m, a, addr);
+}
+
 struct frontend_ops {
     const char *name;
     const char *doc;
@@ -182,11 +207,18 @@ struct frontend_ops {
     /*
      * The map events and marks of a block (others may stand among them), for those who need no more:
      * the events and `last` are valid until the next call for the thread. NULL: the addresses of this
-     * front end are those that it wants. With it, what `load` and `piece` give out may be changed by
-     * the caller: each call makes it anew.
+     * front end are those that it wants. With it, what `load`, `piece` and `next_piece` give out may be
+     * changed by the caller: each call makes it anew.
      */
     enum err (*map_events)(struct frontend *fe, uint32_t thread, uint64_t block,
                            struct fe_block *out);
+    /*
+     * The accesses behind the present piece, up to access `end` at most, each with its address moved;
+     * `first`: those that the block begins with. `end` is above the first of them. Comes with map_events;
+     * `piece` is not asked for the block then.
+     */
+    void (*next_piece)(struct frontend *fe, uint32_t thread, bool first, uint32_t end, struct fe_moves *m,
+                       struct fe_block *out);
     void (*close)(struct frontend *fe);
 };
 

@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NHINTS 4096u /* places of each of the two tables below; a power of two */
-#define NNEAR 512u
-#define NEAR_SHIFT 5
+#define NHINTS 4096u /* a power of two */
 #define NONE UINT32_MAX
 
 /*
@@ -31,17 +29,12 @@ struct remap {
     uint32_t recorded, now;
 };
 
-/* A piece of the accesses' view, at the places of some of its pages; 32 bytes, for quick indexing. */
-struct near {
-    uint64_t start, bytes, delta, unused;
-};
-_Static_assert(sizeof(struct near) == 1u << NEAR_SHIFT, "places are counted in bytes");
-
 struct moved_thread {
+    struct fe_moves moves; /* by acc_view; the first member */
+    const struct relocate *r;
     struct reloc_view view;     /* of the events and program counters: at the end of the block */
     struct reloc_view acc_view; /* of the piece in hand */
     uint16_t hints[NHINTS]; /* pieces of `view` in which to look first, by page; may be wrong */
-    struct near near[NNEAR];
     struct block_start *blocks; /* one more than there are */
     uint64_t nblocks, blocks_cap;
 
@@ -59,7 +52,7 @@ struct moved_thread {
     uint32_t nev_forms, nbr_forms, ntold, nstretches, nremaps, npcs_recorded;
     uint32_t pcs_cap, pc_now_cap, ev_at_cap, ev_forms_cap, br_forms_cap, form_now_cap, told_cap, stretches_cap,
         remaps_cap;
-    /* The piece in hand: [from, to), in stretch `stretch`, `made` remaps made in `pc_now`. */
+    /* The piece in hand: [from, to), all in stretch `stretch`, `made` remaps made in `pc_now`. */
     uint32_t from, to, stretch, made;
 };
 
@@ -408,33 +401,23 @@ static void note_told(struct moving *x)
 
 /* ---- accesses -------------------------------------------------------------------------------- */
 
-static __attribute__((noinline)) uint64_t find_near(const struct relocate *r, struct moved_thread *t, struct near *near, uint64_t addr)
+static uint64_t find_near(struct fe_moves *m, struct fe_area *near, uint64_t addr)
 {
+    const struct moved_thread *t = (const struct moved_thread *)m;
     const struct reloc_view *v = &t->acc_view;
     uint32_t i;
-    uint64_t to = find(r, t, v, addr, &i);
+    uint64_t to = find(t->r, t, v, addr, &i);
     if (i != NONE)
-        *near = (struct near){.start = v->p[i].start, .bytes = v->p[i].end - v->p[i].start, .delta = v->p[i].delta};
+        *near = (struct fe_area){.start = v->p[i].start, .bytes = v->p[i].end - v->p[i].start, .delta = v->p[i].delta};
     return to;
-}
-
-static void move_accesses(const struct relocate *r, struct moved_thread *t, struct access_rec *a, uint32_t n)
-{
-    const struct access_rec *const stop = a + n;
-    for (uint32_t i = 0; t->made > 0 && i < n; i++)
-        a[i].pc_id = t->pc_now[a[i].pc_id];
-    for (; a < stop; a++) {
-        const uint64_t vaddr = a->vaddr;
-        const size_t at = (vaddr >> (PAGE_SHIFT - NEAR_SHIFT)) & ((NNEAR - 1) << NEAR_SHIFT); /* bytes */
-        struct near *p = (struct near *)((char *)t->near + at);
-        a->vaddr = vaddr - p->start < p->bytes ? vaddr + p->delta : find_near(r, t, p, vaddr);
-    }
 }
 
 static void set_acc_view(const struct relocate *r, struct moved_thread *t, uint32_t nchanges)
 {
-    if (t->acc_view.nchanges != nchanges)
-        memset(t->near, 0, sizeof t->near);
+    if (t->acc_view.nchanges == nchanges)
+        return;
+    memset(t->moves.near, 0, sizeof t->moves.near);
+    t->moves.version++;
     reloc_view_set(&r->map, &t->acc_view, nchanges);
 }
 
@@ -454,16 +437,15 @@ static void next_stretch(const struct relocate *r, struct moved_thread *t)
     set_acc_view(r, t, s[1].nchanges);
 }
 
-/* Moves the accesses of a piece that has just been decoded: the next one, or one behind it. */
-static void move_piece(const struct relocate *r, struct moved_thread *t, struct fe_block *b)
+/* The next piece, which ends where its stretch does. */
+static void next_piece(const struct relocate *r, struct moved_thread *t, uint32_t thread, struct fe_block *b)
 {
-    for (uint32_t i = b->acc_from; i < b->acc_to;) {
-        while (t->stretches[t->stretch].end <= i)
-            next_stretch(r, t);
-        uint32_t end = t->stretches[t->stretch].end < b->acc_to ? t->stretches[t->stretch].end : b->acc_to;
-        move_accesses(r, t, (struct access_rec *)(uintptr_t)fe_acc(b, i), end - i);
-        i = end;
-    }
+    while (t->stretches[t->stretch].end <= t->to)
+        next_stretch(r, t);
+    r->inner->ops->next_piece(r->inner, thread, t->to == 0, t->stretches[t->stretch].end, &t->moves, b);
+    struct access_rec *a = (struct access_rec *)(uintptr_t)b->piece;
+    for (uint32_t i = 0; t->made > 0 && i < b->acc_to - b->acc_from; i++)
+        a[i].pc_id = t->pc_now[a[i].pc_id];
     t->from = b->acc_from;
     t->to = b->acc_to;
 }
@@ -534,9 +516,8 @@ static void relocate_piece(struct frontend *fe, uint32_t thread, uint32_t acc, s
     struct moved_thread *t = &r->threads[thread];
     if (acc < t->from)
         first_stretch(r, t);
-    r->inner->ops->piece(r->inner, thread, acc, out);
-    if (out->acc_to != t->to || out->acc_from != t->from)
-        move_piece(r, t, out);
+    while (acc >= t->to)
+        next_piece(r, t, thread, out);
 }
 
 static void free_all(struct relocate *r)
@@ -675,6 +656,11 @@ enum err relocate_wrap(struct frontend **fe, const struct relocate_params *p)
     r->fe = **fe;
     r->fe.ops = &relocate_ops;
     r->threads = calloc(r->fe.nthreads, sizeof *r->threads);
+    for (uint32_t i = 0; r->threads != NULL && i < r->fe.nthreads; i++) {
+        r->threads[i].r = r;
+        r->threads[i].moves.version = 1;
+        r->threads[i].moves.find = find_near;
+    }
     enum err e = r->threads != NULL ? survey(r, p) : no_memory();
     if (e != ERR_OK)
         free_all(r);

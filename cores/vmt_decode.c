@@ -43,8 +43,9 @@ static size_t lay_out(struct vmt_decoded *d, const struct vmt_block_header *h, u
     size_t used = 0;
     d->pcs = carve(room, &used, h->npcs * sizeof *d->pcs);
     if ((flags & VMT_NO_ACCESSES) == 0) {
-        struct access_rec *r = carve(room, &used, (VMT_BASES + VMT_PIECE) * sizeof *r);
-        d->piece = r != NULL ? r + VMT_BASES : NULL;
+        d->piece = carve(room, &used, VMT_PIECE * sizeof *d->piece);
+        uint64_t *a = carve(room, &used, (VMT_BASES + VMT_PIECE) * sizeof *a);
+        d->addrs = a != NULL ? a + VMT_BASES : NULL;
         d->ids = carve(room, &used, h->nacc * sizeof *d->ids);
         d->ctl = carve(room, &used, h->nacc);
         d->payload = carve(room, &used, h->col[VMT_COL_ADDR_PAYLOAD].raw_bytes);
@@ -201,18 +202,22 @@ static const char *load_pcs(struct vmt_scratch *s, const struct vmt_block_header
 
 /* ---- accesses -------------------------------------------------------------------------------- */
 
-static void get_forms(const uint8_t *planes, uint32_t n, struct vmt_form *f)
+_Static_assert(offsetof(struct access_rec, pc_id) == 8 && offsetof(struct access_rec, data_ops) == 24,
+               "the fields of a template stand in a row");
+
+static void get_forms(const uint8_t *planes, uint32_t n, struct vmt_addr *last_at_pc, struct access_rec *f)
 {
     const uint8_t *data_ops = planes + (size_t)16 * n;
-    get_rows(planes, n, 16, f, sizeof *f, 16);
+    get_rows(planes, n, 16, &f->pc_id, sizeof *f, 16);
     for (uint32_t i = 0; i < n; i++) {
+        uint64_t last = data_ops[i];
+        f[i].vaddr = (uintptr_t)last_at_pc + f[i].pc_id * sizeof *last_at_pc;
         f[i].flags = (uint8_t)((f[i].flags & ~ACC_NO_PRODUCER) | acc_no_producer(f[i].addr_dep, f[i].data_dep));
-        f[i].data_ops = data_ops[i];
-        memset(f[i].zero, 0, sizeof f[i].zero);
+        memcpy((char *)&f[i] + 24, &last, sizeof last);
     }
 }
 
-static bool forms_legal(const struct vmt_form *f, uint32_t n, uint32_t npcs)
+static bool forms_legal(const struct access_rec *f, uint32_t n, uint32_t npcs)
 {
     bool ok = true;
     for (uint32_t i = 0; i < n; i++)
@@ -243,8 +248,6 @@ static void rewind_pieces(struct vmt_decoded *d)
 {
     d->from = d->to = 0;
     d->next_payload = d->payload;
-    memset(d->bases, 0, sizeof d->bases);
-    memset(d->last_at_pc, 0, d->npcs * sizeof *d->last_at_pc);
 }
 
 static const char *load_accesses(struct vmt_scratch *s, const struct vmt_block_header *h,
@@ -258,7 +261,7 @@ static const char *load_accesses(struct vmt_scratch *s, const struct vmt_block_h
         return "the address payload has another length than the control column says";
     if (!ids_below(d->ids, h->nacc, h->nacc_tmpl))
         return "an access names a template beyond the dictionary";
-    get_forms(tmpl, h->nacc_tmpl, d->forms);
+    get_forms(tmpl, h->nacc_tmpl, d->last_at_pc, d->forms);
     if (!forms_legal(d->forms, h->nacc_tmpl, h->npcs))
         return "an access template has an illegal size or program counter";
     d->nacc = h->nacc;
@@ -270,7 +273,7 @@ static const char *load_accesses(struct vmt_scratch *s, const struct vmt_block_h
 /* By the six low bits of the control column: base, payload length code. */
 struct steps {
     uint64_t mask[64]; /* of the payload's next 8 bytes */
-    uint32_t back[64]; /* bytes from the record to the one with the base; 0: base 7 */
+    uint32_t back[64]; /* bytes from the access's place in `addrs` to its base's; of base 7 anything */
     uint8_t bytes[64]; /* of the payload */
 };
 #define EACH_CODE(X, base) X(base, 0) X(base, 1) X(base, 2) X(base, 3) X(base, 4) X(base, 5) X(base, 6) X(base, 7)
@@ -278,48 +281,120 @@ struct steps {
     EACH_CODE(X, 0) EACH_CODE(X, 1) EACH_CODE(X, 2) EACH_CODE(X, 3) EACH_CODE(X, 4) EACH_CODE(X, 5)      \
     EACH_CODE(X, 6) EACH_CODE(X, 7)
 #define MASK(base, code) [(base) * 8 + (code)] = (code) == 7 ? UINT64_MAX : (UINT64_C(1) << 8 * (code)) - 1,
-#define BACK(base, code) [(base) * 8 + (code)] = (base) == VMT_BASE_SAME_PC ? 0 : ((base) + 1) * sizeof(struct access_rec),
+#define BACK(base, code) [(base) * 8 + (code)] = ((base) + 1) * sizeof(uint64_t),
 #define BYTES(base, code) [(base) * 8 + (code)] = (code) + ((code) == 7),
 static const struct steps steps = {.mask = {EACH_STEP(MASK)}, .back = {EACH_STEP(BACK)}, .bytes = {EACH_STEP(BYTES)}};
+_Static_assert(VMT_BASES == VMT_BASE_SAME_PC + 1, "those that BACK reaches");
+
+#define FIRST_SAME_PC (VMT_BASE_SAME_PC * 8u)
+#define UNCHANGED FIRST_SAME_PC /* the last address at this program counter, and no payload */
 
 /* All of an access but its address; twice sixteen bytes are cheaper than its nine fields. */
-static inline void copy_form(struct access_rec *r, const struct vmt_form *f)
+static inline void copy_form(struct access_rec *r, const struct access_rec *f)
 {
-    uint32_t last;
-    memcpy((char *)r + 8, f, 16);
-    memcpy(&last, (const char *)f + 16, sizeof last);
-    uint64_t rest = last;
-    memcpy((char *)r + 24, &rest, sizeof rest);
+    memcpy((char *)r + 8, (const char *)f + 8, 16);
+    memcpy((char *)r + 24, (const char *)f + 24, 8);
+}
+
+/* Before the block's first access every address is 0. */
+static void first_addresses(struct vmt_decoded *d, uint64_t now)
+{
+    const struct vmt_addr zero = {.now = now};
+    for (uint32_t i = 0; i < d->npcs; i++)
+        d->last_at_pc[i] = zero;
+    for (uint32_t i = 0; i < VMT_BASES; i++)
+        d->addrs[(int)i - (int)VMT_BASES] = 0;
+}
+
+/* Addresses lie elsewhere from here on. */
+static void move_again(struct vmt_decoded *d, struct fe_moves *m)
+{
+    for (uint32_t i = 0; i < d->npcs; i++)
+        d->last_at_pc[i].now = fe_moved(m, d->last_at_pc[i].recorded);
+    d->version = m->version;
 }
 
 /*
- * The next piece. The chain from one address to the next goes through memory, since any of the last
- * seven, or the last at this program counter, may be the base.
+ * The bounds of the piece behind the present one, and the addresses before it. True: `now` is where the last
+ * addresses lie now, which is not worth having for a few accesses.
  */
-static void next_piece(struct vmt_decoded *d)
+static bool begin_piece(struct vmt_decoded *d, uint32_t end, struct fe_moves *m)
 {
-    struct access_rec *r = d->piece;
-    const uint8_t *pay = d->next_payload;
-    const struct vmt_form *const forms = d->forms;
-    uint64_t *const last_at_pc = d->last_at_pc;
-    d->from = d->to;
-    d->to += d->nacc - d->from < VMT_PIECE ? d->nacc - d->from : VMT_PIECE;
-    for (unsigned i = 0; i < VMT_BASES; i++)
-        r[(int)i - (int)VMT_BASES].vaddr = d->bases[i];
-    const uint8_t *ctl = d->ctl + d->from, *const end = d->ctl + d->to;
-    for (const uint16_t *id = d->ids + d->from; ctl < end; ctl++, id++, r++) {
-        const unsigned step = *ctl & 63u;
-        const struct vmt_form *f = &forms[*id];
-        uint64_t *same_pc = &last_at_pc[f->pc_id], base, z;
-        memcpy(&base, steps.back[step] == 0 ? (const char *)same_pc : (const char *)r - steps.back[step], sizeof base);
-        memcpy(&z, pay, sizeof z);
-        pay += steps.bytes[step];
-        copy_form(r, f);
-        *same_pc = r->vaddr = base + vmt_unzigzag(z & steps.mask[step]);
+    if (d->to == 0) {
+        first_addresses(d, m != NULL ? fe_moved(m, 0) : 0);
+        d->version = m != NULL ? m->version : 0;
+    } else {
+        memmove(d->addrs - VMT_BASES, d->addrs + (d->to - d->from) - VMT_BASES, VMT_BASES * sizeof *d->addrs);
+        if (m != NULL && m->version != d->version && end - d->to >= d->npcs)
+            move_again(d, m);
     }
-    for (unsigned i = 0; i < VMT_BASES; i++)
-        d->bases[i] = r[(int)i - (int)VMT_BASES].vaddr;
-    d->next_payload = pay;
+    d->from = d->to;
+    d->to = end - d->from < VMT_PIECE ? end : d->from + VMT_PIECE;
+    return m == NULL || m->version == d->version;
+}
+
+/* Where the next access is made, and from what. */
+struct making {
+    const uint8_t *ctl, *payload;
+    const uint16_t *id;
+    const struct access_rec *forms;
+    struct access_rec *r;
+    uint64_t *addr;
+};
+#define LIKELY(cond) __builtin_expect(!!(cond), 1)
+#define INLINE static inline __attribute__((always_inline))
+
+/* Access `i` from here, whose address is the last one at its program counter. */
+INLINE void make_unchanged(const struct making *k, unsigned i)
+{
+    const struct access_rec *f = &k->forms[k->id[i]];
+    const struct vmt_addr *same_pc = (const struct vmt_addr *)(uintptr_t)f->vaddr;
+    copy_form(&k->r[i], f);
+    k->addr[i] = same_pc->recorded;
+    k->r[i].vaddr = same_pc->now;
+}
+
+INLINE void make_any(struct making *k, unsigned i, struct fe_moves *m, const bool moved)
+{
+    const struct access_rec *f = &k->forms[k->id[i]];
+    const size_t step = k->ctl[i] & 63u;
+    struct vmt_addr *same_pc = (struct vmt_addr *)(uintptr_t)f->vaddr;
+    const char *at = step >= FIRST_SAME_PC ? (const char *)&same_pc->recorded : (const char *)&k->addr[i] - steps.back[step];
+    uint64_t base, z;
+    memcpy(&base, at, sizeof base);
+    memcpy(&z, k->payload, sizeof z);
+    k->payload += steps.bytes[step];
+    const uint64_t addr = base + vmt_unzigzag(z & steps.mask[step]), now = moved ? fe_moved(m, addr) : addr;
+    copy_form(&k->r[i], f);
+    k->addr[i] = same_pc->recorded = addr;
+    k->r[i].vaddr = same_pc->now = now;
+}
+
+/*
+ * The next piece, up to access `end` at most. The chain from one address to the next goes through memory,
+ * since any of the last seven, or the last at this program counter, may be the base. Mostly it is the latter,
+ * unchanged: then the address has been moved before, too.
+ */
+INLINE void next_piece(struct vmt_decoded *d, uint32_t end, struct fe_moves *m, const bool moved)
+{
+    const bool known = begin_piece(d, end, m);
+    struct making k = {.ctl = d->ctl + d->from, .payload = d->next_payload, .id = d->ids + d->from, .forms = d->forms,
+                       .r = d->piece, .addr = d->addrs};
+    const uint8_t *const stop = d->ctl + d->to;
+    while (known && stop - k.ctl >= 4) {
+        for (unsigned i = 0; i < 4; i++)
+            if (LIKELY(k.ctl[i] == UNCHANGED))
+                make_unchanged(&k, i);
+            else
+                make_any(&k, i, m, moved);
+        k.ctl += 4;
+        k.id += 4;
+        k.r += 4;
+        k.addr += 4;
+    }
+    for (unsigned i = 0; k.ctl + i < stop; i++)
+        make_any(&k, i, m, moved);
+    d->next_payload = k.payload;
 }
 
 void vmt_decode_piece(struct vmt_decoded *d, uint32_t acc)
@@ -327,7 +402,14 @@ void vmt_decode_piece(struct vmt_decoded *d, uint32_t acc)
     if (acc < d->from)
         rewind_pieces(d);
     while (acc >= d->to)
-        next_piece(d);
+        next_piece(d, d->nacc, NULL, false);
+}
+
+void vmt_decode_next(struct vmt_decoded *d, bool first, uint32_t end, struct fe_moves *m)
+{
+    if (first)
+        rewind_pieces(d);
+    next_piece(d, end < d->nacc ? end : d->nacc, m, true);
 }
 
 /* ---- branches and events --------------------------------------------------------------------- */

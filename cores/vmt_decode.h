@@ -10,7 +10,7 @@
 #include "cores/vmt_format.h"
 
 #define VMT_PIECE 512u      /* accesses */
-#define VMT_BASES 8u         /* accesses kept before a piece; the bases reach back seven */
+#define VMT_BASES 8u        /* accesses whose addresses are kept before a piece; the bases reach back seven */
 
 /* A buffer that grows. */
 struct vmt_buf {
@@ -23,29 +23,24 @@ struct vmt_scratch {
     struct vmt_buf columns[VMT_NCOLS];
 };
 
-/* An access but for its address, as it stands in struct access_rec behind it. */
-struct vmt_form {
-    uint32_t pc_id;
-    uint16_t gap;
-    uint8_t size, flags;
-    uint16_t addr_dep[2], data_dep;
-    uint8_t addr_ops[2], data_ops;
-    uint8_t zero[3];
+/* An address as recorded, and where it lies now. */
+struct vmt_addr {
+    uint64_t recorded, now;
 };
-_Static_assert(sizeof(struct vmt_form) == 20, "copied into an access as a whole");
-_Static_assert(offsetof(struct access_rec, pc_id) == 8 &&
-                   offsetof(struct access_rec, data_ops) - 8 == offsetof(struct vmt_form, data_ops),
-               "copied into an access as a whole");
 
 /* One thread's block: what is needed to make its pieces, and the tables that go to the reader. */
 struct vmt_decoded {
     struct vmt_buf room; /* for all that follows */
-    /* Of the accesses: unpacked columns, forms, and the last address at each program counter. */
+    /*
+     * Of the accesses: unpacked columns, the last address at each program counter, and forms: accesses that
+     * have for an address where theirs is in `last_at_pc`.
+     */
     uint16_t *ids;
     uint8_t *ctl, *payload;
-    struct vmt_form *forms;
-    uint64_t *last_at_pc;
-    struct access_rec *piece; /* VMT_BASES stand before it */
+    struct access_rec *forms;
+    struct vmt_addr *last_at_pc;
+    struct access_rec *piece;
+    uint64_t *addrs; /* of the piece, as recorded; those of the VMT_BASES accesses before it stand before them */
     uint64_t *pcs;
     struct fe_at *br_at, *ev_at;
     struct branch_rec *br_forms;
@@ -54,7 +49,7 @@ struct vmt_decoded {
     /* The piece in hand, and where the next one begins. */
     uint32_t from, to;
     const uint8_t *next_payload;
-    uint64_t bases[VMT_BASES]; /* addresses of the accesses before `to` */
+    uint64_t version; /* of the moves that `now` follows */
 };
 
 /*
@@ -67,6 +62,8 @@ const char *vmt_decode_load(struct vmt_scratch *s, const struct vmt_block_header
                             struct vmt_decoded *d);
 /* Makes the piece with access `acc`, which is below nacc. */
 void vmt_decode_piece(struct vmt_decoded *d, uint32_t acc);
+/* As ops->next_piece. */
+void vmt_decode_next(struct vmt_decoded *d, bool first, uint32_t end, struct fe_moves *m);
 /* Only the events, and only of blocks that change the memory map or mark a change; *nev_out is 0 of others. */
 const char *vmt_decode_map_events(struct vmt_scratch *s, const struct vmt_block_header *h,
                                   struct vmt_decoded *d, uint32_t *nev_out);

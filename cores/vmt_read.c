@@ -457,6 +457,19 @@ static void vmt_read_piece(struct frontend *fe, uint32_t thread, uint32_t acc, s
     out->piece = d->piece;
 }
 
+static void vmt_next_piece(struct frontend *fe, uint32_t thread, bool first, uint32_t end, struct fe_moves *m,
+                           struct fe_block *out)
+{
+    struct vmt_decoded *d = &((struct vmt_reader *)fe)->decoded[thread];
+    uint32_t from = first ? 0 : d->to;
+    SIM_ASSERT(d->nacc == out->nacc && from < end && from < d->nacc, "no accesses %u to %u in the block of %u", from,
+               end, out->nacc);
+    vmt_decode_next(d, first, end, m);
+    out->acc_from = d->from;
+    out->acc_to = d->to;
+    out->piece = d->piece;
+}
+
 /*
  * Only the event columns are touched, and mostly but one of them: the whole block's checksum is
  * checked when it is loaded.
@@ -507,6 +520,7 @@ static const struct frontend_ops vmt_ops = {
     .load = vmt_load,
     .piece = vmt_read_piece,
     .map_events = vmt_map_events,
+    .next_piece = vmt_next_piece,
     .close = vmt_reader_close,
 };
 

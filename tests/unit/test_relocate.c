@@ -734,6 +734,45 @@ static void an_area_used_before_its_mark_is_found(void)
     fe->ops->close(fe);
 }
 
+/* A thread uses one address `n` times by one instruction, before and after another area lies there. */
+static void check_reuse(uint32_t n)
+{
+    struct vmt_writer *w;
+    struct frontend *fe;
+    struct relocate_params p = params(0);
+    struct access_rec r = {.vaddr = 0x4000000010, .size = 8};
+    struct fe_block b = {.last = 0};
+    CU_ASSERT_EQUAL_FATAL(vmt_create("reuse.vmt", "command=reuse\n", NULL, &w), ERR_OK);
+    struct vmt_thread *t = vmt_thread_open(w);
+    vmt_event(t, FE_MMAP, (uint64_t[6]){1, 0x4000000000, 0x1000, 3, ANON, 1});
+    for (uint32_t i = 0; i < n; i++)
+        vmt_access(t, 0x4200000000, &r);
+    vmt_event(t, FE_MUNMAP, (uint64_t[6]){2, 0x4000000000, 0x1000});
+    vmt_event(t, FE_MMAP, (uint64_t[6]){3, 0x4100000000, 0x1000, 3, ANON, 2});
+    vmt_event(t, FE_MMAP, (uint64_t[6]){4, 0x4000000000, 0x1000, 3, ANON, 3});
+    for (uint32_t i = 0; i < n; i++)
+        vmt_access(t, 0x4200000000, &r);
+    vmt_thread_close(t);
+    CU_ASSERT_EQUAL_FATAL(vmt_close(w, NULL), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(vmt_open("reuse.vmt", &fe), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(relocate_wrap(&fe, &p), ERR_OK);
+    for (uint64_t k = 0; b.nacc == 0; k++)
+        CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 0, k, &b), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(b.nacc, 2 * n);
+    CU_ASSERT_EQUAL_FATAL(b.nev, 4);
+    CU_ASSERT_NOT_EQUAL(fe_ev(&b, 0)->a[1], fe_ev(&b, 3)->a[1]);
+    for (uint32_t i = 0; i < 2 * n; i++)
+        CU_ASSERT_EQUAL(fe_access(fe, 0, i, &b)->vaddr, fe_ev(&b, i < n ? 0 : 3)->a[1] + 0x10);
+    fe->ops->close(fe);
+}
+
+static void an_address_is_moved_anew_when_another_area_lies_there(void)
+{
+    CU_ASSERT_FATAL(scratch_enter());
+    for (uint32_t n = 1; n < 12; n++)
+        check_reuse(n);
+}
+
 /* A stray address at which something lies now moves aside, to where nothing ever lies. */
 static void a_stray_never_lands_in_an_area(void)
 {
@@ -780,5 +819,6 @@ UNIT_MAIN("cores/relocate",
           UNIT(a_program_at_a_fixed_place_stays_and_its_heap_follows),
           UNIT(a_static_position_independent_program_lies_among_the_libraries),
           UNIT(an_area_used_before_its_mark_is_found),
+          UNIT(an_address_is_moved_anew_when_another_area_lies_there),
           UNIT(a_stray_never_lands_in_an_area),
           UNIT(recorded_layout_costs_nothing))
