@@ -408,15 +408,17 @@ static inline bool core_store_written(struct core *c, uint64_t store_no, uint64_
 {
     if (core_sq(c, sq_no)->fill > c->touch || (store_no >= c->head && core_flight(c, store_no)->done > c->touch))
         return false; /* whatever those before it do */
-    uint64_t done_head = c->done_head > c->head ? c->done_head : c->head;
-    while (done_head < c->tail && core_flight(c, done_head)->done <= c->touch)
-        done_head++;
-    c->done_head = done_head;
     uint64_t filled_head = c->filled_head > c->sq_head ? c->filled_head : c->sq_head;
     while (filled_head <= sq_no && core_sq(c, filled_head)->fill <= c->touch)
         filled_head++;
     c->filled_head = filled_head;
-    return store_no < done_head && sq_no < filled_head;
+    if (sq_no >= filled_head || store_no < c->head)
+        return sq_no < filled_head;
+    uint64_t done_head = c->done_head > c->head ? c->done_head : c->head;
+    while (done_head <= store_no && core_flight(c, done_head)->done <= c->touch)
+        done_head++;
+    c->done_head = done_head;
+    return store_no < done_head;
 }
 /* The place of the i-th of a ring of `size` from `head` on. */
 static inline uint32_t core_ring_at(uint32_t head, uint32_t i, uint32_t size)

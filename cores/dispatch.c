@@ -30,8 +30,7 @@ static bool drain(const struct core_ctx *x)
     return true;
 }
 
-/* A place in the load or store queue; false: the entry in the way is unanswered. */
-static bool make_room(const struct core_ctx *x, bool store)
+bool core_make_room(const struct core_ctx *x, bool store)
 {
     struct core *c = x->c;
     if (store) {
@@ -192,7 +191,7 @@ static enum item take_access(const struct core_ctx *x, const struct access_rec *
     struct core *c = x->c;
     if ((r->flags & (ACC_LOCK | ACC_FENCE)) && r->gap != 0 && !drain(x))
         return ITEM_BLOCKED;
-    if (!make_room(x, r->flags & ACC_STORE))
+    if (!core_make_room(x, r->flags & ACC_STORE))
         return ITEM_BLOCKED;
     uint64_t at = u64_max(c->last_cycle, c->touch);
     if (!act_at(x, at, u64_min(until, c->fault_at)))
@@ -318,7 +317,7 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
         }
         bool room = r->flags & ACC_STORE ? c->sq_tail - c->sq_head < x->p->core.store_queue
                                          : c->window_loads < x->p->core.load_queue;
-        if (!room && !make_room(x, r->flags & ACC_STORE))
+        if (!room && !core_make_room(x, r->flags & ACC_STORE))
             return stand(c, (r->flags & ACC_STORE) && core_sq(c, c->sq_head)->retired != CYCLE_UNKNOWN);
         if (!act_at(x, u64_max(c->last_cycle, c->touch), u64_min(until, c->fault_at)))
             return ITEM_LATER;

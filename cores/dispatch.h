@@ -92,6 +92,9 @@ static inline uint64_t dispatch_instructions(const struct core_ctx *x, uint64_t 
     return 0;
 }
 
+/* A place in the load or store queue; false: the entry in the way is unanswered. In dispatch.c. */
+bool core_make_room(const struct core_ctx *x, bool store);
+
 /* Dispatches user instructions up to `offset` after the last access; true: all. */
 static inline bool reach(const struct core_ctx *x, uint64_t offset)
 {

@@ -133,12 +133,21 @@ INLINE bool drain_complete(const struct run *run, struct core *c)
     return true;
 }
 
-/* dispatch_instructions, up to ordinal `last`, as far as older accesses are complete; false: another case. At most 2^16, at least one. */
+/* dispatch_instructions itself, where the oldest access holds them up; false: it is unanswered. */
+static __attribute__((noinline)) bool take_stalled(const struct run *run, uint64_t last)
+{
+    struct core *c = run->c;
+    uint64_t n = last - c->ordinal, left = dispatch_instructions(run->x, n);
+    c->pos.gap_done += (uint32_t)(n - left);
+    return left == 0;
+}
+
+/* dispatch_instructions, up to ordinal `last`; false: an unanswered access holds some up. At most 2^16, at least one. */
 INLINE bool take_instructions(const struct run *run, struct core *c, uint64_t last)
 {
     while (last > c->rob_limit)
         if (!retire_complete(run, c))
-            return false;
+            return take_stalled(run, last);
     uint64_t k = c->slot_k + (last - c->ordinal); /* slots from the start of the cycle to their end */
     if (LIKELY(k < SLOTS_AHEAD)) {
         struct slots_ahead s = c->slots_ahead[k];
@@ -168,18 +177,18 @@ INLINE bool act_now(const struct run *run, struct core *c)
     return true;
 }
 
-/* make_room; false: another case. */
+/* core_make_room; false: what it waits for is unanswered. */
 INLINE bool make_room(const struct run *run, struct core *c, const bool write)
 {
     if (write) {
         while (c->sq_tail - c->sq_head >= run->store_queue)
             if (!drain_complete(run, c))
-                return false;
+                return core_make_room(run->x, write);
         return true;
     }
     while (c->window_loads >= run->load_queue) {
         if (!retire_complete(run, c))
-            return false;
+            return core_make_room(run->x, write);
         c->last_cycle = u64_max(c->last_cycle, c->retire_cycle);
     }
     return true;
