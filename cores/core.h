@@ -238,7 +238,6 @@ struct core_share {
 #define RECENT_PAGES 16u
 #define RECENT_CODE_PAGES 64u
 #define RECENT_LINES 64u
-#define NEAR_SLICES 64u
 #define MAX_WALKERS 64u
 #define WALK_QUEUED 256u
 #define NPWC 4u
@@ -350,7 +349,6 @@ struct core {
     } recent_line[RECENT_LINES], recent_code_line[RECENT_LINES]; /* code: in L1I */
     uint32_t recent_line_mask, recent_code_line_mask;
     uint64_t absent_line; /* one that L1D lacks */
-    uint64_t slice_fs[NEAR_SLICES]; /* time to each of the first slices */
     uint32_t miss_bucket[MISS_BUCKETS]; /* 1 + index of the first miss */
     uint32_t nmisses, miss_size, nsent, nsent_data, ncode, nmiss_free, miss_queue_head, miss_queue_n;
     uint32_t wbs_out, wb_queue_head, wb_queue_n, wb_queue_size;

@@ -177,8 +177,6 @@ static void core_start(struct lp *lp)
     for (uint32_t i = 0; i < RECENT_LINES; i++)
         c->recent_line[i].line = c->recent_code_line[i].line = UINT64_MAX;
     c->absent_line = UINT64_MAX;
-    for (uint32_t i = 0; i < NEAR_SLICES && i < x->cfg->nslices; i++)
-        c->slice_fs[i] = noc_core_slice_fs(x->cfg->noc, lp->instance, i);
     for (uint32_t i = 0; i < PREFETCH_LATEST; i++)
         c->pf.latest[i] = UINT64_MAX;
     c->pf.on = x->p->l1d.prefetcher != PREFETCHER_none || x->p->l2.prefetcher != PREFETCHER_none;

@@ -39,18 +39,13 @@ static uint64_t *wb_slot(struct core *c, uint32_t i)
     return (uint64_t *)core_at(c, c->at.wb_queue) + core_ring_at(c->wb_queue_head, i, c->wb_queue_size);
 }
 
-/* One way, from this core. */
-static inline simtime_t to_slice_fs(const struct core_ctx *x, uint32_t slice)
-{
-    return slice < NEAR_SLICES ? x->c->slice_fs[slice] : noc_core_slice_fs(x->cfg->noc, x->lp->instance, slice);
-}
-
 static void send_writeback(const struct core_ctx *x, uint64_t line_and_kind)
 {
     struct core *c = x->c;
     uint64_t line = line_and_kind & ~(LINE_BYTES - 1);
     uint32_t slice = llc_slice_of((paddr_t){line}, x->cfg->nslices);
-    simtime_t t = time_of(x->cfg, c->touch + core_min_request_cycles(x->p)) + to_slice_fs(x, slice);
+    simtime_t t = time_of(x->cfg, c->touch + core_min_request_cycles(x->p)) +
+                  noc_core_slice_fs(x->cfg->noc, x->lp->instance, slice);
     lp_send(x->lp, x->cfg->first_slice_lp + slice, t,
             MSG_TYPE(MEM_WRITEBACK, line_and_kind & LINE_KIND_MASK), 0, line, 0, 0, 0);
     c->wbs_out++;
@@ -123,7 +118,7 @@ static void count_kind(struct core *c, uint64_t data, int n)
 }
 
 /* L2 lacks the line, or is not there. */
-static inline void put_into_l2(const struct core_ctx *x, uint64_t line, uint64_t data)
+INLINE void put_into_l2(const struct core_ctx *x, uint64_t line, uint64_t data)
 {
     struct core *c = x->c;
     struct sarray *a = l2(c);
@@ -143,7 +138,7 @@ static inline void put_into_l2(const struct core_ctx *x, uint64_t line, uint64_t
     c->stats.l2_prefetch_unused += (data & LINE_PREFETCHED) != 0;
 }
 
-static void fill_l2(const struct core_ctx *x, uint64_t line, uint64_t data)
+static __attribute__((noinline)) void fill_l2(const struct core_ctx *x, uint64_t line, uint64_t data)
 {
     uint64_t *held = lookup(l2(x->c), line);
     if (held != NULL)
@@ -153,7 +148,7 @@ static void fill_l2(const struct core_ctx *x, uint64_t line, uint64_t data)
 }
 
 /* L1D lacks the line, or is not there. */
-static inline void fill_l1d(const struct core_ctx *x, uint64_t line, uint64_t data)
+INLINE void put_into_l1d(const struct core_ctx *x, uint64_t line, uint64_t data)
 {
     struct core *c = x->c;
     struct sarray *a = l1d(c);
@@ -173,6 +168,11 @@ static inline void fill_l1d(const struct core_ctx *x, uint64_t line, uint64_t da
         }
     }
     c->stats.l1_prefetch_unused += (data & LINE_PREFETCHED) != 0;
+}
+
+static __attribute__((noinline)) void fill_l1d(const struct core_ctx *x, uint64_t line, uint64_t data)
+{
+    put_into_l1d(x, line, data);
 }
 
 static void fill_l1i(const struct core_ctx *x, uint64_t line, uint64_t ready, bool prefetched)
@@ -223,12 +223,13 @@ static bool may_send(const struct core_ctx *x, enum line_kind kind)
            (kind == LINE_CODE || c->nsent_data < x->p->l1d.mshrs);
 }
 
-static void send_miss(const struct core_ctx *x, uint32_t idx, uint64_t start)
+INLINE void send_miss(const struct core_ctx *x, uint32_t idx, uint64_t start)
 {
     struct core *c = x->c;
     struct miss *m = core_miss(c, idx);
     uint32_t slice = llc_slice_of((paddr_t){m->line}, x->cfg->nslices);
-    simtime_t t = time_of(x->cfg, start + core_min_request_cycles(x->p)) + to_slice_fs(x, slice);
+    simtime_t t = time_of(x->cfg, start + core_min_request_cycles(x->p)) +
+                  noc_core_slice_fs(x->cfg->noc, x->lp->instance, slice);
     m->state = MISS_SENT;
     m->sent_at = start;
     c->nsent++;
@@ -498,33 +499,6 @@ void core_prefetch_into_l2(const struct core_ctx *x, uint64_t line, uint64_t sta
     send_prefetch(x, line, MISS_FOR_L2, start);
 }
 
-/*
- * fill_l2 for an outstanding line of data. L2 lacked it when the miss began, and what brings a line into L2 asks
- * for it, so only a line of code can have come before it.
- */
-static inline void fill_l2_missed(const struct core_ctx *x, const struct miss *m, uint64_t data)
-{
-    if (m->in_l2)
-        fill_l2(x, m->line, data);
-    else
-        put_into_l2(x, m->line, data);
-}
-
-/* The line of a prefetch that nobody has asked for. */
-static inline void prefetch_arrived(const struct core_ctx *x, const struct miss *m)
-{
-    struct core *c = x->c;
-    c->pf.nunderway[m->prefetch - 1]--;
-    if (m->prefetch == MISS_FOR_L1D) {
-        fill_l2_missed(x, m, m->kind);
-        fill_l1d(x, m->line, prefetched(m->kind, c->touch - m->start, 0));
-    } else if (m->in_l2 && present(l2(c), m->line)) {
-        c->stats.l2_prefetch_useless++; /* an instruction line has come meanwhile: the same one */
-    } else {
-        put_into_l2(x, m->line, prefetched(m->kind, 0, 0));
-    }
-}
-
 /* ---- lines of code ---------------------------------------------------------------------------- */
 
 /*
@@ -596,7 +570,7 @@ void core_code_prefetch(const struct core_ctx *x, uint64_t paddr, uint64_t start
 /* ---- answers ---------------------------------------------------------------------------------- */
 
 /* A line of code; a miss of the same line as data will find it in L2. */
-static void code_line_arrived(const struct core_ctx *x, const struct miss *m)
+static __attribute__((noinline)) void code_line_arrived(const struct core_ctx *x, const struct miss *m)
 {
     struct miss *as_data = find_miss(x->c, m->line, false);
     if (as_data != NULL)
@@ -604,6 +578,40 @@ static void code_line_arrived(const struct core_ctx *x, const struct miss *m)
     fill_l2(x, m->line, LINE_CODE);
     fill_l1i(x, m->line, 0, m->code_prefetch);
     core_code_arrived(x, m->line);
+}
+
+/* As a line of code, the line of a miss came to L2 before it, and may still be there; `data` is as fill_l2 has it. */
+static __attribute__((noinline)) void fill_l2_again(const struct core_ctx *x, const struct miss *m, uint64_t data)
+{
+    if (m->prefetch == MISS_FOR_L2 && present(l2(x->c), m->line))
+        x->c->stats.l2_prefetch_useless++; /* it is the same line */
+    else
+        fill_l2(x, m->line, data);
+}
+
+/*
+ * A line of data goes into L2 and, if it is no prefetch into L2, into L1D. L2 lacked it when the miss began, and what
+ * brings a line of data into L2 is a miss or was in L1D, so only a line of code can have come before it.
+ */
+INLINE void data_line_arrived(const struct core_ctx *x, const struct miss *m)
+{
+    struct core *c = x->c;
+    const uint64_t line = m->line, kind = m->kind;
+    const enum miss_prefetch prefetch = (enum miss_prefetch)m->prefetch;
+    uint64_t for_l1 = kind | (m->store_waits ? LINE_DIRTY : 0), for_l2 = kind;
+    if (prefetch != MISS_DEMAND) {
+        c->pf.nunderway[prefetch - 1]--;
+        if (prefetch == MISS_FOR_L2)
+            for_l2 = prefetched(kind, 0, 0);
+        else
+            for_l1 = prefetched(kind, c->touch - m->start, 0);
+    }
+    if (m->in_l2)
+        fill_l2_again(x, m, for_l2);
+    else
+        put_into_l2(x, line, for_l2);
+    if (prefetch != MISS_FOR_L2)
+        put_into_l1d(x, line, for_l1);
 }
 
 /* Nobody waits for the miss any more; what it was can still be read, until another one begins. */
@@ -630,16 +638,14 @@ void core_line_arrived(const struct core_ctx *x, const struct msg *msg)
     c->stats.miss_cycles += c->touch - m->sent_at;
     CORE_LOG(x, ARRIVE, m->line, m->kind, m->sent_at, c->touch - m->sent_at, msg->a[1]);
     free_miss(c, m, idx);
-    if (m->prefetch != MISS_DEMAND) {
-        prefetch_arrived(x, m);
-    } else if (m->kind == LINE_CODE) {
+    if (m->kind == LINE_CODE) {
         code_line_arrived(x, m);
     } else {
-        fill_l2_missed(x, m, m->kind);
-        fill_l1d(x, m->line, m->kind | (m->store_waits ? LINE_DIRTY : 0));
+        data_line_arrived(x, m);
         if (m->seen)
             core_seen_fill(x, m);
-        core_tell_waiters(x, m->waiters, (enum served_by)msg->a[1]);
+        if (m->prefetch == MISS_DEMAND)
+            core_tell_waiters(x, m->waiters, (enum served_by)msg->a[1]);
     }
     send_queued(x);
 }

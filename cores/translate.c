@@ -89,8 +89,8 @@ static inline struct sarray *stlb_of(const struct core_ctx *x, unsigned shift)
     return own_1g->nways != 0 || !x->p->stlb.share_1g ? own_1g : array_at(c, c->at.stlb);
 }
 
-static inline void fill_l1(const struct core_ctx *x, bool exec, uint32_t asid, uint64_t vaddr, unsigned shift,
-                           uint64_t payload)
+INLINE void put_into_l1(const struct core_ctx *x, bool exec, uint32_t asid, uint64_t vaddr, const unsigned shift,
+                        uint64_t payload)
 {
     struct sarray *l1 = l1_of(x->c, exec, shift);
     x->c->missed_page = UINT64_MAX; /* the STLB was filled, too, if it was */
@@ -101,6 +101,12 @@ static inline void fill_l1(const struct core_ctx *x, bool exec, uint32_t asid, u
         note_recent_code(x->c, vaddr, shift, payload);
     else
         note_recent(x->c, vaddr, shift, payload);
+}
+
+static void fill_l1(const struct core_ctx *x, bool exec, uint32_t asid, uint64_t vaddr, unsigned shift,
+                    uint64_t payload)
+{
+    put_into_l1(x, exec, asid, vaddr, shift, payload);
 }
 
 /* ---- walks ------------------------------------------------------------------------------------ */
@@ -190,7 +196,7 @@ INLINE void fill_tlbs(const struct core_ctx *x, const struct walk *w, const unsi
     tlb_fill(stlb_of(x, shift), w->asid, w->vaddr, shift, payload);
     if (x->cfg->mmu->walked != NULL)
         tell_design(x, w);
-    fill_l1(x, w->exec, w->asid, w->vaddr, shift, payload);
+    put_into_l1(x, w->exec, w->asid, w->vaddr, shift, payload);
 }
 
 static void end_walk(const struct core_ctx *x, struct walk *w, enum walk_result result)
@@ -629,6 +635,14 @@ static struct xlate translate_free(const struct core_ctx *x, uint64_t vaddr, boo
                           (*h.payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << h.shift) - 1))};
 }
 
+/* The same for an access, or the front end. */
+static __attribute__((noinline)) struct xlate translate_ideal(const struct core_ctx *x, uint64_t vaddr, bool write,
+                                                              bool exec, uint64_t issue, waiter_t who)
+{
+    CORE_LOG(x, TLB, log_number(x->c, who), vaddr, CORE_FOUND_FREE, CORE_FOUND_UNPROBED, issue, 0, issue);
+    return translate_free(x, vaddr, write, exec, issue);
+}
+
 /*
  * The design's own structure, behind the STLB, from cycle *t on. True: it has the page, which is now
  * in the STLB and the L1 TLB, too. *t is when that is known.
@@ -727,32 +741,41 @@ static __attribute__((noinline)) struct xlate look_up_data(const struct core_ctx
     return look_up(x, vaddr, write, false, issue, who);
 }
 
+/* The page at `r`, which an L1 data TLB used latest, found after `cycles`. */
+static __attribute__((noinline)) struct xlate use_recent(const struct core_ctx *x, uint64_t vaddr,
+                                                         const struct recent_page *r, uint64_t issue, waiter_t who,
+                                                         uint64_t cycles)
+{
+    struct core *c = x->c;
+    const bool is_2m = r >= c->recent_2m;
+    c->stats.dtlb_l1_hits++;
+    c->stats.tlb_l1_cycles += cycles;
+    c->tlb_cycles = cycles;
+    uint64_t t = usable_at(x, vaddr, issue + cycles);
+    CORE_LOG(x, TLB, log_number(c, who), vaddr, is_2m ? CORE_FOUND_2M : CORE_FOUND_4K, CORE_FOUND_UNPROBED, issue,
+             cycles, t);
+    uint64_t in_page = vaddr & ((UINT64_C(1) << (is_2m ? PAGE_SHIFT_2M : PAGE_SHIFT)) - 1);
+    return (struct xlate){t, (r->payload & ~TLB_FLAGS) + in_page};
+}
+
 struct xlate core_translate_data(const struct core_ctx *x, uint64_t vaddr, bool write, uint64_t issue, waiter_t who)
 {
     struct core *c = x->c;
     vaddr &= radix_va_mask(c->levels);
     c->tlb_cycles = 0;
-    if (x->cfg->mmu->free_translation) {
-        CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_FREE, CORE_FOUND_UNPROBED, issue, 0, issue);
-        return translate_free(x, vaddr, write, false, issue);
-    }
-    uint64_t needs = write ? TLB_W | TLB_D : 0, cycles = x->p->l1d4k.latency_cycles;
+    if (x->cfg->mmu->free_translation)
+        return translate_ideal(x, vaddr, write, false, issue, who);
+    const uint64_t needs = write ? TLB_W | TLB_D : 0;
     const struct recent_page *r = recent_4k(c, vaddr);
-    unsigned shift = PAGE_SHIFT;
-    if (r->page != vaddr >> PAGE_SHIFT) {
+    if (r->page == vaddr >> PAGE_SHIFT) {
+        if ((r->payload & needs) == needs)
+            return use_recent(x, vaddr, r, issue, who, x->p->l1d4k.latency_cycles);
+    } else {
         r = recent_2m(c, vaddr);
-        shift = PAGE_SHIFT_2M;
-        cycles = x->p->l1d2m.latency_cycles;
+        if (r->page == vaddr >> PAGE_SHIFT_2M && (r->payload & needs) == needs)
+            return use_recent(x, vaddr, r, issue, who, x->p->l1d2m.latency_cycles);
     }
-    if (r->page != vaddr >> shift || (r->payload & needs) != needs)
-        return look_up_data(x, vaddr, write, issue, who);
-    c->stats.dtlb_l1_hits++;
-    c->stats.tlb_l1_cycles += cycles;
-    c->tlb_cycles = cycles;
-    uint64_t t = usable_at(x, vaddr, issue + cycles);
-    CORE_LOG(x, TLB, log_number(c, who), vaddr, shift == PAGE_SHIFT ? CORE_FOUND_4K : CORE_FOUND_2M,
-             CORE_FOUND_UNPROBED, issue, cycles, t);
-    return (struct xlate){t, (r->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << shift) - 1))};
+    return look_up_data(x, vaddr, write, issue, who);
 }
 
 struct xlate core_translate_code(const struct core_ctx *x, uint64_t vaddr, uint64_t issue, waiter_t who)
@@ -760,10 +783,8 @@ struct xlate core_translate_code(const struct core_ctx *x, uint64_t vaddr, uint6
     struct core *c = x->c;
     vaddr &= radix_va_mask(c->levels);
     c->tlb_cycles = 0;
-    if (x->cfg->mmu->free_translation) {
-        CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_FREE, CORE_FOUND_UNPROBED, issue, 0, issue);
-        return translate_free(x, vaddr, false, true, issue);
-    }
+    if (x->cfg->mmu->free_translation)
+        return translate_ideal(x, vaddr, false, true, issue, who);
     const struct recent_page *r = recent_code(c, vaddr);
     uint64_t cycles = x->p->l1i4k.latency_cycles;
     if (r->page != vaddr >> PAGE_SHIFT)
