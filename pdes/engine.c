@@ -8,6 +8,12 @@
 #include <sys/mman.h>
 #include <time.h>
 
+/* Of the digest of messages. */
+const uint64_t engine_digest_keys[6] = {
+    UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0xd6e8feb86659fd93), UINT64_C(0xbf58476d1ce4e5b9),
+    UINT64_C(0x94d049bb133111eb), UINT64_C(0x2545f4914f6cdd1d), UINT64_C(0xff51afd7ed558ccd),
+};
+
 uint64_t engine_now_ns(void)
 {
     struct timespec ts;

@@ -15,11 +15,12 @@
 /* Of one message; the words are multiplied side by side, so that it costs little. */
 static inline uint64_t msg_digest(const struct msg *m)
 {
-    uint64_t x = (m->time ^ UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xd6e8feb86659fd93);
-    x += (((uint64_t)m->src << 32 | m->dst) ^ m->seq << 13) * UINT64_C(0xbf58476d1ce4e5b9);
-    x += ((uint64_t)m->arg << 32 | (uint64_t)m->flags << 16 | m->type) * UINT64_C(0x94d049bb133111eb);
-    x += (m->a[0] ^ m->a[1] << 17) * UINT64_C(0x2545f4914f6cdd1d);
-    x += (m->a[2] ^ m->a[3] << 29) * UINT64_C(0xff51afd7ed558ccd);
+    const uint64_t *keys = engine_digest_keys; /* an operand each, where constants take an instruction more */
+    uint64_t x = (m->time ^ keys[0]) * keys[1];
+    x += (((uint64_t)m->src << 32 | m->dst) ^ m->seq << 13) * keys[2];
+    x += ((uint64_t)m->arg << 32 | (uint64_t)m->flags << 16 | m->type) * keys[3];
+    x += (m->a[0] ^ m->a[1] << 17) * keys[4];
+    x += (m->a[2] ^ m->a[3] << 29) * keys[5];
     return x ^ x >> 32;
 }
 
@@ -175,7 +176,7 @@ static inline void handle_next(struct lp *lp, simtime_t arrival, uint64_t *diges
 }
 
 /* An LP that only reacts. */
-static simtime_t run_reactive(struct engine *e, struct lp *lp, simtime_t until)
+static inline simtime_t run_reactive(struct engine *e, struct lp *lp, simtime_t until)
 {
     uint64_t digest = 0;
     simtime_t arrival;
@@ -185,11 +186,9 @@ static simtime_t run_reactive(struct engine *e, struct lp *lp, simtime_t until)
     return arrival;
 }
 
-simtime_t engine_run_lp(struct engine *e, struct lp *lp, simtime_t until)
+static inline simtime_t run_active(struct engine *e, struct lp *lp, simtime_t until)
 {
     const struct lp_ops *ops = lp->ops;
-    if (ops->advance == NULL)
-        return run_reactive(e, lp, until);
     uint64_t digest = 0;
     for (;;) {
         simtime_t arrival = inbox_next_time(&lp->inbox);
@@ -208,6 +207,13 @@ simtime_t engine_run_lp(struct engine *e, struct lp *lp, simtime_t until)
         lp->next_private = lp->now;
     }
 }
+
+static inline simtime_t run_lp(struct engine *e, struct lp *lp, simtime_t until)
+{
+    return lp->ops->advance == NULL ? run_reactive(e, lp, until) : run_active(e, lp, until);
+}
+
+simtime_t engine_run_lp(struct engine *e, struct lp *lp, simtime_t until) { return run_lp(e, lp, until); }
 
 /* ---- windows ---------------------------------------------------------------------------------- */
 
@@ -278,7 +284,7 @@ static inline void run_lps(struct engine *e, uint32_t x, simtime_t until, bool a
     e->bound[x] = BOUND_NEVER; /* what is delivered meanwhile lowers it again */
     for (uint32_t i = 0, n = c->nlocal; i < n; i++) {
         if (next[i] < until || all)
-            next[i] = engine_run_lp(e, c->local[i], until);
+            next[i] = run_lp(e, c->local[i], until);
         least = u64_min(least, next[i]);
     }
     e->bound[x] = u64_min(e->bound[x], least);
@@ -326,7 +332,7 @@ static inline uint32_t furthest_behind(const struct engine *e, simtime_t *next_o
 {
     uint32_t best = 0;
     simtime_t next = BOUND_NEVER;
-    for (uint32_t x = 0; x < e->nclasses; x++) {
+    for (uint32_t x = 0; x < e->nlive; x++) {
         best = e->bound[x] < next ? x : best;
         next = u64_min(e->bound[x], next);
     }
@@ -403,6 +409,8 @@ static void prepare(struct engine *e)
     close_distances(e);
     choose_lanes(e);
     engine_watch_sends(e, false);
+    for (uint32_t x = 0; x < e->nclasses; x++)
+        e->nlive = e->classes[x].nlps > 0 ? x + 1 : e->nlive;
     for (uint32_t x = 0; x < e->nclasses && e->hooks.mirror; x++)
         SIM_ASSERT(e->latency[x][e->cfg.mirror_reader_class] >= BOUND_NEVER ||
                        x != e->cfg.mirror_writer_class ||

@@ -96,26 +96,35 @@ static struct inbox_key *place_of(struct inbox_key *low, struct inbox_key *high,
 
 #define NEAR 16 /* so far from the end a place is looked for key by key, and beyond by halving */
 
+/* All keys from `at` on have moved up by one; the place is before it or among equal times. */
+static __attribute__((noinline)) struct inbox_key *place_before(struct inbox_key *head, struct inbox_key *at,
+                                                                struct inbox_key key)
+{
+    struct inbox_key *place = place_of(head, at, key);
+    memmove(place + 1, place, (size_t)(at - place) * sizeof *place);
+    return place;
+}
+
+/* To where the room of the lane begins. */
+static __attribute__((noinline)) void move_to_base(struct inbox_lane *l, uint32_t cap)
+{
+    struct inbox_key *base = base_of(l, cap);
+    size_t n = (size_t)(l->tail - l->head);
+    memmove(base, l->head, n * sizeof *base);
+    l->head = base;
+    l->tail = base + n;
+}
+
 void inbox_insert(struct inbox *b, struct inbox_lane *l, struct msg *m)
 {
     struct inbox_key key = {m->time, m};
-    if (l->tail == l->end) {
-        struct inbox_key *base = base_of(l, b->cap);
-        size_t n = (size_t)(l->tail - l->head);
-        memmove(base, l->head, n * sizeof *base);
-        l->head = base;
-        l->tail = base + n;
-    }
-    struct inbox_key *at = l->tail, *near_end = at - l->head > NEAR ? at - NEAR : l->head;
+    if (__builtin_expect(l->tail == l->end, 0))
+        move_to_base(l, b->cap);
+    struct inbox_key *at = l->tail, *head = l->head, *near_end = at - head > NEAR ? at - NEAR : head;
     for (; at > near_end && at[-1].time > key.time; at--)
         *at = at[-1];
-    for (; at > near_end && key_before(key, at[-1]); at--)
-        *at = at[-1];
-    if (at == near_end && at > l->head) {
-        struct inbox_key *place = place_of(l->head, at, key);
-        memmove(place + 1, place, (size_t)(at - place) * sizeof *place);
-        at = place;
-    }
+    if (at > head && (at == near_end || (at[-1].time == key.time && msg_before(m, at[-1].m))))
+        at = place_before(head, at, key);
     *at = key;
     (++l->tail)->time = SIM_NEVER;
 }
