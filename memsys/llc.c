@@ -11,10 +11,7 @@ enum { RNG_KIND_LLC = 0x4c4c43 };
 static size_t round_up(size_t n) { return (n + 63) & ~(size_t)63; }
 
 static struct sarray *array_of(struct llc *l) { return (void *)((char *)l + round_up(sizeof *l)); }
-static struct llc_channel *channel_at(struct llc *l, uint32_t i)
-{
-    return (struct llc_channel *)(void *)((char *)l + l->channels_at) + i;
-}
+static struct llc_channel *channel_at(struct llc *l, uint32_t i) { return llc_channel_at(l, i); }
 static uint32_t *bucket_at(struct llc *l, uint32_t i)
 {
     return (uint32_t *)(void *)((char *)l + l->buckets_at) + i;
@@ -199,23 +196,13 @@ static void end_express(struct llc *l)
 static void hold_read(struct llc *l, const struct llc_config *c, uint32_t idx)
 {
     bool waits = channel_at(l, miss_at(l, idx)->channel)->read_credits == 0 || l->nvictims_held >= c->victims;
-    l->stats.dram_held += waits;
     if (__builtin_expect(l->nheld++ == 0 && !waits, 1)) {
         l->express = idx;
         return;
     }
+    l->stats.dram_held += waits;
     end_express(l);
     enqueue_read(l, idx);
-}
-
-struct llc_miss *llc_take_express(struct llc *l)
-{
-    struct llc_miss *m = miss_at(l, l->express);
-    channel_at(l, m->channel)->read_credits--;
-    l->stats.dram_reads[m->request.kind]++;
-    l->express = LLC_NIL;
-    l->nheld--;
-    return m;
 }
 
 /* `ack_core` LLC_NIL: the victim of a fill. */
@@ -281,7 +268,7 @@ static bool read_departs(struct llc *l, const struct llc_config *c, uint32_t cha
         .time = u64_max(m->ready, edge_of(l, c, now) + c->tag_fs),
         .channel = channel,
         .token = idx,
-        .kind = (enum line_kind)m->request.kind,
+        .kind = MEM_KIND(m->request.flags),
         .ack_core = LLC_NIL,
     };
     ch->read_credits--;
@@ -308,43 +295,26 @@ bool llc_send_held(struct llc *l, const struct llc_config *c, simtime_t now,
     return found;
 }
 
-void llc_credit_back(struct llc *l, const struct llc_config *c, uint32_t channel, bool is_write)
-{
-    struct llc_channel *ch = channel_at(l, channel);
-    uint32_t *credits = is_write ? &ch->write_credits : &ch->read_credits;
-    ++*credits;
-    SIM_ASSERT(*credits <= (is_write ? c->dram_writes : c->dram_reads),
-               "channel %u answered more than it was asked", channel);
-}
-
 /* ---- the array ------------------------------------------------------------------------------ */
 
-/* A dirty line leaves: it is held for memory, with the write-back that `leaving` names. */
-static __attribute__((noinline)) void hold_victim(struct llc *l, const struct llc_config *c, uint32_t set,
-                                                  uint32_t way, struct llc_write leaving)
+/* Puts a line in. True: a dirty line, *old_out, has to leave, which is to be held for memory. */
+static inline bool put(struct llc *l, uint32_t set, paddr_t line, uint64_t data, struct sarray_entry *old_out)
 {
-    struct sarray *a = array_of(l);
-    leaving.line = (paddr_t){sarray_tag(a, set, way) << LINE_SHIFT};
-    leaving.kind = kind_of(*sarray_data(a, set, way));
-    hold_write(l, c, &leaving);
-}
-
-/* The way that the next line of the set gets. What is there leaves; true: it is dirty, and still there. */
-static inline bool make_room(struct llc *l, struct sarray *a, uint32_t set, uint32_t *way_out)
-{
-    uint32_t way = *way_out = sarray_victim(a, set);
-    if (!sarray_valid(a, set, way))
-        return false;
-    uint64_t old = *sarray_data(a, set, way);
-    l->stats.lines[kind_of(old)]--;
-    l->stats.evictions[kind_of(old)]++;
-    return old & LLC_DIRTY;
-}
-
-static inline void put(struct llc *l, struct sarray *a, uint32_t set, uint32_t way, paddr_t line, uint64_t data)
-{
-    sarray_fill(a, set, way, number_of(line), data);
     l->stats.lines[kind_of(data)]++;
+    if (!sarray_replace(array_of(l), set, number_of(line), data, old_out))
+        return false;
+    l->stats.lines[kind_of(old_out->data)]--;
+    l->stats.evictions[kind_of(old_out->data)]++;
+    return old_out->data & LLC_DIRTY;
+}
+
+/* `leaving` has all but the line and its kind. */
+static __attribute__((noinline)) void hold_old(struct llc *l, const struct llc_config *c, struct sarray_entry old,
+                                               struct llc_write leaving)
+{
+    leaving.line = (paddr_t){old.tag << LINE_SHIFT};
+    leaving.kind = kind_of(old.data);
+    hold_write(l, c, &leaving);
 }
 
 /* ---- misses --------------------------------------------------------------------------------- */
@@ -385,11 +355,13 @@ static inline void unlink_miss(struct llc *l, uint32_t idx)
     l->nmisses--;
 }
 
-static __attribute__((noinline)) void join_miss(struct llc *l, struct llc_miss *m, struct llc_request request)
+static __attribute__((noinline)) void join_miss(struct llc *l, struct llc_miss *m, uint32_t core, uint32_t token,
+                                                uint32_t flags)
 {
     uint32_t r = l->request_free;
-    l->request_free = request_at(l, r)->next;
-    *request_at(l, r) = request;
+    struct llc_request *q = request_at(l, r);
+    l->request_free = q->next;
+    *q = (struct llc_request){.core = core, .token = token, .next = LLC_NIL, .flags = flags};
     *(m->last == LLC_NIL ? &m->request.next : &request_at(l, m->last)->next) = r;
     m->last = r;
 }
@@ -415,10 +387,8 @@ simtime_t llc_read(struct llc *l, const struct llc_config *c, simtime_t now, pad
     simtime_t start = take_bank(l, c, set, now);
     l->nrequests++;
     l->stats.accesses[kind]++;
-    int way = sarray_find(a, set, number_of(line));
-    if (way >= 0) {
-        sarray_hit(a, set, (uint32_t)way);
-        uint64_t *data = sarray_data(a, set, (uint32_t)way);
+    uint64_t *data = sarray_use(a, set, number_of(line));
+    if (data != NULL) {
         *data = use_line(l, *data, kind, core, flags & MEM_FOR_WRITE);
         l->stats.hits[kind]++;
         l->nanswers++;
@@ -426,12 +396,10 @@ simtime_t llc_read(struct llc *l, const struct llc_config *c, simtime_t now, pad
     }
     SIM_ASSERT(l->nrequests - l->nanswers <= c->nrequests_max, "more than %u requests wait at a slice",
                c->nrequests_max);
-    struct llc_request request = {.core = core, .token = token, .next = LLC_NIL, .kind = (uint16_t)kind,
-                                  .for_write = (flags & MEM_FOR_WRITE) != 0};
     uint32_t bucket = bucket_of(l, line), idx = find_miss(l, bucket, line);
-    if (idx != LLC_NIL) {
+    if (__builtin_expect(idx != LLC_NIL, 0)) {
         l->stats.merged[kind]++;
-        join_miss(l, miss_at(l, idx), request);
+        join_miss(l, miss_at(l, idx), core, token, flags);
         return SIM_NEVER;
     }
     idx = l->miss_free;
@@ -441,7 +409,10 @@ simtime_t llc_read(struct llc *l, const struct llc_config *c, simtime_t now, pad
     m->ready = start + c->tag_fs;
     m->set = set;
     m->bucket = bucket;
-    m->request = request;
+    m->request.core = core;
+    m->request.token = token;
+    m->request.next = LLC_NIL;
+    m->request.flags = flags;
     start_miss(l, c, idx, m);
     l->stats.misses[kind]++;
     sarray_prefetch_victim(a, set); /* for the fill */
@@ -465,48 +436,51 @@ bool llc_writeback(struct llc *l, const struct llc_config *c, simtime_t now, pad
         return true;
     }
     l->stats.wb_allocs[kind]++;
-    uint32_t place;
-    bool held = make_room(l, a, set, &place);
+    struct sarray_entry old;
+    bool held = put(l, set, line, new_line(kind, core) | LLC_WRITTEN | LLC_DIRTY, &old);
     if (held)
-        hold_victim(l, c, set, place, (struct llc_write){.ready = start + c->tag_fs, .ack_core = core, .ack_line = line,
-                                                         .ack_ready = *ack_out});
-    put(l, a, set, place, line, new_line(kind, core) | LLC_WRITTEN | LLC_DIRTY);
+        hold_old(l, c, old, (struct llc_write){.ready = start + c->tag_fs, .ack_core = core, .ack_line = line,
+                                               .ack_ready = *ack_out});
     l->nacks += !held;
     return !held;
 }
 
-/* The requests use the line that came for them. */
-static __attribute__((noinline)) void use_filled(struct llc *l, const struct llc_miss *m, uint64_t *data)
+/* The requests use the line that came for them: what it remembers then. */
+static __attribute__((noinline)) uint64_t use_filled(struct llc *l, const struct llc_miss *m, uint64_t data)
 {
     const struct llc_request *q = &m->request;
     for (;; q = request_at(l, q->next)) {
-        *data = use_line(l, *data, (enum line_kind)q->kind, q->core, q->for_write);
+        data = use_line(l, data, MEM_KIND(q->flags), q->core, q->flags & MEM_FOR_WRITE);
         if (q->next == LLC_NIL)
-            return;
+            return data;
     }
 }
 
 simtime_t llc_fill(struct llc *l, const struct llc_config *c, simtime_t now, uint32_t token)
 {
-    struct sarray *a = array_of(l);
     struct llc_miss *m = miss_at(l, token);
-    uint32_t set = m->set, way;
+    uint32_t set = m->set;
     simtime_t start = take_bank(l, c, set, now);
     unlink_miss(l, token);
     /* A write-back may have brought the line meanwhile, newer than memory's. */
-    int found = m->nwritebacks != l->nwritebacks ? sarray_find(a, set, number_of(m->line)) : -1;
-    if (found >= 0) {
-        use_filled(l, m, sarray_data(a, set, (uint32_t)found));
-        return start + c->data_fs;
+    if (__builtin_expect(m->nwritebacks != l->nwritebacks, 0)) {
+        struct sarray *a = array_of(l);
+        int found = sarray_find(a, set, number_of(m->line));
+        if (found >= 0) {
+            uint64_t *data = sarray_data(a, set, (uint32_t)found);
+            *data = use_filled(l, m, *data);
+            return start + c->data_fs;
+        }
     }
-    enum line_kind kind = (enum line_kind)m->request.kind;
+    enum line_kind kind = MEM_KIND(m->request.flags);
+    uint64_t data = new_line(kind, m->request.core);
     l->stats.fills[kind]++;
-    if (make_room(l, a, set, &way))
-        hold_victim(l, c, set, way, (struct llc_write){.ready = start + c->tag_fs, .ack_core = LLC_NIL});
-    put(l, a, set, way, m->line, new_line(kind, m->request.core));
     /* One that comes to read alone leaves no more than that. */
-    if (m->last != LLC_NIL || m->request.for_write)
-        use_filled(l, m, sarray_data(a, set, way));
+    if (m->last != LLC_NIL || (m->request.flags & MEM_FOR_WRITE) != 0)
+        data = use_filled(l, m, data);
+    struct sarray_entry old;
+    if (put(l, set, m->line, data, &old))
+        hold_old(l, c, old, (struct llc_write){.ready = start + c->tag_fs, .ack_core = LLC_NIL});
     return start + c->data_fs;
 }
 

@@ -145,7 +145,7 @@ extern const uint32_t llc_stat_nrows;
 struct llc_request {
     uint32_t core, token;
     uint32_t next;
-    uint16_t kind, for_write;
+    uint32_t flags; /* those of MEM_READ */
 };
 
 /* A line on its way from memory, with all who wait for it in order of arrival. */
@@ -232,8 +232,19 @@ static inline bool llc_next_answer(struct llc *l, uint32_t token, struct llc_req
         llc_second_request(l, m);
     return true;
 }
+static inline struct llc_channel *llc_channel_at(struct llc *l, uint32_t i)
+{
+    return (struct llc_channel *)(void *)((char *)l + l->channels_at) + i;
+}
 /* A read or write at `channel` was answered. */
-void llc_credit_back(struct llc *l, const struct llc_config *c, uint32_t channel, bool is_write);
+static inline void llc_credit_back(struct llc *l, const struct llc_config *c, uint32_t channel, bool is_write)
+{
+    struct llc_channel *ch = llc_channel_at(l, channel);
+    uint32_t *credits = is_write ? &ch->write_credits : &ch->read_credits;
+    ++*credits;
+    SIM_ASSERT(*credits <= (is_write ? c->dram_writes : c->dram_reads),
+               "channel %u answered more than it was asked", channel);
+}
 
 /* Something that leaves for memory. */
 struct llc_departure {
@@ -257,7 +268,15 @@ static inline bool llc_next_departure(struct llc *l, const struct llc_config *c,
 }
 
 /* The read that can depart at once, if there is one: what llc_next_departure gives, at m->ready. */
-struct llc_miss *llc_take_express(struct llc *l);
+static inline const struct llc_miss *llc_take_express(struct llc *l)
+{
+    const struct llc_miss *m = llc_miss_at(l, l->express);
+    llc_channel_at(l, m->channel)->read_credits--;
+    l->stats.dram_reads[MEM_KIND(m->request.flags)]++;
+    l->express = LLC_NIL;
+    l->nheld--;
+    return m;
+}
 
 /* The counters, with the gauges brought up to date. */
 const struct llc_stats *llc_stats_now(struct llc *l, const struct llc_config *c);

@@ -44,36 +44,6 @@ static void send_wb_ack(struct lp *lp, uint32_t core, simtime_t leaves, uint64_t
     lp_send(lp, c->core0 + core, leaves + way_to_core_fs(lp, core), MEM_WB_ACK, 0, line, 0, 0, 0);
 }
 
-static inline void handle_read(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
-{
-    uint32_t core = m->src - c->core0;
-    simtime_t leaves = llc_read(lp->state, &c->llc, m->time, (paddr_t){m->a[0]}, m->flags, core, m->arg);
-    bool hit = leaves != SIM_NEVER;
-    LP_LOG(lp, LE_READ, m->a[0], MEM_KIND(m->flags), core, !hit, hit ? leaves : 0);
-    if (hit)
-        send_data(lp, core, leaves, MEM_KIND(m->flags), m->arg, m->a[0], SERVED_LLC);
-}
-
-static inline void handle_writeback(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
-{
-    simtime_t leaves;
-    uint32_t core = m->src - c->core0;
-    LP_LOG(lp, LE_WRITEBACK, m->a[0], MEM_KIND(m->flags), core);
-    if (llc_writeback(lp->state, &c->llc, m->time, (paddr_t){m->a[0]}, MEM_KIND(m->flags), core,
-                      &leaves))
-        send_wb_ack(lp, core, leaves, m->a[0]);
-}
-
-static inline void handle_data(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
-{
-    struct llc_request q;
-    llc_credit_back(lp->state, &c->llc, m->src - c->channel0, false);
-    simtime_t leaves = llc_fill(lp->state, &c->llc, m->time, m->arg);
-    LP_LOG(lp, LE_FILL, m->a[0], MEM_KIND(m->flags), leaves);
-    while (llc_next_answer(lp->state, m->arg, &q))
-        send_data(lp, q.core, leaves, (enum line_kind)q.kind, q.token, m->a[0], SERVED_DRAM);
-}
-
 static void send_to_dram(struct lp *lp, const struct llc_lp_cfg *c, const struct llc_departure *d)
 {
     simtime_t way_fs = noc_slice_channel_fs(c->noc, lp->instance, d->channel);
@@ -90,8 +60,8 @@ static inline void send_express(struct lp *lp, const struct llc_lp_cfg *c, struc
     uint32_t token = l->express;
     const struct llc_miss *m = llc_take_express(l);
     simtime_t way_fs = noc_slice_channel_fs(c->noc, lp->instance, m->channel);
-    LP_LOG(lp, LE_TO_DRAM, m->line.v, m->request.kind, m->channel, false, m->ready);
-    lp_send(lp, c->channel0 + m->channel, m->ready + way_fs, MSG_TYPE(DRAM_READ, m->request.kind), token, m->line.v, 0,
+    LP_LOG(lp, LE_TO_DRAM, m->line.v, MEM_KIND(m->request.flags), m->channel, false, m->ready);
+    lp_send(lp, c->channel0 + m->channel, m->ready + way_fs, MSG_TYPE(DRAM_READ, MEM_KIND(m->request.flags)), token, m->line.v, 0,
             0, 0);
 }
 
@@ -113,6 +83,46 @@ static inline void send_departures(struct lp *lp, const struct llc_lp_cfg *c)
         send_held(lp, c);
 }
 
+/* Each of them saves what it needs, and no more. */
+static __attribute__((noinline)) void handle_read(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
+{
+    uint32_t core = m->src - c->core0;
+    simtime_t leaves = llc_read(lp->state, &c->llc, m->time, (paddr_t){m->a[0]}, m->flags, core, m->arg);
+    bool hit = leaves != SIM_NEVER;
+    LP_LOG(lp, LE_READ, m->a[0], MEM_KIND(m->flags), core, !hit, hit ? leaves : 0);
+    if (hit)
+        send_data(lp, core, leaves, MEM_KIND(m->flags), m->arg, m->a[0], SERVED_LLC);
+    send_departures(lp, c);
+}
+
+static __attribute__((noinline)) void handle_writeback(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
+{
+    simtime_t leaves;
+    uint32_t core = m->src - c->core0;
+    LP_LOG(lp, LE_WRITEBACK, m->a[0], MEM_KIND(m->flags), core);
+    if (llc_writeback(lp->state, &c->llc, m->time, (paddr_t){m->a[0]}, MEM_KIND(m->flags), core,
+                      &leaves))
+        send_wb_ack(lp, core, leaves, m->a[0]);
+    send_departures(lp, c);
+}
+
+static __attribute__((noinline)) void handle_data(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
+{
+    struct llc_request q;
+    llc_credit_back(lp->state, &c->llc, m->src - c->channel0, false);
+    simtime_t leaves = llc_fill(lp->state, &c->llc, m->time, m->arg);
+    LP_LOG(lp, LE_FILL, m->a[0], MEM_KIND(m->flags), leaves);
+    while (llc_next_answer(lp->state, m->arg, &q))
+        send_data(lp, q.core, leaves, MEM_KIND(q.flags), q.token, m->a[0], SERVED_DRAM);
+    send_departures(lp, c);
+}
+
+static __attribute__((noinline)) void handle_write_ack(struct lp *lp, const struct llc_lp_cfg *c, const struct msg *m)
+{
+    llc_credit_back(lp->state, &c->llc, m->src - c->channel0, true);
+    send_departures(lp, c);
+}
+
 static void slice_handle(struct lp *lp, const struct msg *m)
 {
     const struct llc_lp_cfg *c = lp->cfg;
@@ -127,12 +137,11 @@ static void slice_handle(struct lp *lp, const struct msg *m)
         handle_data(lp, c, m);
         break;
     case DRAM_WRITE_ACK:
-        llc_credit_back(lp->state, &c->llc, m->src - c->channel0, true);
+        handle_write_ack(lp, c, m);
         break;
     default:
         SIM_ASSERT(false, "message %u to slice %u", m->type, lp->instance);
     }
-    send_departures(lp, c);
 }
 
 static void slice_stats(struct lp *lp, uint64_t *row_out)
