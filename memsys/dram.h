@@ -118,7 +118,7 @@ struct dram_column {
 struct dram_bits {
     uint8_t group_shift, bank_shift, rank_shift, row_shift;
     uint32_t group_mask, bank_mask, rank_mask;
-    uint32_t group_hash, bank_hash; /* masks of what the row changes */
+    uint32_t hash; /* of group and bank: what the row changes */
     bool usable;
 };
 

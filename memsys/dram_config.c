@@ -144,8 +144,7 @@ static struct dram_bits bits_of(const struct dram_config *c)
     b.group_mask = c->ngroups - 1;
     b.bank_mask = c->nbanks - 1;
     b.rank_mask = c->nranks - 1;
-    b.group_hash = c->xor_hash ? b.group_mask : 0;
-    b.bank_hash = c->xor_hash ? b.bank_mask : 0;
+    b.hash = c->xor_hash ? c->ngroups * c->nbanks - 1 : 0;
     return b;
 }
 

@@ -153,37 +153,74 @@ static void see_later(struct dram *d, struct dram_list *l, uint32_t idx)
     l->unseen_last = idx;
 }
 
-/* The bank of the channel, and the row, as dram_place_of has them. */
-static inline uint32_t bank_of(const struct dram_config *c, paddr_t line, uint64_t *row_out)
+/* Counts a request that has its place, and lets it wait. */
+static inline void wait_at(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_request *q,
+                           uint32_t idx)
 {
-    const struct dram_bits *b = &c->bits;
-    if (!b->usable) {
-        struct dram_place p = dram_place_of(c, line);
-        *row_out = p.row;
-        return p.rank << c->rank_bits | p.group << c->bank_bits | p.bank;
-    }
-    uint64_t number = line.v >> LINE_SHIFT, row = number >> b->row_shift;
-    uint32_t bank = (uint32_t)(number >> b->bank_shift) & b->bank_mask;
-    uint32_t group = (uint32_t)(number >> b->group_shift) & b->group_mask;
-    uint32_t rank = (uint32_t)(number >> b->rank_shift) & b->rank_mask;
-    *row_out = row;
-    bank ^= (uint32_t)row & b->bank_hash;
-    group ^= (uint32_t)(row >> c->bank_bits) & b->group_hash;
-    return rank << c->rank_bits | group << c->bank_bits | bank;
+    struct dram_rank *r = &d->ranks[q->rank];
+    l->n++;
+    r->nwaiting++;
+    if (q->arrival < r->refresh_end)
+        dram_count_refresh_delay(d, r);
+    if (q->is_write)
+        dram_update_draining(d, c);
+    d->stats.queue_peak = u64_max(d->stats.queue_peak, dram_nwaiting(d));
+    d->plan.is_stale |= dram_writes_go(d) != d->plan.is_write || q->arrival > d->plan.time;
+    if (l->nseen < l->window)
+        see(d, c, l, q, idx);
+    else
+        see_later(d, l, idx);
 }
 
-void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, paddr_t line,
-                  enum line_kind kind, bool is_write, uint32_t token, uint32_t src)
+/* What dram_enqueue does, in any case. */
+static __attribute__((noinline)) void enqueue_any(struct dram *d, const struct dram_config *c, simtime_t now,
+                                                  paddr_t line, enum line_kind kind, bool is_write, uint32_t token,
+                                                  uint32_t src)
 {
     SIM_ASSERT(d->free_first != DRAM_NIL, "more than %u requests wait at a channel",
                d->nrequests_max);
     dram_advance_to(d, c, now);
-    uint32_t idx = d->free_first;
+    struct dram_place p = dram_place_of(c, line);
+    uint32_t idx = d->free_first, group = p.rank << c->group_bits | p.group;
     struct dram_request *q = &d->requests[idx];
-    struct dram_list *l = &d->lists[is_write];
     d->free_first = q->next;
-    uint32_t bank = bank_of(c, line, &q->row), rank = bank >> c->rank_bits;
+    *q = (struct dram_request){
+        .line = line,
+        .row = p.row,
+        .arrival = now,
+        .ready = clock_edge(now, c->t.tck_fs),
+        .token = token,
+        .src = src,
+        .rank = (uint8_t)p.rank,
+        .group = (uint8_t)group,
+        .bank = (uint16_t)(group << c->bank_bits | p.bank),
+        .kind = (uint8_t)kind,
+        .is_write = is_write,
+    };
+    wait_at(d, c, &d->lists[is_write], q, idx);
+}
+
+/* The usual case: no refresh is due, and all numbers are powers of two. */
+void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, paddr_t line,
+                  enum line_kind kind, bool is_write, uint32_t token, uint32_t src)
+{
+    const struct dram_bits *b = &c->bits;
+    uint32_t idx = d->free_first;
+    if (__builtin_expect(idx == DRAM_NIL || now < d->now || d->refresh_next <= now || !b->usable, 0)) {
+        enqueue_any(d, c, now, line, kind, is_write, token, src);
+        return;
+    }
+    struct dram_request *q = &d->requests[idx];
+    uint64_t number = line.v >> LINE_SHIFT, row = number >> b->row_shift;
+    /* Group and bank are next to each other in the number of a bank, and so are the bits of the row that change them. */
+    uint32_t rank = (uint32_t)(number >> b->rank_shift) & b->rank_mask;
+    uint32_t bank = ((uint32_t)(number >> b->group_shift) & b->group_mask) << c->bank_bits;
+    bank |= (uint32_t)(number >> b->bank_shift) & b->bank_mask;
+    bank = (bank ^ ((uint32_t)row & b->hash)) | rank << c->rank_bits;
+    d->now = now;
+    d->free_first = q->next;
     q->line = line;
+    q->row = row;
     q->arrival = now;
     q->ready = clock_edge(now, c->t.tck_fs);
     q->token = token;
@@ -194,19 +231,7 @@ void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, pa
     q->kind = (uint8_t)kind;
     q->is_write = is_write;
     q->row_state = DRAM_ROW_HIT;
-    l->n++;
-    if (l->nseen < l->window)
-        see(d, c, l, q, idx);
-    else
-        see_later(d, l, idx);
-    struct dram_rank *r = &d->ranks[rank];
-    r->nwaiting++;
-    if (now < r->refresh_end)
-        dram_count_refresh_delay(d, r);
-    if (is_write)
-        dram_update_draining(d, c);
-    d->stats.queue_peak = u64_max(d->stats.queue_peak, dram_nwaiting(d));
-    d->plan.is_stale |= dram_writes_go(d) != d->plan.is_write || now > d->plan.time;
+    wait_at(d, c, &d->lists[is_write], q, idx);
 }
 
 void dram_leave(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_request *r)
@@ -383,6 +408,10 @@ bool dram_run(struct dram *d, const struct dram_config *c, struct dram_list *l, 
             dram_renew_later(other, q->bank);
         if (command == DRAM_CMD_COLUMN) {
             dram_column(d, c, l, q, done_out);
+            if (l->n == 0 || dram_writes_go(d) != q->is_write)
+                return true; /* it is not this list's turn any more */
+            choose(d, c, l, column_limit);
+            d->plan.is_stale = false;
             return true;
         }
         const struct dram_bank *b = &d->banks[q->bank];
