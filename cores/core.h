@@ -529,12 +529,12 @@ struct seen {
 /* The data access, seen by the prefetchers; parameters and result of core_cache_access. */
 uint64_t core_seen_access(const struct core_ctx *x, const struct seen *s, bool write, uint64_t start, waiter_t who,
                           enum served_by *served_out);
-static inline uint64_t core_data_access(const struct core_ctx *x, const struct inflight *e, bool write,
-                                        uint64_t start, waiter_t who, enum served_by *served_out)
+static inline uint64_t core_data_access(const struct core_ctx *x, const struct seen *s, bool write, uint64_t start,
+                                        waiter_t who, enum served_by *served_out)
 {
     if (x->c->pf.on)
-        return core_seen_access(x, &(struct seen){e->vaddr, e->paddr, e->ip}, write, start, who, served_out);
-    return core_cache_access(x, e->paddr, LINE_DATA, write, start, who, served_out);
+        return core_seen_access(x, s, write, start, who, served_out);
+    return core_cache_access(x, s->paddr, LINE_DATA, write, start, who, served_out);
 }
 /* An access that hit in L1D on another way than core_seen_access. */
 void core_show_hit(const struct core_ctx *x, const struct seen *s, uint64_t start);

@@ -181,9 +181,38 @@ static __attribute__((noinline)) bool join_outstanding(const struct run *run, co
 
 static __attribute__((noinline)) uint64_t *find_other_line(struct core *c, uint64_t line) { return l1d_find(c, line); }
 
+/* load_access or store_access of any other line: one that misses L1D, or that a prefetch brought. */
+static __attribute__((noinline)) void access_line(const struct run *run, const struct access *a, bool write)
+{
+    struct core *c = run->c;
+    const uint32_t at = (uint32_t)(c->tail & run->window_mask);
+    const struct seen s = {a->r->vaddr, a->page.paddr, a->ip};
+    enum served_by served = SERVED_DRAM;
+    run->x->lp->now = time_of(run->x->cfg, c->touch);
+    run->row->nothers++;
+    if (write) {
+        uint32_t place = add_store(run, c, a, CYCLE_UNKNOWN, SERVED_DRAM);
+        uint64_t cycles = core_data_access(run->x, &s, true, a->start, waiter_make(WAIT_STORE, place), &served);
+        if (cycles != LATENCY_WAIT) {
+            run->sq[place].fill = a->start + cycles;
+            run->sq[place].level = served;
+        }
+    } else {
+        struct flight *e = add_load(run, c, a, SERVED_DRAM, CYCLE_UNKNOWN);
+        wait_in(c, e, a, PH_MEM);
+        uint64_t cycles = core_data_access(run->x, &s, false, a->start, waiter_make(WAIT_LOAD, at), &served);
+        if (cycles != LATENCY_WAIT) {
+            e->done = c->load_done[e->place] = a->start + cycles;
+            e->phase = PH_DONE;
+            e->level = (uint8_t)(served == SERVED_L1 && cycles > run->cycles_l1d ? SERVED_L2 : served);
+        }
+    }
+    SIM_ASSERT((c->nwakes | c->nfaulted) == 0, "core %u: an access to a line woke another", run->x->lp->instance);
+}
+
 /*
- * core_access_dispatch for an access to a page that is here and to a line that is here or outstanding, or
- * whose data an older store has; false: it is another case, and nothing was changed. `write` is a constant wherever
+ * core_access_dispatch for an access whose address is known, to a page that an L1 TLB has; false: it is another case,
+ * and nothing was changed. `write` is a constant wherever
  * this is used.
  */
 INLINE bool hit_access(const struct run *run, struct core *c, const struct access_rec *r, uint32_t ip, const bool write)
@@ -220,11 +249,12 @@ INLINE bool hit_access(const struct run *run, struct core *c, const struct acces
                 return true;
         }
         held = find_other_line(c, line);
-        if (held == NULL)
-            goto other;
     }
-    if (*held & LINE_PREFETCHED)
-        goto other;
+    if (held == NULL || (*held & LINE_PREFETCHED)) {
+        struct access copy = a;
+        access_line(run, &copy, write);
+        return true;
+    }
     uint64_t there = a.start + run->cycles_l1d, comes = *held >> LINE_READY_SHIFT;
     if (write) {
         *held |= LINE_DIRTY;

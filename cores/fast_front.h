@@ -37,12 +37,15 @@ struct run {
     uint32_t show_stores;    /*   and that of L1D sees stores */
     struct row {
         uint64_t ordinal, loads, sq_tail; /* of the core when counting began */
-        /* Since then: accesses to pages of 2 MiB; loads that an older store served; accesses that wait for a line. */
-        uint64_t n2m, nforwards, nmerged;
+        /*
+         * Since then: accesses to pages of 2 MiB; loads that an older store served; accesses that joined a line; those whose
+         * line counted itself.
+         */
+        uint64_t n2m, nforwards, nmerged, nothers;
     } *row;
 };
 
-/* Counting begins, for accesses that each hit an L1 TLB, and L1D or an older store, or join a miss. */
+/* Counting begins, for accesses that each hit an L1 TLB. */
 INLINE struct row begin_row(const struct core *c)
 {
     return (struct row){.ordinal = c->ordinal, .loads = c->loads_dispatched, .sq_tail = c->sq_tail};
@@ -66,7 +69,7 @@ static __attribute__((noinline)) void count_row(const struct core_ctx *x, struct
     c->stats.dtlb_l1_hits += n;
     c->stats.tlb_l1_cycles += (n - row->n2m) * x->p->l1d4k.latency_cycles + row->n2m * x->p->l1d2m.latency_cycles;
     c->stats.l1d_forwards += row->nforwards;
-    c->stats.l1d_hits += n - row->nforwards - row->nmerged;
+    c->stats.l1d_hits += n - row->nforwards - row->nmerged - row->nothers;
     c->stats.l1d_misses += row->nmerged;
     c->stats.l1d_merged += row->nmerged;
     *row = begin_row(c);

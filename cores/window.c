@@ -152,7 +152,7 @@ static inline void store_access(const struct core_ctx *x, uint64_t no, struct fl
     struct core *c = x->c;
     struct store_entry *s = core_sq(c, f->place);
     enum served_by served;
-    uint64_t cycles = core_data_access(x, e, true, start, waiter_make(WAIT_STORE, f->place), &served);
+    uint64_t cycles = core_data_access(x, &(struct seen){e->vaddr, e->paddr, e->ip}, true, start, waiter_make(WAIT_STORE, f->place), &served);
     s->fill = cycles == LATENCY_WAIT ? CYCLE_UNKNOWN : start + cycles;
     s->level = cycles == LATENCY_WAIT ? SERVED_DRAM : served;
     CORE_LOG(x, DATA, no, e->vaddr, e->paddr, start, cycles == LATENCY_WAIT ? 0 : cycles,
@@ -207,7 +207,7 @@ static inline void load_access(const struct core_ctx *x, uint64_t no, struct fli
     if (load_forwarded(x, no, f, e, start))
         return;
     enum served_by served = SERVED_DRAM;
-    uint64_t cycles = core_data_access(x, e, false, start,
+    uint64_t cycles = core_data_access(x, &(struct seen){e->vaddr, e->paddr, e->ip}, false, start,
                                        waiter_make(WAIT_LOAD, (uint32_t)(no & (c->window_size - 1))),
                                        &served);
     e->ready = start;
