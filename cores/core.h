@@ -238,6 +238,7 @@ struct core_share {
 #define RECENT_PAGES 16u
 #define RECENT_CODE_PAGES 64u
 #define RECENT_LINES 64u
+#define CODE_LINES 512u
 #define MAX_WALKERS 64u
 #define WALK_QUEUED 256u
 #define NPWC 4u
@@ -346,8 +347,13 @@ struct core {
      */
     struct recent_line {
         uint64_t line, word; /* byte offset of its payload */
-    } recent_line[RECENT_LINES], recent_code_line[RECENT_LINES]; /* code: in L1I */
-    uint32_t recent_line_mask, recent_code_line_mask;
+    } recent_line[RECENT_LINES];
+    uint32_t recent_line_mask;
+    /* Lines that are in L1I, by number, and where. */
+    struct code_line {
+        uint64_t line;
+        struct sarray_spot spot;
+    } code_line[CODE_LINES];
     uint64_t absent_line; /* one that L1D lacks */
     uint32_t miss_bucket[MISS_BUCKETS]; /* 1 + index of the first miss */
     uint32_t nmisses, miss_size, nsent, nsent_data, ncode, nmiss_free, miss_queue_head, miss_queue_n;

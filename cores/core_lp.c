@@ -173,9 +173,10 @@ static void core_start(struct lp *lp)
     c->recent_code_mask = recent_mask(a.l1i4k.nsets, RECENT_CODE_PAGES);
     core_fetch_reset(x);
     c->recent_line_mask = recent_mask(a.l1d.nsets, RECENT_LINES);
-    c->recent_code_line_mask = recent_mask(a.l1i.nsets, RECENT_LINES);
     for (uint32_t i = 0; i < RECENT_LINES; i++)
-        c->recent_line[i].line = c->recent_code_line[i].line = UINT64_MAX;
+        c->recent_line[i].line = UINT64_MAX;
+    for (uint32_t i = 0; i < CODE_LINES; i++)
+        c->code_line[i].line = UINT64_MAX;
     c->absent_line = UINT64_MAX;
     for (uint32_t i = 0; i < PREFETCH_LATEST; i++)
         c->pf.latest[i] = UINT64_MAX;

@@ -329,8 +329,9 @@ static inline bool ask_ahead(const struct core_ctx *x, struct core *c, uint64_t 
     if (frame == XLATE_NONE)
         return false;
     uint64_t paddr = frame + (line << LINE_SHIFT & (PAGE_BYTES - 1)), start = u64_max(c->touch, f->ahead_cycle + 1);
-    if (!l1i_hit(c, paddr, start))
-        return enqueue(x, line, frame, start, true);
+    const uint64_t *held = l1i_use(c, paddr);
+    if (held == NULL || (*held & LINE_PREFETCHED) || *held >> LINE_READY_SHIFT > start)
+        return enqueue(x, line, frame, start, true); /* which finds it the latest of its set, if it is there */
     c->stats.l1i_hits++;
     struct fetch_entry *e = queued(c, f->tail++);
     e->line = line;

@@ -76,11 +76,6 @@ static inline struct recent_line *recent_in_l1d(struct core *c, uint64_t line)
     return &c->recent_line[(line >> LINE_SHIFT) & c->recent_line_mask];
 }
 
-static inline struct recent_line *recent_in_l1i(struct core *c, uint64_t line)
-{
-    return &c->recent_code_line[(line >> LINE_SHIFT) & c->recent_code_line_mask];
-}
-
 /* `held`, the payload of `line`, has been used. */
 static inline void note_recent_line(const struct core *c, struct recent_line *r, uint64_t line, const uint64_t *held)
 {
@@ -120,29 +115,43 @@ static inline uint64_t *l1d_find(struct core *c, uint64_t line)
     return held;
 }
 
-/*
- * A line of code is in L1I, which counts as a use; no prefetch that nobody has used brought it, and its data is
- * there by cycle `start`. False: look properly, after which it is the latest of its set again.
- */
-static inline bool l1i_is_plain(uint64_t held, uint64_t start)
+/* ---- lines of code ----------------------------------------------------------------------------- */
+
+static inline struct code_line *code_line(struct core *c, uint64_t line)
 {
-    return !(held & LINE_PREFETCHED) && held >> LINE_READY_SHIFT <= start;
+    return &c->code_line[(line >> LINE_SHIFT) % CODE_LINES];
 }
 
-static __attribute__((noinline)) bool l1i_find(struct core *c, uint64_t line, uint64_t start)
+/* `held` is the payload of `line` in set `set` of L1I. */
+static inline void note_code_line(struct core *c, uint64_t line, uint32_t set, const uint64_t *held)
+{
+    const struct sarray *a = core_at(c, c->at.l1i);
+    if (sarray_has_spots(a))
+        *code_line(c, line) = (struct code_line){line, sarray_spot_of(a, set, held)};
+}
+
+/* The line leaves L1I. */
+static inline void forget_code_line(struct core *c, uint64_t line)
+{
+    if (code_line(c, line)->line == line)
+        code_line(c, line)->line = UINT64_MAX;
+}
+
+/* Payload of a line in L1I, counted as a use; NULL: miss. */
+static __attribute__((noinline)) uint64_t *l1i_search(struct core *c, uint64_t line)
 {
     struct sarray *a = core_at(c, c->at.l1i);
-    const uint64_t *held = sarray_use(a, cache_set(a, line), line);
-    if (held == NULL)
-        return false;
-    note_recent_line(c, recent_in_l1i(c, line), line, held);
-    return l1i_is_plain(*held, start);
+    uint32_t set = cache_set(a, line);
+    uint64_t *held = sarray_use(a, set, line);
+    if (held != NULL)
+        note_code_line(c, line, set, held);
+    return held;
 }
 
-static inline bool l1i_hit(struct core *c, uint64_t line, uint64_t start)
+static inline uint64_t *l1i_use(struct core *c, uint64_t line)
 {
-    const struct recent_line *r = recent_in_l1i(c, line);
-    return r->line == line ? l1i_is_plain(*(const uint64_t *)core_at(c, r->word), start) : l1i_find(c, line, start);
+    const struct code_line *l = code_line(c, line);
+    return l->line == line ? sarray_use_spot(core_at(c, c->at.l1i), l->spot) : l1i_search(c, line);
 }
 
 #endif

@@ -183,9 +183,9 @@ static void fill_l1i(const struct core_ctx *x, uint64_t line, uint64_t ready, bo
     uint32_t set = cache_set(a, line);
     if (sarray_find(a, set, line) >= 0)
         return;
-    forget_recent_line(recent_in_l1i(x->c, line));
-    sarray_fill(a, set, sarray_victim(a, set), line,
-                LINE_CODE | (prefetched ? LINE_PREFETCHED : 0) | ready << LINE_READY_SHIFT);
+    struct sarray_entry old;
+    if (sarray_replace(a, set, line, LINE_CODE | (prefetched ? LINE_PREFETCHED : 0) | ready << LINE_READY_SHIFT, &old))
+        forget_code_line(x->c, old.tag);
 }
 
 /* The line of an L2 set will come: the host should have near what it replaces. */
@@ -534,10 +534,9 @@ uint64_t core_code_access(const struct core_ctx *x, uint64_t paddr, uint64_t sta
 {
     struct core *c = x->c;
     uint64_t line = paddr & ~(LINE_BYTES - 1);
-    uint64_t *held = lookup(l1i(c), line);
+    uint64_t *held = l1i_use(c, line);
     if (held != NULL) {
         c->stats.l1i_hits++;
-        note_recent_line(c, recent_in_l1i(c, line), line, held);
         *how_out = *held & LINE_PREFETCHED ? CODE_PREFETCHED : 0;
         *held &= ~LINE_PREFETCHED;
         return u64_max(start, *held >> LINE_READY_SHIFT);
@@ -692,7 +691,7 @@ void core_line_invalidate(const struct core_ctx *x, uint64_t line, bool keep_dir
         count_kind(c, l2_data, -1);
     c->stats.invalidated += found || in_l2;
     forget_recent_line(recent_in_l1d(c, line));
-    forget_recent_line(recent_in_l1i(c, line));
+    forget_code_line(c, line);
     data |= l2_data;
     if (keep_dirty && (data & LINE_DIRTY))
         write_back(x, line, data);

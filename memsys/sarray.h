@@ -210,6 +210,32 @@ static inline uint64_t *sarray_use(struct sarray *a, uint32_t set, uint64_t tag)
     return NULL;
 }
 
+/*
+ * Where an entry lies, for those who keep that to use it again without a search; only with LRU and at most
+ * sixteen ways. Bytes from the start of the array: of its payload, and of its age.
+ */
+struct sarray_spot {
+    uint32_t data, age;
+};
+
+static inline bool sarray_has_spots(const struct sarray *a) { return a->repl == REPL_LRU && a->ngroups == 1; }
+
+static inline struct sarray_spot sarray_spot_of(const struct sarray *a, uint32_t set, const uint64_t *data)
+{
+    const uint64_t *row = sarray_row_const(a, set);
+    uint32_t data_at = (uint32_t)((const char *)data - (const char *)a), row_at = (uint32_t)((const char *)row - (const char *)a);
+    return (struct sarray_spot){data_at, row_at + 16 + (uint32_t)(data - row - 5) / 2};
+}
+
+/* The payload of an entry that is still there, counted as a use. */
+static inline uint64_t *sarray_use_spot(struct sarray *a, struct sarray_spot s)
+{
+    const uint8_t *age = (const uint8_t *)a + s.age;
+    if (*age != 0)
+        bytes16_renew((uint8_t *)a + (s.age & ~UINT32_C(15)), *age);
+    return (uint64_t *)(void *)((char *)a + s.data);
+}
+
 /* The way to fill next: the first invalid one, else the policy's choice. Removes nothing. */
 static inline uint32_t sarray_victim(struct sarray *a, uint32_t set)
 {

@@ -362,6 +362,22 @@ static void a_loop_over_two_lines_misses_each_once(void)
     rig_close(r);
 }
 
+/* The same with X taken away half-way through: whoever knew where it lay asks for it again. */
+static void a_line_taken_away_is_asked_for_again(void)
+{
+    struct rig *r = open_l1i(BPRED_none, L1I_FETCH_AHEAD);
+    for (unsigned i = 0; i < 20; i++) {
+        rig_load(r, A, 50)->pc_id = i % 2 ? Y : X;
+        rig_branch(r, 0, BR_JUMP, 2, i % 2 ? Y : X2, i % 2 ? X : Y, true);
+    }
+    r->threads[0].blocks[0].tail_gap = 3;
+    rig_order(r, (RIG_START + 500) * RIG_CYCLE, MEM_INVALIDATE)->a[0] = rig_pa(0, r->pcs[X]);
+    rig_run(r);
+    IS(rig_stats(r)->invalidated, 1);
+    IS(rig_stats(r)->l2_code_misses, 3);
+    rig_close(r);
+}
+
 /* The page of the code is not mapped: one fault, then it goes on. */
 static void a_code_page_not_there_is_faulted_in_by_its_first_line(void)
 {
@@ -394,4 +410,5 @@ UNIT_MAIN("cores/fetch", UNIT(a_branch_predicted_right_costs_nothing),
           UNIT(a_late_prefetch_costs_the_rest_of_its_miss), UNIT(a_line_that_is_code_and_data_is_in_l2_once),
           UNIT(running_ahead_stops_at_a_branch_predicted_wrong),
           UNIT(running_ahead_stops_at_a_page_without_translation), UNIT(a_loop_over_two_lines_misses_each_once),
+          UNIT(a_line_taken_away_is_asked_for_again),
           UNIT(a_code_page_not_there_is_faulted_in_by_its_first_line))

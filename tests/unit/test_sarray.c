@@ -253,6 +253,36 @@ static void replacing_and_using_are_their_two_steps_in_one(void)
         }
 }
 
+static void an_entry_used_where_it_lies_is_used_like_one_that_is_searched(void)
+{
+    for (uint32_t nways = 1; nways <= 16; nways += 5) {
+        struct sarray *a = array_new(3, nways, REPL_LRU), *b = array_new(3, nways, REPL_LRU);
+        struct sarray_spot spot[64] = {{0, 0}};
+        CU_ASSERT_TRUE(sarray_has_spots(a));
+        for (uint32_t i = 0; i < 2000; i++) {
+            uint64_t tag = rng_next() % (2 * nways);
+            uint32_t set = (uint32_t)(tag % 3);
+            uint64_t *held = sarray_use(a, set, tag);
+            if (held != NULL) {
+                CU_ASSERT_EQUAL(*sarray_use_spot(b, spot[tag]), *held);
+            } else {
+                struct sarray_entry old;
+                sarray_replace(a, set, tag, i, &old);
+                sarray_replace(b, set, tag, i, &old);
+                spot[tag] = sarray_spot_of(b, set, sarray_data(b, set, (uint32_t)sarray_find(b, set, tag)));
+            }
+        }
+        CU_ASSERT_EQUAL(memcmp(a, b, sarray_bytes(&(struct sarray_cfg){3, nways, REPL_LRU, 42})), 0);
+        free(a);
+        free(b);
+    }
+    struct sarray *many = array_new(1, 17, REPL_LRU), *other = array_new(1, 4, REPL_PLRU);
+    CU_ASSERT_FALSE(sarray_has_spots(many));
+    CU_ASSERT_FALSE(sarray_has_spots(other));
+    free(many);
+    free(other);
+}
+
 UNIT_MAIN("memsys/sarray", UNIT(lru_equals_a_brute_force_list),
           UNIT(sixteen_bytes_at_once_give_what_one_after_the_other_do), UNIT(sets_start_on_lines_and_entries_lie_on_one),
           UNIT(a_sweep_over_one_key_too_many_never_hits_under_lru),
@@ -260,4 +290,5 @@ UNIT_MAIN("memsys/sarray", UNIT(lru_equals_a_brute_force_list),
           UNIT(invalid_ways_are_filled_first_in_way_order), UNIT(an_invalid_way_never_matches),
           UNIT(every_64_bit_key_is_a_legal_tag),
           UNIT(replacing_and_using_are_their_two_steps_in_one),
+          UNIT(an_entry_used_where_it_lies_is_used_like_one_that_is_searched),
           UNIT(a_copy_of_the_block_behaves_like_the_original))
