@@ -18,17 +18,19 @@
  * instructions.
  */
 #include "cores/core.h"
+#include "cores/prefetch_ip_stride.h"
+#include "cores/prefetch_streamer.h"
 
 static uint64_t end_of(uint64_t addr, unsigned shift) { return addr | ((UINT64_C(1) << shift) - 1); }
 static uint64_t start_of(uint64_t addr, unsigned shift) { return addr >> shift << shift; }
 
-/* L1 has asked L2 for the line of `paddr`, as pf.asked_l2 says. */
-static void show_l2(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, uint32_t ip, uint64_t start)
+/* ---- L2 ---------------------------------------------------------------------------------------- */
+
+/* Shows it to L2's prefetcher, of any design. */
+static __attribute__((noinline)) void show_l2_any(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, uint32_t ip,
+                                                  uint64_t start)
 {
     struct core *c = x->c;
-    const struct prefetch_ops *o = prefetch_table[x->p->l2.prefetcher];
-    if (o == &prefetch_none)
-        return;
     bool big = x->p->prefetch.common.cross_page && core_in_big_page(x, vaddr);
     unsigned shift = big ? PAGE_SHIFT_2M : PAGE_SHIFT;
     struct prefetch_access a = {.addr = paddr, .cycle = start, .first = start_of(paddr, shift),
@@ -36,15 +38,42 @@ static void show_l2(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, ui
                                 .event = (enum prefetch_event)(c->pf.asked_l2 - 1)};
     struct prefetch_list list;
     list.n = list.beyond = 0;
-    o->access(core_at(c, c->at.prefetch_l2), &x->p->prefetch, &a, &list);
+    prefetch_table[x->p->l2.prefetcher]->access(core_at(c, c->at.prefetch_l2), &x->p->prefetch, &a, &list);
     c->stats.l2_prefetch_page_end += list.beyond;
     for (uint32_t i = 0; i < list.n; i++)
         core_prefetch_into_l2(x, list.wish[i].line, start + 1 + i);
 }
 
+/*
+ * L1 has asked L2 for the line of `paddr`, as pf.asked_l2 says. A streamer that stays in pages of 4 KiB is the common
+ * case: without a list, what show_l2_any gives.
+ */
+static void show_l2(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, uint32_t ip, uint64_t start)
+{
+    struct core *c = x->c;
+    const uint64_t design = x->p->l2.prefetcher;
+    if (design == PREFETCHER_none)
+        return;
+    if (design != PREFETCHER_streamer || x->p->prefetch.common.cross_page) {
+        show_l2_any(x, paddr, vaddr, ip, start);
+        return;
+    }
+    struct stream_run run = streamer_request(core_at(c, c->at.prefetch_l2), &x->p->prefetch.streamer, paddr,
+                                             start_of(paddr, PAGE_SHIFT), end_of(paddr, PAGE_SHIFT));
+    for (uint64_t line = run.line << LINE_SHIFT; run.n > 0; run.n--) {
+        line += (uint64_t)run.step << LINE_SHIFT;
+        if (line >> PAGE_SHIFT == paddr >> PAGE_SHIFT)
+            core_prefetch_into_l2(x, line, ++start);
+        else
+            c->stats.l2_prefetch_page_end++;
+    }
+}
+
+/* ---- L1D --------------------------------------------------------------------------------------- */
+
 /* A prefetch of the L1D prefetcher, by its physical address. */
-static void send_wish(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, uint32_t ip,
-                      enum prefetch_to to, uint64_t start)
+static inline void send_wish(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, uint32_t ip, enum prefetch_to to,
+                             uint64_t start)
 {
     uint64_t line = start_of(paddr, LINE_SHIFT);
     if (to == PREFETCH_TO_L2 && x->p->l2.enabled)
@@ -53,29 +82,42 @@ static void send_wish(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, 
         show_l2(x, paddr, vaddr, ip, start);
 }
 
-/* The lines that the L1D prefetcher wanted. */
-static __attribute__((noinline)) void send_wishes(const struct core_ctx *x, const struct seen *s, uint64_t start,
-                                                  const struct prefetch_list *list)
+/* One for the line at `vaddr` in another page than the access. */
+static __attribute__((noinline)) void send_beyond(const struct core_ctx *x, uint64_t vaddr, uint32_t ip, enum prefetch_to to,
+                                                  uint64_t start)
 {
-    struct core *c = x->c;
-    c->stats.l1_prefetch_page_end += list->beyond;
-    for (uint32_t i = 0; i < list->n; i++) {
-        uint64_t vaddr = list->wish[i].line;
-        struct xlate r = {start + 1 + i, start_of(s->paddr, PAGE_SHIFT) + (vaddr & (PAGE_BYTES - 1))};
-        if (vaddr >> PAGE_SHIFT != s->vaddr >> PAGE_SHIFT)
-            r = core_translate_prefetch(x, vaddr, r.time, s->ip);
-        if (xlate_waits(r))
-            continue;
-        if (xlate_faults(r))
-            c->stats.l1_prefetch_untranslated++;
+    struct xlate r = core_translate_prefetch(x, vaddr, start, ip);
+    if (xlate_waits(r))
+        return;
+    if (xlate_faults(r))
+        x->c->stats.l1_prefetch_untranslated++;
+    else
+        send_wish(x, r.paddr, vaddr, ip, to, r.time);
+}
+
+static inline void send(const struct core_ctx *x, const struct seen *s, uint64_t vaddr, enum prefetch_to to, uint64_t start)
+{
+    if (vaddr >> PAGE_SHIFT == s->vaddr >> PAGE_SHIFT)
+        send_wish(x, start_of(s->paddr, PAGE_SHIFT) | (vaddr & (PAGE_BYTES - 1)), vaddr, s->ip, to, start);
+    else
+        send_beyond(x, vaddr, s->ip, to, start);
+}
+
+/* The lines that a stride of ip_stride leads to, as show_any would have them. */
+static __attribute__((noinline)) void send_strides(const struct core_ctx *x, const struct seen *s, uint64_t start, int64_t step)
+{
+    struct ip_stride_walk w = ip_stride_from(&x->p->prefetch.ip_stride, s->vaddr, step);
+    for (uint64_t addr; ip_stride_next(&w, step, &addr);) {
+        if (addr >> PAGE_SHIFT == s->vaddr >> PAGE_SHIFT || x->p->prefetch.common.cross_page)
+            send(x, s, start_of(addr, LINE_SHIFT), PREFETCH_TO_HERE, ++start);
         else
-            send_wish(x, r.paddr, vaddr, s->ip, list->wish[i].to, r.time);
+            x->c->stats.l1_prefetch_page_end++;
     }
 }
 
-/* Shows an access to the L1D prefetcher, if there is one; true: it wants lines. */
-static inline bool show_l1d(const struct core_ctx *x, const struct seen *s, uint64_t start, enum prefetch_event event,
-                            struct prefetch_list *list)
+/* Shows an access to the L1D prefetcher, of any design, and sends what it wants. */
+static __attribute__((noinline)) void show_any(const struct core_ctx *x, const struct seen *s, uint64_t start,
+                                               enum prefetch_event event)
 {
     struct core *c = x->c;
     const struct prefetch_ops *o = prefetch_table[x->p->l1d.prefetcher];
@@ -84,19 +126,50 @@ static inline bool show_l1d(const struct core_ctx *x, const struct seen *s, uint
                                 .first = start_of(s->vaddr, PAGE_SHIFT) & ~beyond,
                                 .last = end_of(s->vaddr, PAGE_SHIFT) | beyond,
                                 .ip = s->ip, .latency = c->pf.latency, .event = event};
-    list->n = list->beyond = 0;
+    struct prefetch_list list;
+    list.n = list.beyond = 0;
     if (o->access != NULL)
-        o->access(core_at(c, c->at.prefetch_l1d), &x->p->prefetch, &a, list);
-    return (list->n | list->beyond) != 0;
+        o->access(core_at(c, c->at.prefetch_l1d), &x->p->prefetch, &a, &list);
+    if ((list.n | list.beyond) == 0)
+        return;
+    c->stats.l1_prefetch_page_end += list.beyond;
+    for (uint32_t i = 0; i < list.n; i++)
+        send(x, s, list.wish[i].line, list.wish[i].to, start + 1 + i);
+}
+
+/* Shows an access to ip_stride, the common case, which asks for lines only where a stride is repeated; else 0. */
+static inline int64_t ip_stride_step(const struct core_ctx *x, const struct seen *s)
+{
+    return ip_stride_learn(core_at(x->c, x->c->at.prefetch_l1d), &x->p->prefetch.ip_stride, s->ip, s->vaddr);
 }
 
 void core_show_hit(const struct core_ctx *x, const struct seen *s, uint64_t start)
 {
-    struct prefetch_list list;
-    if (!show_l1d(x, s, start, PREFETCH_HIT, &list))
+    if (x->p->l1d.prefetcher != PREFETCHER_ip_stride) {
+        x->lp->now = time_of(x->cfg, x->c->touch);
+        show_any(x, s, start, PREFETCH_HIT);
+        return;
+    }
+    int64_t step = ip_stride_step(x, s);
+    if (step == 0)
         return;
     x->lp->now = time_of(x->cfg, x->c->touch);
-    send_wishes(x, s, start, &list);
+    send_strides(x, s, start, step);
+}
+
+/* What the L1D prefetcher sees of an access after it: any design's event, and its fill if the line is known to come. */
+static __attribute__((noinline)) void show_l1d(const struct core_ctx *x, const struct seen *s, uint64_t start, uint64_t cycles,
+                                               enum served_by served)
+{
+    struct core *c = x->c;
+    const struct prefetch_ops *o = prefetch_table[x->p->l1d.prefetcher];
+    bool hit = cycles != LATENCY_WAIT && served == SERVED_L1;
+    enum prefetch_event event = c->pf.first_use ? PREFETCH_FIRST_USE : hit ? PREFETCH_HIT : PREFETCH_MISS;
+    show_any(x, s, start, event);
+    if (o->fill != NULL && event == PREFETCH_MISS && cycles != LATENCY_WAIT) {
+        struct prefetch_fill f = {s->vaddr, start, s->ip, (uint32_t)cycles};
+        o->fill(core_at(c, c->at.prefetch_l1d), &x->p->prefetch, &f);
+    }
 }
 
 uint64_t core_seen_access(const struct core_ctx *x, const struct seen *s, bool write, uint64_t start, waiter_t who,
@@ -105,27 +178,25 @@ uint64_t core_seen_access(const struct core_ctx *x, const struct seen *s, bool w
     struct core *c = x->c;
     if (!core_is_news(c, s->ip, s->vaddr))
         return core_cache_access(x, s->paddr, LINE_DATA, write, start, who, served_out);
+    const uint64_t design = x->p->l1d.prefetcher;
+    const bool seen = design != PREFETCHER_none && (!write || x->p->prefetch.common.stores);
     c->pf.latest[s->ip % PREFETCH_LATEST] = s->vaddr >> LINE_SHIFT;
     c->pf.vaddr = s->vaddr;
     c->pf.ip = s->ip;
     c->pf.first_use = c->pf.asked_l2 = 0;
-    const struct prefetch_ops *o = prefetch_table[x->p->l1d.prefetcher];
-    c->pf.seen = o->access != NULL && (!write || x->p->prefetch.common.stores);
-    bool seen = c->pf.seen;
+    c->pf.seen = seen;
     uint64_t cycles = core_cache_access(x, s->paddr, LINE_DATA, write, start, who, served_out);
     c->pf.seen = 0;
-    bool hit = cycles != LATENCY_WAIT && *served_out == SERVED_L1;
-    enum prefetch_event event = c->pf.first_use ? PREFETCH_FIRST_USE : hit ? PREFETCH_HIT : PREFETCH_MISS;
     if (c->pf.asked_l2)
         show_l2(x, s->paddr, s->vaddr, s->ip, start);
     if (!seen)
         return cycles;
-    struct prefetch_list list;
-    if (show_l1d(x, s, start, event, &list))
-        send_wishes(x, s, start, &list);
-    if (o->fill != NULL && event == PREFETCH_MISS && cycles != LATENCY_WAIT) {
-        struct prefetch_fill f = {s->vaddr, start, s->ip, (uint32_t)cycles};
-        o->fill(core_at(c, c->at.prefetch_l1d), &x->p->prefetch, &f);
+    if (design == PREFETCHER_ip_stride) {
+        int64_t step = ip_stride_step(x, s);
+        if (step != 0)
+            send_strides(x, s, start, step);
+    } else {
+        show_l1d(x, s, start, cycles, *served_out);
     }
     return cycles;
 }
