@@ -2,12 +2,11 @@
 #include "memsys/sarray.h"
 
 /* Whole host cache lines. */
-static uint32_t set_words_of(uint32_t nways) { return (4 * repl_ngroups(nways) + 2 * nways + 7) & ~7u; }
+static uint32_t set_bytes_of(uint32_t nways) { return ((4 * repl_ngroups(nways) + 2 * nways + 7) & ~7u) * 8; }
 
 size_t sarray_bytes(const struct sarray_cfg *cfg)
 {
-    return sizeof(struct sarray) +
-           (size_t)cfg->nsets * set_words_of(cfg->nways) * sizeof(uint64_t);
+    return sizeof(struct sarray) + (size_t)cfg->nsets * set_bytes_of(cfg->nways);
 }
 
 void sarray_init(struct sarray *a, const struct sarray_cfg *cfg)
@@ -20,7 +19,7 @@ void sarray_init(struct sarray *a, const struct sarray_cfg *cfg)
     a->nways = cfg->nways;
     a->repl = cfg->repl;
     a->ngroups = repl_ngroups(cfg->nways);
-    a->set_words = set_words_of(cfg->nways);
+    a->set_bytes = set_bytes_of(cfg->nways);
     a->set_mask = is_pow2(cfg->nsets) ? cfg->nsets - 1 : UINT64_MAX;
     a->rng.seed = cfg->seed;
     for (uint32_t s = 0; s < a->nsets; s++)

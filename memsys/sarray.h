@@ -43,13 +43,13 @@ struct sarray {
     uint32_t nsets, nways;
     uint32_t repl;      /* enum repl_kind */
     uint32_t ngroups;   /* of sixteen ways, the last one maybe not full */
-    uint32_t set_words; /* distance of two sets in 64-bit words */
+    uint32_t set_bytes; /* distance of two sets */
     uint32_t nused;     /* ways that were ever filled */
     struct repl_rng rng;
     uint64_t sizes;     /* of a TLB: bit n, entries of size code n were filled */
     uint64_t set_mask;  /* nsets - 1, if that is a mask; else UINT64_MAX */
     uint64_t reserved;  /* to one host cache line */
-    uint64_t sets[];      /* nsets * set_words */
+    uint64_t sets[];      /* nsets * set_bytes */
 };
 
 /* Bytes of the block, a multiple of 8. */
@@ -99,12 +99,12 @@ static inline uint32_t repl_ages_oldest(const uint64_t *row, uint32_t nways)
 
 static inline const uint64_t *sarray_row_const(const struct sarray *a, uint32_t set)
 {
-    return a->sets + (size_t)set * a->set_words;
+    return (const uint64_t *)(const void *)((const char *)a->sets + (size_t)set * a->set_bytes);
 }
 
 static inline uint64_t *sarray_row(struct sarray *a, uint32_t set)
 {
-    return a->sets + (size_t)set * a->set_words;
+    return (uint64_t *)(void *)((char *)a->sets + (size_t)set * a->set_bytes);
 }
 
 static inline uint64_t *sarray_repl_row(struct sarray *a, uint32_t set)
@@ -276,18 +276,25 @@ static inline bool sarray_replace(struct sarray *a, uint32_t set, uint64_t tag, 
                                   struct sarray_entry *old_out)
 {
     if (a->repl == REPL_LRU && a->ngroups == 1) { /* the usual one, each row read once */
-        uint64_t *row = sarray_row(a, set);
+        uint64_t *row = sarray_row(a, set), *entry;
         uint8_t *fps = (uint8_t *)row, *ages = (uint8_t *)(row + 2);
-        uint32_t unused = ~bytes16_tops(fps) & ((1u << a->nways) - 1);
-        uint32_t way = (uint32_t)__builtin_ctz(unused != 0 ? unused : bytes16_equal(ages, (uint8_t)(a->nways - 1)));
-        uint64_t *entry = row + 4 + 2 * way;
-        if (unused == 0)
+        const uint32_t unused = ~bytes16_tops(fps) & ((1u << a->nways) - 1);
+        uint32_t way;
+        if (unused == 0) {
+            const uint8_t oldest = (uint8_t)(a->nways - 1);
+            way = (uint32_t)__builtin_ctz(bytes16_equal(ages, oldest));
+            bytes16_renew(ages, oldest);
+            entry = row + 4 + 2 * way;
             *old_out = (struct sarray_entry){entry[0], entry[1]};
-        a->nused += fps[way] == 0;
+        } else {
+            way = (uint32_t)__builtin_ctz(unused);
+            bytes16_renew(ages, ages[way]);
+            entry = row + 4 + 2 * way;
+            a->nused += fps[way] == 0;
+        }
         fps[way] = sarray_fingerprint(tag);
         entry[0] = tag;
         entry[1] = data;
-        bytes16_renew(ages, ages[way]);
         return unused == 0;
     }
     uint32_t way = sarray_victim(a, set);

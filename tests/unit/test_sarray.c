@@ -117,9 +117,9 @@ static void sets_start_on_lines_and_entries_lie_on_one(void)
 {
     for (uint32_t nways = 1; nways <= SARRAY_MAX_WAYS; nways++) {
         struct sarray *a = array_new(2, nways, REPL_LRU);
-        CU_ASSERT_EQUAL(a->set_words % 8, 0);
+        CU_ASSERT_EQUAL(a->set_bytes % 64, 0);
         CU_ASSERT_EQUAL(sarray_tag_word(a, 0) % 2, 0);
-        CU_ASSERT_TRUE(sarray_tag_word(a, nways - 1) + 2 <= a->set_words);
+        CU_ASSERT_TRUE(sarray_tag_word(a, nways - 1) + 2 <= a->set_bytes / 8);
         free(a);
     }
 }
