@@ -8,6 +8,7 @@
  *   window.c      accesses in flight: producers, parking, completion, precise faults
  *   translate.c   TLBs -> walk caches -> walker -> walk -> (fault) -> fill, for every MMU design
  *   tlb.c pwc.c   the translation arrays
+ *   flush.c       what takes translations away
  *   cpi.c         what each cycle went to
  *   priv_cache.c  L1I, L1D, L2, MSHRs, write-backs
  *   data_prefetch.c  what the prefetchers of L1D and L2 see, and what becomes of their wishes
@@ -478,18 +479,12 @@ struct xlate {
 static inline bool xlate_waits(struct xlate r) { return r.time == CYCLE_UNKNOWN; }
 static inline bool xlate_faults(struct xlate r) { return r.paddr == XLATE_NONE; } /* and does not wait */
 
-struct xlate core_translate_data(const struct core_ctx *x, uint64_t vaddr, bool write, uint64_t issue, waiter_t who);
+/* Of an instruction; of a data access: see translate.h. */
 struct xlate core_translate_code(const struct core_ctx *x, uint64_t vaddr, uint64_t issue, waiter_t who);
 /* Where a code page is, if the instruction TLB or the STLB has it now, or XLATE_NONE; counts as no use. */
 uint64_t core_probe_code(const struct core_ctx *x, uint64_t vaddr);
 /* A walk's reference came back at cycle `at`. */
 void core_walk_data(const struct core_ctx *x, uint32_t walk_idx, uint64_t at, enum served_by served);
-/* Drops the translations of one address from the TLBs, as a page fault does. */
-void core_drop_page(const struct core_ctx *x, uint64_t vaddr);
-/* Forgets which pages were used latest. */
-void core_forget_recent(struct core *c);
-/* Drops the translations of [vaddr, vaddr + bytes) of `asid`; bytes 0: all of the asid. */
-void core_flush(const struct core_ctx *x, uint64_t vaddr, uint64_t bytes, uint32_t asid);
 /*
  * The address that an L1D prefetch of `vaddr` has, if a TLB knows it, and from when on. It leaves no
  * trace: no recency changes, nothing is filled or counted. Otherwise XLATE_NONE; or, with
@@ -498,6 +493,14 @@ void core_flush(const struct core_ctx *x, uint64_t vaddr, uint64_t bytes, uint32
 struct xlate core_translate_prefetch(const struct core_ctx *x, uint64_t vaddr, uint64_t at, uint32_t ip);
 /* Does a data TLB know that `vaddr` lies in a page of 2 MiB or more? */
 bool core_in_big_page(const struct core_ctx *x, uint64_t vaddr);
+
+/* ---- flush.c */
+/* Drops the translations of one address from the TLBs, as a page fault does. */
+void core_drop_page(const struct core_ctx *x, uint64_t vaddr);
+/* Forgets which pages were used latest. */
+void core_forget_recent(struct core *c);
+/* Drops the translations of [vaddr, vaddr + bytes) of `asid`; bytes 0: all of the asid. */
+void core_flush(const struct core_ctx *x, uint64_t vaddr, uint64_t bytes, uint32_t asid);
 
 /* ---- priv_cache.c */
 #define LATENCY_WAIT UINT64_MAX

@@ -15,9 +15,9 @@
  * A fill is seen by later touches at once; who uses it before the walk's end waits until then, so an
  * access to a page being walked never gets ahead of the walk.
  */
-#include "cores/core.h"
+#include "cores/translate.h"
+
 #include "cores/pwc.h"
-#include "cores/tlb.h"
 
 static const unsigned page_shifts[] = {PAGE_SHIFT, PAGE_SHIFT_2M, PAGE_SHIFT_1G};
 
@@ -28,46 +28,6 @@ struct hit {
     uint64_t *payload;
     unsigned shift;
 };
-
-/* ---- pages used latest ------------------------------------------------------------------------ */
-
-void core_forget_recent(struct core *c)
-{
-    for (uint32_t i = 0; i < RECENT_PAGES; i++)
-        c->recent_4k[i].page = c->recent_2m[i].page = UINT64_MAX;
-    for (uint32_t i = 0; i < RECENT_CODE_PAGES; i++)
-        c->recent_code[i].page = UINT64_MAX;
-    c->missed_page = UINT64_MAX;
-}
-
-static inline struct recent_page *recent_4k(struct core *c, uint64_t vaddr)
-{
-    return &c->recent_4k[(vaddr >> PAGE_SHIFT) & c->recent_4k_mask];
-}
-
-static inline struct recent_page *recent_2m(struct core *c, uint64_t vaddr)
-{
-    return &c->recent_2m[(vaddr >> PAGE_SHIFT_2M) & c->recent_2m_mask];
-}
-
-static inline struct recent_page *recent_code(struct core *c, uint64_t vaddr)
-{
-    return &c->recent_code[(vaddr >> PAGE_SHIFT) & c->recent_code_mask];
-}
-
-static inline void note_recent_code(struct core *c, uint64_t vaddr, unsigned shift, uint64_t payload)
-{
-    if (shift == PAGE_SHIFT)
-        *recent_code(c, vaddr) = (struct recent_page){vaddr >> PAGE_SHIFT, payload};
-}
-
-static inline void note_recent(struct core *c, uint64_t vaddr, unsigned shift, uint64_t payload)
-{
-    if (shift == PAGE_SHIFT)
-        *recent_4k(c, vaddr) = (struct recent_page){vaddr >> PAGE_SHIFT, payload};
-    else if (shift == PAGE_SHIFT_2M)
-        *recent_2m(c, vaddr) = (struct recent_page){vaddr >> PAGE_SHIFT_2M, payload};
-}
 
 /* ---- fills ------------------------------------------------------------------------------------ */
 
@@ -167,15 +127,9 @@ static void set_ad_bits(const struct core_ctx *x, struct walk *w, uint64_t pte)
     core_report_ad(x, w->entry, bits & ~pte);
 }
 
-static struct mmu_view view_of(const struct core_ctx *x, uint32_t asid)
-{
-    return (struct mmu_view){.state = core_at(x->c, x->c->at.mmu), .params = x->p->mmu[x->p->core.mmu],
-                             .ptmem = x->cfg->ptmem, .now = x->lp->now, .asid = asid};
-}
-
 static void tell_design(const struct core_ctx *x, const struct walk *w)
 {
-    struct mmu_view v = view_of(x, w->asid);
+    struct mmu_view v = mmu_view_of(x, w->asid);
     const struct mmu_page page = {.base = w->page_base, .flags = payload_of(w) & TLB_FLAGS, .ready = w->time,
                                   .shift = w->page_shift};
     x->cfg->mmu->walked(&v, w->vaddr, &page, w->entry);
@@ -439,14 +393,6 @@ static void link_waiter(struct core *c, waiter_t who, waiter_t *head)
     *head = who;
 }
 
-/* The access in the log; the front end has no number. */
-static uint64_t log_number(const struct core *c, waiter_t who)
-{
-    if (waiter_kind(who) != WAIT_LOAD)
-        return CORE_LOG_FETCH;
-    return c->head + ((waiter_idx(who) - c->head) & (c->window_size - 1));
-}
-
 static unsigned found(const struct hit *h)
 {
     return h->payload == NULL ? CORE_FOUND_MISS
@@ -531,12 +477,9 @@ INLINE struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, b
 
 /* ---- the flow --------------------------------------------------------------------------------- */
 
-/* When a translation found in a TLB at cycle `t` may be used: not before the walk that filled it ended. */
-static uint64_t usable_at(const struct core_ctx *x, uint64_t vaddr, uint64_t t)
+uint64_t core_usable_after(const struct core_ctx *x, uint64_t vaddr, uint64_t t)
 {
     struct core *c = x->c;
-    if (t >= c->walked_until)
-        return t;
     for (uint32_t i = 0; i < c->nwalked;) {
         if (c->walked[i].ready <= c->touch) { /* nobody asks for less any more */
             c->walked[i] = c->walked[--c->nwalked];
@@ -635,9 +578,8 @@ static struct xlate translate_free(const struct core_ctx *x, uint64_t vaddr, boo
                           (*h.payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << h.shift) - 1))};
 }
 
-/* The same for an access, or the front end. */
-static __attribute__((noinline)) struct xlate translate_ideal(const struct core_ctx *x, uint64_t vaddr, bool write,
-                                                              bool exec, uint64_t issue, waiter_t who)
+struct xlate core_translate_ideal(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
+                                  waiter_t who)
 {
     CORE_LOG(x, TLB, log_number(x->c, who), vaddr, CORE_FOUND_FREE, CORE_FOUND_UNPROBED, issue, 0, issue);
     return translate_free(x, vaddr, write, exec, issue);
@@ -651,7 +593,7 @@ static bool probe_design(const struct core_ctx *x, uint64_t vaddr, bool write, b
                          struct xlate *out)
 {
     struct core *c = x->c;
-    struct mmu_view v = view_of(x, c->asid);
+    struct mmu_view v = mmu_view_of(x, c->asid);
     struct mmu_page page = {0};
     uint64_t cycles = 0, from = *t;
     bool hit = x->cfg->mmu->probe(&v, vaddr, &page, &cycles);
@@ -735,47 +677,9 @@ INLINE struct xlate look_up(const struct core_ctx *x, uint64_t vaddr, bool write
     return (struct xlate){t, (payload & ~TLB_FLAGS) + in_page};
 }
 
-static __attribute__((noinline)) struct xlate look_up_data(const struct core_ctx *x, uint64_t vaddr, bool write,
-                                                           uint64_t issue, waiter_t who)
+struct xlate core_look_up_data(const struct core_ctx *x, uint64_t vaddr, bool write, uint64_t issue, waiter_t who)
 {
     return look_up(x, vaddr, write, false, issue, who);
-}
-
-/* The page at `r`, which an L1 data TLB used latest, found after `cycles`. */
-static __attribute__((noinline)) struct xlate use_recent(const struct core_ctx *x, uint64_t vaddr,
-                                                         const struct recent_page *r, uint64_t issue, waiter_t who,
-                                                         uint64_t cycles)
-{
-    struct core *c = x->c;
-    const bool is_2m = r >= c->recent_2m;
-    c->stats.dtlb_l1_hits++;
-    c->stats.tlb_l1_cycles += cycles;
-    c->tlb_cycles = cycles;
-    uint64_t t = usable_at(x, vaddr, issue + cycles);
-    CORE_LOG(x, TLB, log_number(c, who), vaddr, is_2m ? CORE_FOUND_2M : CORE_FOUND_4K, CORE_FOUND_UNPROBED, issue,
-             cycles, t);
-    uint64_t in_page = vaddr & ((UINT64_C(1) << (is_2m ? PAGE_SHIFT_2M : PAGE_SHIFT)) - 1);
-    return (struct xlate){t, (r->payload & ~TLB_FLAGS) + in_page};
-}
-
-struct xlate core_translate_data(const struct core_ctx *x, uint64_t vaddr, bool write, uint64_t issue, waiter_t who)
-{
-    struct core *c = x->c;
-    vaddr &= radix_va_mask(c->levels);
-    c->tlb_cycles = 0;
-    if (x->cfg->mmu->free_translation)
-        return translate_ideal(x, vaddr, write, false, issue, who);
-    const uint64_t needs = write ? TLB_W | TLB_D : 0;
-    const struct recent_page *r = recent_4k(c, vaddr);
-    if (r->page == vaddr >> PAGE_SHIFT) {
-        if ((r->payload & needs) == needs)
-            return use_recent(x, vaddr, r, issue, who, x->p->l1d4k.latency_cycles);
-    } else {
-        r = recent_2m(c, vaddr);
-        if (r->page == vaddr >> PAGE_SHIFT_2M && (r->payload & needs) == needs)
-            return use_recent(x, vaddr, r, issue, who, x->p->l1d2m.latency_cycles);
-    }
-    return look_up_data(x, vaddr, write, issue, who);
 }
 
 struct xlate core_translate_code(const struct core_ctx *x, uint64_t vaddr, uint64_t issue, waiter_t who)
@@ -784,7 +688,7 @@ struct xlate core_translate_code(const struct core_ctx *x, uint64_t vaddr, uint6
     vaddr &= radix_va_mask(c->levels);
     c->tlb_cycles = 0;
     if (x->cfg->mmu->free_translation)
-        return translate_ideal(x, vaddr, false, true, issue, who);
+        return core_translate_ideal(x, vaddr, false, true, issue, who);
     const struct recent_page *r = recent_code(c, vaddr);
     uint64_t cycles = x->p->l1i4k.latency_cycles;
     if (r->page != vaddr >> PAGE_SHIFT)
@@ -891,54 +795,4 @@ uint64_t core_probe_code(const struct core_ctx *x, uint64_t vaddr)
     if (held == NULL || c->touch < c->walked_until || !permits(*held, false, true))
         return probe_code(x, vaddr);
     return *held & ~TLB_FLAGS;
-}
-
-/* ---- flushes ---------------------------------------------------------------------------------- */
-
-static void drop_page(struct core *c, uint32_t asid, uint64_t vaddr, unsigned shift)
-{
-    const uint64_t tlbs[] = {c->at.l1i4k, c->at.l1i2m, c->at.l1d4k, c->at.l1d2m,
-                             c->at.l1d1g, c->at.stlb,  c->at.stlb1g};
-    for (size_t i = 0; i < sizeof tlbs / sizeof tlbs[0]; i++)
-        tlb_drop(array_at(c, tlbs[i]), asid, vaddr, shift);
-}
-
-static void flush_design(const struct core_ctx *x, uint32_t asid, uint64_t vaddr, uint64_t bytes)
-{
-    struct mmu_view v = view_of(x, asid);
-    if (x->cfg->mmu->flush != NULL)
-        x->cfg->mmu->flush(&v, vaddr, bytes);
-}
-
-void core_drop_page(const struct core_ctx *x, uint64_t vaddr)
-{
-    flush_design(x, x->c->asid, vaddr, 1);
-    core_forget_recent(x->c);
-    for (unsigned s = 0; s < 3; s++)
-        drop_page(x->c, x->c->asid, vaddr, page_shifts[s]);
-}
-
-void core_flush(const struct core_ctx *x, uint64_t vaddr, uint64_t bytes, uint32_t asid)
-{
-    struct core *c = x->c;
-    const uint64_t tlbs[] = {c->at.l1i4k, c->at.l1i2m, c->at.l1d4k, c->at.l1d2m,
-                             c->at.l1d1g, c->at.stlb,  c->at.stlb1g};
-    const uint64_t all_above = 33 * PAGE_BYTES; /* Linux flushes the whole space above 33 pages */
-    bool whole = bytes == 0 || bytes > all_above;
-    core_forget_recent(c);
-    flush_design(x, asid, vaddr, whole ? 0 : bytes);
-    for (size_t i = 0; whole && i < sizeof tlbs / sizeof tlbs[0]; i++)
-        tlb_drop_asid(array_at(c, tlbs[i]), asid);
-    for (unsigned s = 0; !whole && s < 3; s++)
-        for (uint64_t n = vaddr >> page_shifts[s]; n <= (vaddr + bytes - 1) >> page_shifts[s]; n++)
-            drop_page(c, asid, n << page_shifts[s], page_shifts[s]);
-    for (unsigned i = 0; i < NPWC; i++) {
-        struct sarray *a = array_at(c, c->at.pwc[i]);
-        if (a->nways != 0)
-            pwc_drop_range(a, i + PWC_FIRST_LEVEL, asid, whole ? 0 : vaddr,
-                           whole ? radix_va_mask(RADIX_MAX_LEVELS) : bytes);
-    }
-    for (uint32_t i = 0; i < x->p->ptw.walkers; i++)
-        if ((c->walking >> i & 1) && c->walks[i].asid == asid)
-            c->walks[i].stale = 1; /* ends for those who wait, fills nothing */
 }

@@ -7,7 +7,7 @@
  * there, stores when address and data are known; a store then stays in the store queue until its
  * line is there, in order. Faults are precise: one is raised when its access is the oldest.
  */
-#include "cores/core.h"
+#include "cores/translate.h"
 
 /* The access at an index of the window has something to do. */
 static inline void set_wake(struct core *c, uint32_t idx)
@@ -240,7 +240,7 @@ INLINE void translated(const struct core_ctx *x, uint64_t no, struct flight *f, 
 }
 
 /* Translates and accesses, at the touch clock; the address is known. */
-static inline void touch(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e)
+INLINE void touch(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e)
 {
     struct core *c = x->c;
     uint64_t issue = u64_max(e->ready, c->touch);
@@ -248,9 +248,16 @@ static inline void touch(const struct core_ctx *x, uint64_t no, struct flight *f
     f->phase = PH_XLATE;
     f->issue = issue;
     CORE_LOG(x, TOUCH, no, e->vaddr, issue);
-    struct xlate r = core_translate_data(x, e->vaddr, f->flags & ACC_STORE, issue, who);
+    struct xlate r = translate_data(x, e->vaddr, f->flags & ACC_STORE, issue, who);
     f->tlb_cycles = (uint16_t)c->tlb_cycles;
     translated(x, no, f, e, r);
+}
+
+/* The same for an access that has waited. */
+static __attribute__((noinline)) void touch_late(const struct core_ctx *x, uint64_t no, struct flight *f,
+                                                 struct inflight *e)
+{
+    touch(x, no, f, e);
 }
 
 void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t at,
@@ -271,7 +278,7 @@ void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, 
         add_producer(c, no, SLOT_ADDR1, r->addr_dep[1], r->addr_ops[1]);
     }
     if (r->flags & ACC_STORE) {
-        if (x->p->core.overlap != OVERLAP_INDEPENDENT)
+        if (r->data_dep != 0 && x->p->core.overlap != OVERLAP_INDEPENDENT)
             add_producer(c, no, SLOT_DATA, r->data_dep, r->data_ops);
         uint64_t sq_no = c->sq_tail++;
         f->place = (uint16_t)(sq_no & (c->sq_size - 1));
@@ -353,7 +360,7 @@ void core_run_wakes(const struct core_ctx *x)
         struct flight *f = core_flight(c, idx);
         switch (f->phase) {
         case PH_PARKED:
-            touch(x, no, f, e);
+            touch_late(x, no, f, e);
             break;
         case PH_XLATE:
             if (e->xlated == 1)
@@ -446,7 +453,7 @@ void core_retry_faulted(const struct core_ctx *x)
         if (f->phase != PH_FAULT)
             continue;
         c->nfaulted--;
-        touch(x, no, f, core_window(c, no));
+        touch_late(x, no, f, core_window(c, no));
         if (f->phase == PH_FAULT)
             break;
     }

@@ -1,0 +1,105 @@
+/*
+ * What translate.c shares: the pages used latest, for which a translation is a comparison, and when it may be used.
+ */
+#ifndef CORES_TRANSLATE_H
+#define CORES_TRANSLATE_H
+
+#include "cores/core.h"
+#include "cores/tlb.h"
+
+/* The access in the log; the front end has no number. */
+static inline uint64_t log_number(const struct core *c, waiter_t who)
+{
+    if (waiter_kind(who) != WAIT_LOAD)
+        return CORE_LOG_FETCH;
+    return c->head + ((waiter_idx(who) - c->head) & (c->window_size - 1));
+}
+
+static inline struct mmu_view mmu_view_of(const struct core_ctx *x, uint32_t asid)
+{
+    return (struct mmu_view){.state = core_at(x->c, x->c->at.mmu), .params = x->p->mmu[x->p->core.mmu],
+                             .ptmem = x->cfg->ptmem, .now = x->lp->now, .asid = asid};
+}
+
+/* ---- pages used latest ------------------------------------------------------------------------ */
+
+static inline struct recent_page *recent_4k(struct core *c, uint64_t vaddr)
+{
+    return &c->recent_4k[(vaddr >> PAGE_SHIFT) & c->recent_4k_mask];
+}
+
+static inline struct recent_page *recent_2m(struct core *c, uint64_t vaddr)
+{
+    return &c->recent_2m[(vaddr >> PAGE_SHIFT_2M) & c->recent_2m_mask];
+}
+
+static inline struct recent_page *recent_code(struct core *c, uint64_t vaddr)
+{
+    return &c->recent_code[(vaddr >> PAGE_SHIFT) & c->recent_code_mask];
+}
+
+static inline void note_recent_code(struct core *c, uint64_t vaddr, unsigned shift, uint64_t payload)
+{
+    if (shift == PAGE_SHIFT)
+        *recent_code(c, vaddr) = (struct recent_page){vaddr >> PAGE_SHIFT, payload};
+}
+
+static inline void note_recent(struct core *c, uint64_t vaddr, unsigned shift, uint64_t payload)
+{
+    if (shift == PAGE_SHIFT)
+        *recent_4k(c, vaddr) = (struct recent_page){vaddr >> PAGE_SHIFT, payload};
+    else if (shift == PAGE_SHIFT_2M)
+        *recent_2m(c, vaddr) = (struct recent_page){vaddr >> PAGE_SHIFT_2M, payload};
+}
+
+/* ---- translations ----------------------------------------------------------------------------- */
+
+/* When a translation found in a TLB at cycle `t` may be used: not before the walk that filled it ended. */
+uint64_t core_usable_after(const struct core_ctx *x, uint64_t vaddr, uint64_t t); /* some walk ends after `t` */
+static inline uint64_t usable_at(const struct core_ctx *x, uint64_t vaddr, uint64_t t)
+{
+    return t >= x->c->walked_until ? t : core_usable_after(x, vaddr, t);
+}
+
+/* An MMU for which everything is free. */
+struct xlate core_translate_ideal(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
+                                  waiter_t who);
+/* Not one of the pages used latest: the TLBs, and what is behind them. */
+struct xlate core_look_up_data(const struct core_ctx *x, uint64_t vaddr, bool write, uint64_t issue, waiter_t who);
+
+/* The page at `r`, of 1 << shift bytes, which an L1 data TLB used latest, found after `cycles`. */
+INLINE struct xlate use_recent(const struct core_ctx *x, uint64_t vaddr, const struct recent_page *r, const unsigned shift,
+                               uint64_t issue, waiter_t who, uint64_t cycles)
+{
+    struct core *c = x->c;
+    c->stats.dtlb_l1_hits++;
+    c->stats.tlb_l1_cycles += cycles;
+    c->tlb_cycles = cycles;
+    uint64_t t = usable_at(x, vaddr, issue + cycles);
+    CORE_LOG(x, TLB, log_number(c, who), vaddr, shift == PAGE_SHIFT ? CORE_FOUND_4K : CORE_FOUND_2M,
+             CORE_FOUND_UNPROBED, issue, cycles, t);
+    return (struct xlate){t, (r->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << shift) - 1))};
+}
+
+/* The translation of a data access that begins at cycle `issue`; `who` is told when it has to wait. */
+INLINE struct xlate translate_data(const struct core_ctx *x, uint64_t vaddr, bool write, uint64_t issue, waiter_t who)
+{
+    struct core *c = x->c;
+    vaddr &= radix_va_mask(c->levels);
+    c->tlb_cycles = 0;
+    if (x->cfg->mmu->free_translation)
+        return core_translate_ideal(x, vaddr, write, false, issue, who);
+    const uint64_t needs = write ? TLB_W | TLB_D : 0;
+    const struct recent_page *r = recent_4k(c, vaddr);
+    if (r->page == vaddr >> PAGE_SHIFT) {
+        if ((r->payload & needs) == needs)
+            return use_recent(x, vaddr, r, PAGE_SHIFT, issue, who, x->p->l1d4k.latency_cycles);
+    } else {
+        r = recent_2m(c, vaddr);
+        if (r->page == vaddr >> PAGE_SHIFT_2M && (r->payload & needs) == needs)
+            return use_recent(x, vaddr, r, PAGE_SHIFT_2M, issue, who, x->p->l1d2m.latency_cycles);
+    }
+    return core_look_up_data(x, vaddr, write, issue, who);
+}
+
+#endif
