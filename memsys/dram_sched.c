@@ -264,9 +264,9 @@ static inline struct dram_best find_best(const struct dram *d, const struct dram
     for (uint32_t w = 0; w < l->nwords; w++)
         for (uint64_t bits = l->offers[command][w]; bits != 0; bits &= bits - 1) {
             uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(bits);
-            simtime_t ok = u64_max(least, dram_offer_ok(d, &l->slots[slot], limit));
-            if (ok == least) /* no younger one goes earlier */
-                return (struct dram_best){.time = ok, .slot = slot};
+            simtime_t ok = dram_offer_ok(d, &l->slots[slot], limit);
+            if (ok <= least) /* no younger one goes earlier */
+                return (struct dram_best){.time = least, .slot = slot};
             /* Not a branch, which would be mispredicted. */
             best_slot = ok < best_ok ? slot : best_slot;
             best_ok = u64_min(ok, best_ok);

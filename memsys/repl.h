@@ -38,7 +38,7 @@ struct repl_rng {
 
 /*
  * `row` is the set's 2 * ceil(nways / 16) words, private to the policy: bytes beyond nways are its own
- * too. `data` is the payload of the entry that comes in, for policies that look at what it holds.
+ * too. `init` sees the first set's row, and the others begin as copies of it. `data` is the payload of the entry that comes in, for policies that look at what it holds.
  */
 struct repl_ops {
     const char *name;

@@ -1,6 +1,8 @@
 /* See sarray.h: the parts that run once, and what is for large sets only. */
 #include "memsys/sarray.h"
 
+#include <string.h>
+
 /* Whole host cache lines. */
 static uint32_t set_bytes_of(uint32_t nways) { return ((4 * repl_ngroups(nways) + 2 * nways + 7) & ~7u) * 8; }
 
@@ -22,8 +24,11 @@ void sarray_init(struct sarray *a, const struct sarray_cfg *cfg)
     a->set_bytes = set_bytes_of(cfg->nways);
     a->set_mask = is_pow2(cfg->nsets) ? cfg->nsets - 1 : UINT64_MAX;
     a->rng.seed = cfg->seed;
-    for (uint32_t s = 0; s < a->nsets; s++)
-        repl_table[a->repl]->init(sarray_repl_row(a, s), a->nways);
+    uint64_t *first = sarray_repl_row(a, 0);
+    size_t row_bytes = 2 * a->ngroups * sizeof *first;
+    repl_table[a->repl]->init(first, a->nways);
+    for (uint32_t s = 1; s < a->nsets; s++)
+        memcpy(sarray_repl_row(a, s), first, row_bytes); /* all sets begin alike */
 }
 
 int sarray_find_in_groups(const struct sarray *a, const uint64_t *row, uint64_t tag)
