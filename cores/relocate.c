@@ -24,6 +24,12 @@ struct stretch {
     uint32_t nremaps;  /* of the block, made behind it */
 };
 
+/* What the PC_CHUNK program counters from a multiple of it on lie in. */
+#define PC_CHUNK 32u
+struct pc_range {
+    uint64_t start, end;
+};
+
 /* From here on a recorded program counter of the block has another number. */
 struct remap {
     uint32_t recorded, now;
@@ -49,9 +55,10 @@ struct moved_thread {
     uint32_t *told;              /* changes that the block's events tell of, rising */
     struct stretch *stretches;
     struct remap *remaps;
+    struct pc_range *pc_ranges; /* of the recorded program counters, when the block changes the map */
     uint32_t nev_forms, nbr_forms, ntold, nstretches, nremaps, npcs_recorded;
     uint32_t pcs_cap, pc_now_cap, ev_at_cap, ev_forms_cap, br_forms_cap, form_now_cap, told_cap, stretches_cap,
-        remaps_cap;
+        remaps_cap, pc_ranges_cap;
     /* The piece in hand: [from, to), all in stretch `stretch`, `made` remaps made in `pc_now`. */
     uint32_t from, to, stretch, made;
 };
@@ -70,7 +77,6 @@ struct moving {
     struct fe_block b; /* as recorded; its places may be changed */
     uint32_t ibr, iev;
     uint32_t npcs;
-    uint64_t pcs_start, pcs_end; /* all recorded ones lie between */
 };
 
 static bool is_map_event(const struct fe_event *e)
@@ -170,21 +176,22 @@ static void first_pcs(struct moving *x)
     t->pc_now = grown(t->pc_now, &t->pc_now_cap, x->npcs, sizeof *t->pc_now);
     move_pcs(x, t->pcs);
     number_pcs(t);
-    x->pcs_start = UINT64_MAX;
-    x->pcs_end = 0;
+    t->pc_ranges = grown(t->pc_ranges, &t->pc_ranges_cap, x->npcs / PC_CHUNK + 1, sizeof *t->pc_ranges);
     for (uint32_t i = 0; i < x->npcs; i++) {
-        x->pcs_start = u64_min(x->pcs_start, x->b.pcs[i]);
-        x->pcs_end = u64_max(x->pcs_end, x->b.pcs[i] + 1);
+        struct pc_range *c = &t->pc_ranges[i / PC_CHUNK];
+        if (i % PC_CHUNK == 0)
+            *c = (struct pc_range){.start = UINT64_MAX};
+        c->start = u64_min(c->start, x->b.pcs[i]);
+        c->end = u64_max(c->end, x->b.pcs[i] + 1);
     }
 }
 
-/* The map has just changed in [start, end): program counters that moved get a second entry. */
-static void remap_pcs(struct moving *x, uint64_t start, uint64_t end)
+/* remap_pcs for one chunk, from program counter `i` on. */
+static void remap_chunk(struct moving *x, uint64_t start, uint64_t end, uint32_t i)
 {
     struct moved_thread *t = x->t;
-    if (start >= x->pcs_end || end <= x->pcs_start)
-        return;
-    for (uint32_t i = 0; i < x->b.npcs; i++) {
+    const uint32_t stop = (uint32_t)u64_min(i + PC_CHUNK, x->b.npcs);
+    for (; i < stop; i++) {
         uint64_t pc = x->b.pcs[i];
         if (pc < start || pc >= end)
             continue;
@@ -197,6 +204,15 @@ static void remap_pcs(struct moving *x, uint64_t start, uint64_t end)
         t->remaps[t->nremaps++] = (struct remap){.recorded = i, .now = x->npcs};
         t->pc_now[i] = x->npcs++;
     }
+}
+
+/* The map has just changed in [start, end): program counters that moved get a second entry. */
+static void remap_pcs(struct moving *x, uint64_t start, uint64_t end)
+{
+    const struct pc_range *c = x->t->pc_ranges;
+    for (uint32_t i = 0; i < x->b.npcs; i += PC_CHUNK, c++)
+        if (start < c->end && end > c->start)
+            remap_chunk(x, start, end, i);
 }
 
 /* ---- branches -------------------------------------------------------------------------------- */
@@ -227,9 +243,24 @@ static uint32_t moved_branch(struct moving *x, uint32_t form)
     return *now = t->nbr_forms++;
 }
 
+/* Branches before access `pos`, which keep their forms. */
+static void pass_branches(struct moving *x, uint32_t pos)
+{
+    uint32_t end = x->b.nbr;
+    while (x->ibr < end) {
+        uint32_t mid = x->ibr + (end - x->ibr) / 2;
+        if (x->b.br_at[mid].pos < pos)
+            x->ibr = mid + 1;
+        else
+            end = mid;
+    }
+}
+
 /* Branches before the event at (pos, instr_off); see trace_walk.c for the order at one place. */
 static void move_branches(struct moving *x, uint32_t pos, uint32_t instr_off)
 {
+    if (x->t->nremaps == 0)
+        pass_branches(x, pos);
     for (; x->ibr < x->b.nbr; x->ibr++) {
         struct fe_at *at = (struct fe_at *)(uintptr_t)&x->b.br_at[x->ibr];
         if (at->pos > pos || (at->pos == pos && x->b.br_forms[at->form].instr_off >= instr_off))
@@ -335,8 +366,6 @@ static void move_event(const struct moving *x, struct fe_event *e)
 static uint32_t moved_event(struct moving *x, struct fe_at at)
 {
     struct moved_thread *t = x->t;
-    if (t->form_now[at.form] != NONE)
-        return t->form_now[at.form];
     struct fe_event e = x->b.ev_forms[at.form];
     if (e.type == FE_MAP_MARK)
         pass_changes(x, at, e.instr_off, reloc_map_upto(&x->r->map, e.a[0]));
@@ -368,7 +397,10 @@ static void move_events(struct moving *x, struct fe_block *b)
     for (; x->iev < x->b.nev; x->iev++) {
         struct fe_at at = recorded[x->iev];
         const struct fe_event *e = &x->b.ev_forms[at.form];
-        if (is_map_event(e) && own_change(x, e, &own)) {
+        uint32_t now = x->t->form_now[at.form];
+        if (now != NONE) { /* no call of the thread's own is ever noted */
+            out[n++] = (struct fe_at){.pos = at.pos, .form = now};
+        } else if (is_map_event(e) && own_change(x, e, &own)) {
             if (out == recorded && x->r->map.c[own].npieces > 1)
                 out = more_room(x, recorded, n);
             n += move_call(x, at, e, own, out + n);
@@ -536,6 +568,7 @@ static void free_all(struct relocate *r)
         free(t->told);
         free(t->stretches);
         free(t->remaps);
+        free(t->pc_ranges);
     }
     free(r->threads);
     reloc_map_free(&r->map);

@@ -162,22 +162,28 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "byte b of a field is 
 typedef uint16_t u16x8 __attribute__((vector_size(16)));
 typedef int16_t s16x8 __attribute__((vector_size(16)));
 
-/* Every id of every block passes here, so eight are compared at a time. */
+/* Eight ids at a time, and with their upper bits turned over: then they compare as signed ones do. */
+static inline s16x8 ids_over(const uint16_t *ids, s16x8 last)
+{
+    u16x8 v;
+    memcpy(&v, ids, sizeof v);
+    return (s16x8)(v ^ 0x8000) > last;
+}
+
+/* Every id of every block passes here. */
 static bool ids_below(const uint16_t *ids, uint32_t n, uint32_t limit)
 {
     if (n == 0 || limit > UINT16_MAX)
         return true;
     if (limit == 0)
         return false;
-    const u16x8 last = (u16x8){0} + (uint16_t)(limit - 1);
+    const s16x8 last = (s16x8)((u16x8){0} + (uint16_t)((limit - 1) ^ 0x8000));
     s16x8 over = {0};
     uint32_t i = 0;
     bool ok = true;
-    for (; i + 8 <= n; i += 8) {
-        u16x8 v;
-        memcpy(&v, ids + i, sizeof v);
-        over |= v > last;
-    }
+    for (; i + 32 <= n; i += 32)
+        over |= ids_over(ids + i, last) | ids_over(ids + i + 8, last) | ids_over(ids + i + 16, last) |
+                ids_over(ids + i + 24, last);
     for (; i < n; i++)
         ok &= ids[i] < limit;
     uint64_t words[2];
@@ -205,38 +211,38 @@ static const char *load_pcs(struct vmt_scratch *s, const struct vmt_block_header
 _Static_assert(offsetof(struct access_rec, pc_id) == 8 && offsetof(struct access_rec, data_ops) == 24,
                "the fields of a template stand in a row");
 
-static void get_forms(const uint8_t *planes, uint32_t n, struct vmt_addr *last_at_pc, struct access_rec *f)
+/* False: a size or program counter that there is none of. */
+static bool get_forms(const uint8_t *planes, uint32_t n, struct vmt_addr *last_at_pc, uint32_t npcs, struct access_rec *f)
 {
     const uint8_t *data_ops = planes + (size_t)16 * n;
     get_rows(planes, n, 16, &f->pc_id, sizeof *f, 16);
+    bool ok = true;
     for (uint32_t i = 0; i < n; i++) {
         uint64_t last = data_ops[i];
+        ok &= (f[i].pc_id < npcs) & (f[i].size - 1u < 64);
         f[i].vaddr = (uintptr_t)last_at_pc + f[i].pc_id * sizeof *last_at_pc;
         f[i].flags = (uint8_t)((f[i].flags & ~ACC_NO_PRODUCER) | acc_no_producer(f[i].addr_dep, f[i].data_dep));
         memcpy((char *)&f[i] + 24, &last, sizeof last);
     }
-}
-
-static bool forms_legal(const struct access_rec *f, uint32_t n, uint32_t npcs)
-{
-    bool ok = true;
-    for (uint32_t i = 0; i < n; i++)
-        ok &= (f[i].pc_id < npcs) & (f[i].size - 1u < 64);
     return ok;
 }
 
-/* Payload bytes that the control column asks for; eight codes at a time, code 7 means 8 bytes. */
+/* Payload bytes that the control column asks for; sixteen codes at a time, code 7 means 8 bytes. */
 static uint64_t payload_bytes(const uint8_t *ctl, uint32_t n)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
+    enum { ROUNDS = 31 }; /* 31 x 8 fit into a byte */
     uint64_t sum = 0;
     uint32_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        uint64_t codes;
-        memcpy(&codes, ctl + i, sizeof codes);
-        codes &= 7 * ones;
-        codes += (codes + ones) >> 3 & ones;
-        sum += codes * ones >> 56;
+    while (i + 16 * ROUNDS <= n) {
+        u8x16 part = {0};
+        for (unsigned k = 0; k < ROUNDS; k++, i += 16) {
+            u8x16 codes;
+            memcpy(&codes, ctl + i, sizeof codes);
+            codes &= 7;
+            part += codes - (u8x16)(codes == 7);
+        }
+        for (unsigned k = 0; k < 16; k++)
+            sum += part[k];
     }
     for (; i < n; i++)
         sum += (ctl[i] & 7u) + ((ctl[i] & 7u) == 7);
@@ -261,8 +267,7 @@ static const char *load_accesses(struct vmt_scratch *s, const struct vmt_block_h
         return "the address payload has another length than the control column says";
     if (!ids_below(d->ids, h->nacc, h->nacc_tmpl))
         return "an access names a template beyond the dictionary";
-    get_forms(tmpl, h->nacc_tmpl, d->last_at_pc, d->forms);
-    if (!forms_legal(d->forms, h->nacc_tmpl, h->npcs))
+    if (!get_forms(tmpl, h->nacc_tmpl, d->last_at_pc, h->npcs, d->forms))
         return "an access template has an illegal size or program counter";
     d->nacc = h->nacc;
     d->npcs = h->npcs;
@@ -418,11 +423,17 @@ void vmt_decode_next(struct vmt_decoded *d, bool first, uint32_t end, struct fe_
 _Static_assert(offsetof(struct branch_rec, reserved) == VMT_BR_TMPL_BYTES - DISTANCE_BYTES, "stored as it stands");
 _Static_assert(offsetof(struct fe_event, instr_off) == 2, "stored as it stands");
 
-/* Places from the distances to the place before, which stand in the templates. */
-static uint64_t place(const uint16_t *ids, uint32_t n, const uint32_t *distance, struct fe_at *at)
+/* Places from the distances to the place before, which stand in the templates; four at a time, for there are many. */
+static uint64_t place(const uint16_t *ids, uint32_t n, const uint64_t *distance, struct fe_at *at)
 {
     uint64_t pos = 0;
-    for (uint32_t i = 0; i < n; i++) {
+    uint32_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (uint32_t k = 0; k < 4; k++) {
+            pos += distance[ids[i + k]];
+            at[i + k] = (struct fe_at){.pos = (uint32_t)pos, .form = ids[i + k]};
+        }
+    for (; i < n; i++) {
         pos += distance[ids[i]];
         at[i] = (struct fe_at){.pos = (uint32_t)pos, .form = ids[i]};
     }
@@ -430,9 +441,9 @@ static uint64_t place(const uint16_t *ids, uint32_t n, const uint32_t *distance,
 }
 
 /* The first field of n templates: accesses since the one before. In the scratch of the program counters. */
-static const uint32_t *get_distances(struct vmt_scratch *s, const uint8_t *tmpl, uint32_t n)
+static const uint64_t *get_distances(struct vmt_scratch *s, const uint8_t *tmpl, uint32_t n)
 {
-    uint32_t *distance = take(&s->columns[VMT_COL_PCS], n * sizeof *distance);
+    uint64_t *distance = take(&s->columns[VMT_COL_PCS], n * sizeof *distance);
     if (distance != NULL)
         get_rows(tmpl, n, DISTANCE_BYTES, distance, sizeof *distance, sizeof *distance);
     return distance;
@@ -449,7 +460,7 @@ static const char *load_branches(struct vmt_scratch *s, const struct vmt_block_h
         return "a branch column does not decompress to its size";
     if (!ids_below(ids, h->nbr, n))
         return "a branch names a template beyond the dictionary";
-    const uint32_t *distance = get_distances(s, tmpl, n);
+    const uint64_t *distance = get_distances(s, tmpl, n);
     if (distance == NULL)
         return NO_MEMORY;
     get_rows(tmpl + (size_t)DISTANCE_BYTES * n, n, VMT_BR_TMPL_BYTES - DISTANCE_BYTES, f, sizeof *f, sizeof *f);
@@ -476,7 +487,7 @@ static const char *load_events(struct vmt_scratch *s, const struct vmt_block_hea
         return "an event column does not decompress to its size";
     if (!ids_below(ids, h->nev, n))
         return "an event names a template beyond the dictionary";
-    const uint32_t *distance = get_distances(s, tmpl, n);
+    const uint64_t *distance = get_distances(s, tmpl, n);
     if (distance == NULL)
         return NO_MEMORY;
     tmpl += (size_t)DISTANCE_BYTES * n;
