@@ -237,9 +237,9 @@ struct core_share {
 #define MISS_BUCKETS 64u
 #define PREFETCH_LATEST 16u
 #define RECENT_PAGES 16u
-#define RECENT_CODE_PAGES 64u
 #define RECENT_LINES 64u
 #define CODE_LINES 512u
+#define CODE_PAGES 256u
 #define MAX_WALKERS 64u
 #define WALK_QUEUED 256u
 #define NPWC 4u
@@ -326,8 +326,13 @@ struct core {
      */
     struct recent_page {
         uint64_t page, payload;
-    } recent_4k[RECENT_PAGES], recent_2m[RECENT_PAGES], recent_code[RECENT_CODE_PAGES]; /* code: 4 KiB pages */
-    uint32_t recent_4k_mask, recent_2m_mask, recent_code_mask;
+    } recent_4k[RECENT_PAGES], recent_2m[RECENT_PAGES];
+    uint32_t recent_4k_mask, recent_2m_mask;
+    /* Pages of code that are in the L1 instruction TLB: see l1i.h. */
+    struct code_page {
+        uint64_t page;
+        struct sarray_spot spot;
+    } code_page[CODE_PAGES];
     uint64_t missed_page; /* number of a 4 KiB page of which neither the L1 data TLBs nor the STLB know anything */
     struct {
         uint64_t page, ready;
@@ -350,7 +355,7 @@ struct core {
         uint64_t line, word; /* byte offset of its payload */
     } recent_line[RECENT_LINES];
     uint32_t recent_line_mask;
-    /* Lines that are in L1I, by number, and where. */
+    /* Lines that are in L1I: see l1i.h. */
     struct code_line {
         uint64_t line;
         struct sarray_spot spot;

@@ -170,7 +170,6 @@ static void core_start(struct lp *lp)
     core_forget_recent(c);
     c->recent_4k_mask = recent_mask(a.l1d4k.nsets, RECENT_PAGES);
     c->recent_2m_mask = recent_mask(a.l1d2m.nsets, RECENT_PAGES);
-    c->recent_code_mask = recent_mask(a.l1i4k.nsets, RECENT_CODE_PAGES);
     core_fetch_reset(x);
     c->recent_line_mask = recent_mask(a.l1d.nsets, RECENT_LINES);
     for (uint32_t i = 0; i < RECENT_LINES; i++)

@@ -7,7 +7,7 @@
 #include "cores/core.h"
 #include "cores/dispatch.h"
 #include "cores/fast_front.h"
-#include "cores/tlb.h"
+#include "cores/l1i.h"
 
 /* core_run_ahead, at the touch clock. */
 INLINE void run_ahead(const struct run *run, struct core *f)
@@ -19,6 +19,16 @@ INLINE void run_ahead(const struct run *run, struct core *f)
     core_run_ahead(run->x, run->b);
 }
 
+/* Payload of a page that the L1 TLB holds and lets be executed, counted as a use; NULL: another case. */
+static __attribute__((noinline)) const uint64_t *search_code_page(struct core *c, uint64_t page)
+{
+    const uint64_t *held = tlb_lookup(core_at(c, c->at.l1i4k), c->asid, page << PAGE_SHIFT, PAGE_SHIFT);
+    if (held == NULL || !(*held & TLB_X))
+        return NULL;
+    note_code_page(c, page, held);
+    return held;
+}
+
 /*
  * core_fetch_page at cycle `at` for the page of a line of code that the L1 TLB holds, the time that it costs
  * included; false: another case.
@@ -28,16 +38,18 @@ INLINE bool enter_page(const struct run *run, struct core *f, uint64_t line, uin
     struct core *c = run->c;
     uint64_t vaddr = line << LINE_SHIFT, page = page_of_line(line), latency = run->x->p->l1i4k.latency_cycles;
     uint64_t known = at + latency;
-    struct recent_page *r = &c->recent_code[page & c->recent_code_mask];
-    if (vaddr != (vaddr & run->va_mask) || known < f->walked_until ||
-        (r->page != page && !find_in_tlb(c, c->at.l1i4k, vaddr, PAGE_SHIFT, TLB_X, r)))
+    if (vaddr != (vaddr & run->va_mask) || known < f->walked_until)
+        return false;
+    const struct code_page *p = code_page(c, page);
+    const uint64_t *held = p->page == page ? sarray_use_spot(core_at(c, c->at.l1i4k), p->spot) : search_code_page(c, page);
+    if (held == NULL)
         return false;
     f->touch = at;
     c->stats.itlb_l1_hits++;
     c->stats.tlb_l1_cycles += latency;
     c->tlb_cycles = latency;
     c->fetch.page = page;
-    c->fetch.frame = r->payload & ~TLB_FLAGS;
+    c->fetch.frame = *held & ~TLB_FLAGS;
     c->fetch.go = c->fetch.on;
     if (known > f->slot_cycle) {
         cpi_charge(c, CPI_BASE, f->slot_cycle);

@@ -34,7 +34,7 @@
  */
 #include "cores/dispatch.h"
 #include "cores/l1d.h"
-#include "cores/tlb.h"
+#include "cores/l1i.h"
 
 #define MAX_RUN 32u /* lines that code may run straight on without a branch */
 
@@ -307,16 +307,16 @@ static void find_stop(struct core *c, const struct fe_block *b)
     f->stop_br = br;
 }
 
-/* core_probe_code, at once for the page of the latest instruction and for one that the instruction TLB used latest. */
-static inline uint64_t probe_code(const struct core_ctx *x, const struct core *c, uint64_t line)
+/* core_probe_code, at once for the page of the latest instruction and for one that is known to be in the TLB. */
+static inline uint64_t probe_code(const struct core_ctx *x, struct core *c, uint64_t line)
 {
     uint64_t page = page_of_line(line);
     if (page == c->fetch.page)
         return c->fetch.frame;
-    const struct recent_page *r = &c->recent_code[page & c->recent_code_mask];
-    if (r->page != page || c->touch < c->walked_until)
+    const struct code_page *p = code_page(c, page);
+    if (p->page != page || c->touch < c->walked_until)
         return core_probe_code(x, line << LINE_SHIFT);
-    return r->payload & ~TLB_FLAGS;
+    return code_page_held(c, p) & ~TLB_FLAGS;
 }
 
 /* The line enters the queue; false: not now. */
@@ -329,7 +329,7 @@ static inline bool ask_ahead(const struct core_ctx *x, struct core *c, uint64_t 
     if (frame == XLATE_NONE)
         return false;
     uint64_t paddr = frame + (line << LINE_SHIFT & (PAGE_BYTES - 1)), start = u64_max(c->touch, f->ahead_cycle + 1);
-    const uint64_t *held = l1i_use(c, paddr);
+    const uint64_t *held = use_code_line(c, paddr);
     if (held == NULL || (*held & LINE_PREFETCHED) || *held >> LINE_READY_SHIFT > start)
         return enqueue(x, line, frame, start, true); /* which finds it the latest of its set, if it is there */
     c->stats.l1i_hits++;

@@ -15,8 +15,8 @@ void core_forget_recent(struct core *c)
 {
     for (uint32_t i = 0; i < RECENT_PAGES; i++)
         c->recent_4k[i].page = c->recent_2m[i].page = UINT64_MAX;
-    for (uint32_t i = 0; i < RECENT_CODE_PAGES; i++)
-        c->recent_code[i].page = UINT64_MAX;
+    for (uint32_t i = 0; i < CODE_PAGES; i++)
+        c->code_page[i].page = UINT64_MAX;
     c->missed_page = UINT64_MAX;
 }
 

@@ -115,43 +115,4 @@ static inline uint64_t *l1d_find(struct core *c, uint64_t line)
     return held;
 }
 
-/* ---- lines of code ----------------------------------------------------------------------------- */
-
-static inline struct code_line *code_line(struct core *c, uint64_t line)
-{
-    return &c->code_line[(line >> LINE_SHIFT) % CODE_LINES];
-}
-
-/* `held` is the payload of `line` in set `set` of L1I. */
-static inline void note_code_line(struct core *c, uint64_t line, uint32_t set, const uint64_t *held)
-{
-    const struct sarray *a = core_at(c, c->at.l1i);
-    if (sarray_has_spots(a))
-        *code_line(c, line) = (struct code_line){line, sarray_spot_of(a, set, held)};
-}
-
-/* The line leaves L1I. */
-static inline void forget_code_line(struct core *c, uint64_t line)
-{
-    if (code_line(c, line)->line == line)
-        code_line(c, line)->line = UINT64_MAX;
-}
-
-/* Payload of a line in L1I, counted as a use; NULL: miss. */
-static __attribute__((noinline)) uint64_t *l1i_search(struct core *c, uint64_t line)
-{
-    struct sarray *a = core_at(c, c->at.l1i);
-    uint32_t set = cache_set(a, line);
-    uint64_t *held = sarray_use(a, set, line);
-    if (held != NULL)
-        note_code_line(c, line, set, held);
-    return held;
-}
-
-static inline uint64_t *l1i_use(struct core *c, uint64_t line)
-{
-    const struct code_line *l = code_line(c, line);
-    return l->line == line ? sarray_use_spot(core_at(c, c->at.l1i), l->spot) : l1i_search(c, line);
-}
-
 #endif

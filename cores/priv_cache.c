@@ -20,6 +20,7 @@
  * cores (a later directory sends MEM_INVALIDATE, which is handled).
  */
 #include "cores/l1d.h"
+#include "cores/l1i.h"
 #include "memsys/llc.h"
 
 static struct sarray *l1d(struct core *c) { return core_at(c, c->at.l1d); }
@@ -534,7 +535,7 @@ uint64_t core_code_access(const struct core_ctx *x, uint64_t paddr, uint64_t sta
 {
     struct core *c = x->c;
     uint64_t line = paddr & ~(LINE_BYTES - 1);
-    uint64_t *held = l1i_use(c, line);
+    uint64_t *held = use_code_line(c, line);
     if (held != NULL) {
         c->stats.l1i_hits++;
         *how_out = *held & LINE_PREFETCHED ? CODE_PREFETCHED : 0;

@@ -39,6 +39,9 @@ static inline uint64_t tlb_tag(uint32_t asid, uint64_t vaddr, unsigned shift)
     return (uint64_t)asid << 48 | (vaddr >> shift) << 2 | tlb_size_code(shift);
 }
 
+/* The page number of a tag. */
+static inline uint64_t tlb_page(uint64_t tag) { return tag << 16 >> 18; }
+
 /* No entry of this size was ever filled: there is nothing to find. An array that is not there has none. */
 static inline bool tlb_lacks_size(const struct sarray *a, unsigned shift)
 {
@@ -68,21 +71,28 @@ static inline uint64_t *tlb_peek(struct sarray *a, uint32_t asid, uint64_t vaddr
     return way < 0 ? NULL : sarray_data(a, set, (uint32_t)way);
 }
 
-/* `shift` is a constant where that pays. */
-static inline __attribute__((always_inline)) void tlb_fill(struct sarray *a, uint32_t asid, uint64_t vaddr,
-                                                           const unsigned shift, uint64_t payload)
+/* `shift` is a constant where that pays. True: the entry in *old_out is gone for it. */
+static inline __attribute__((always_inline)) bool tlb_replace(struct sarray *a, uint32_t asid, uint64_t vaddr,
+                                                              const unsigned shift, uint64_t payload,
+                                                              struct sarray_entry *old_out)
 {
     if (a->nways == 0)
-        return;
+        return false;
     uint32_t set = tlb_set(a, vaddr, shift);
     uint64_t tag = tlb_tag(asid, vaddr, shift), *held = sarray_use(a, set, tag);
     if (held != NULL) {
         *held = payload;
-        return;
+        return false;
     }
-    struct sarray_entry old;
-    sarray_replace(a, set, tag, payload, &old);
     a->sizes |= UINT64_C(1) << tlb_size_code(shift);
+    return sarray_replace(a, set, tag, payload, old_out);
+}
+
+static inline __attribute__((always_inline)) void tlb_fill(struct sarray *a, uint32_t asid, uint64_t vaddr,
+                                                           const unsigned shift, uint64_t payload)
+{
+    struct sarray_entry old;
+    tlb_replace(a, asid, vaddr, shift, payload, &old);
 }
 
 static inline void tlb_drop(struct sarray *a, uint32_t asid, uint64_t vaddr, unsigned shift)

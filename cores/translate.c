@@ -17,6 +17,7 @@
  */
 #include "cores/translate.h"
 
+#include "cores/l1i.h"
 #include "cores/pwc.h"
 
 static const unsigned page_shifts[] = {PAGE_SHIFT, PAGE_SHIFT_2M, PAGE_SHIFT_1G};
@@ -53,14 +54,13 @@ INLINE void put_into_l1(const struct core_ctx *x, bool exec, uint32_t asid, uint
                         uint64_t payload)
 {
     struct sarray *l1 = l1_of(x->c, exec, shift);
+    struct sarray_entry old = {0, 0};
     x->c->missed_page = UINT64_MAX; /* the STLB was filled, too, if it was */
-    tlb_fill(l1, asid, vaddr, shift, payload);
-    if (l1->nways == 0)
-        return;
-    if (exec)
-        note_recent_code(x->c, vaddr, shift, payload);
-    else
+    bool gone = tlb_replace(l1, asid, vaddr, shift, payload, &old);
+    if (!exec && l1->nways != 0)
         note_recent(x->c, vaddr, shift, payload);
+    if (exec && gone && shift == PAGE_SHIFT)
+        forget_code_page(x->c, tlb_page(old.tag));
 }
 
 static void fill_l1(const struct core_ctx *x, bool exec, uint32_t asid, uint64_t vaddr, unsigned shift,
@@ -670,10 +670,10 @@ INLINE struct xlate look_up(const struct core_ctx *x, uint64_t vaddr, bool write
     uint64_t payload = *h.payload, in_page = vaddr & ((UINT64_C(1) << h.shift) - 1);
     if (from_stlb)
         fill_l1(x, exec, c->asid, vaddr, h.shift, payload);
-    else if (exec)
-        note_recent_code(c, vaddr, h.shift, payload);
-    else
+    else if (!exec)
         note_recent(c, vaddr, h.shift, payload);
+    else if (h.shift == PAGE_SHIFT)
+        note_code_page(c, vaddr >> PAGE_SHIFT, h.payload);
     return (struct xlate){t, (payload & ~TLB_FLAGS) + in_page};
 }
 
@@ -689,16 +689,17 @@ struct xlate core_translate_code(const struct core_ctx *x, uint64_t vaddr, uint6
     c->tlb_cycles = 0;
     if (x->cfg->mmu->free_translation)
         return core_translate_ideal(x, vaddr, false, true, issue, who);
-    const struct recent_page *r = recent_code(c, vaddr);
+    const struct code_page *p = code_page(c, vaddr >> PAGE_SHIFT);
     uint64_t cycles = x->p->l1i4k.latency_cycles;
-    if (r->page != vaddr >> PAGE_SHIFT)
+    if (p->page != vaddr >> PAGE_SHIFT)
         return look_up(x, vaddr, false, true, issue, who);
+    uint64_t payload = *sarray_use_spot(array_at(c, c->at.l1i4k), p->spot);
     c->stats.itlb_l1_hits++;
     c->stats.tlb_l1_cycles += cycles;
     c->tlb_cycles = cycles;
     uint64_t t = usable_at(x, vaddr, issue + cycles);
     CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_4K, CORE_FOUND_UNPROBED, issue, cycles, t);
-    return (struct xlate){t, (r->payload & ~TLB_FLAGS) + (vaddr & (PAGE_BYTES - 1))};
+    return (struct xlate){t, (payload & ~TLB_FLAGS) + (vaddr & (PAGE_BYTES - 1))};
 }
 
 /* ---- prefetches ------------------------------------------------------------------------------- */
@@ -794,5 +795,6 @@ uint64_t core_probe_code(const struct core_ctx *x, uint64_t vaddr)
     const uint64_t *held = tlb_peek(array_at(c, c->at.l1i4k), c->asid, vaddr, PAGE_SHIFT);
     if (held == NULL || c->touch < c->walked_until || !permits(*held, false, true))
         return probe_code(x, vaddr);
+    note_code_page(c, vaddr >> PAGE_SHIFT, held);
     return *held & ~TLB_FLAGS;
 }

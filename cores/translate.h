@@ -33,17 +33,6 @@ static inline struct recent_page *recent_2m(struct core *c, uint64_t vaddr)
     return &c->recent_2m[(vaddr >> PAGE_SHIFT_2M) & c->recent_2m_mask];
 }
 
-static inline struct recent_page *recent_code(struct core *c, uint64_t vaddr)
-{
-    return &c->recent_code[(vaddr >> PAGE_SHIFT) & c->recent_code_mask];
-}
-
-static inline void note_recent_code(struct core *c, uint64_t vaddr, unsigned shift, uint64_t payload)
-{
-    if (shift == PAGE_SHIFT)
-        *recent_code(c, vaddr) = (struct recent_page){vaddr >> PAGE_SHIFT, payload};
-}
-
 static inline void note_recent(struct core *c, uint64_t vaddr, unsigned shift, uint64_t payload)
 {
     if (shift == PAGE_SHIFT)
