@@ -344,6 +344,27 @@ static void running_ahead_stops_at_a_page_without_translation(void)
     }
 }
 
+/* The third page, Y, takes the place of X, which was used twice before, in an instruction TLB of two entries. */
+static void a_code_page_that_left_the_tlb_is_not_there(void)
+{
+    static const uint32_t order[] = {X, OTHER_PAGE, X, OTHER_PAGE, Y, X, Y};
+    struct rig *r = open_l1i(BPRED_none, L1I_FETCH_AHEAD);
+    r->mmu = &mmu_radix;
+    r->p.l1i4k = (struct tlb_params){2, 2, 0, REPL_LRU};
+    r->pcs[Y] = CODE + 2 * PAGE_BYTES;
+    rig_map(r, 0, r->pcs[Y], PAGE_SHIFT, RIG_PAGE);
+    for (unsigned i = 0; i < 6; i++) {
+        rig_load(r, A, 300)->pc_id = order[i];
+        rig_branch(r, 0, BR_JUMP, 2, order[i], order[i + 1], true);
+    }
+    r->threads[0].blocks[0].tail_gap = 1;
+    rig_run(r);
+    IS(rig_stats(r)->itlb_l1_misses, 4);
+    IS(rig_stats(r)->itlb_l1_hits, 3);
+    IS(rig_stats(r)->walks_instr, 3);
+    rig_close(r);
+}
+
 /* X and Y are in L1I, or on their way, the second time round: no request, no stall. */
 static void a_loop_over_two_lines_misses_each_once(void)
 {
@@ -409,6 +430,7 @@ UNIT_MAIN("cores/fetch", UNIT(a_branch_predicted_right_costs_nothing),
           UNIT(running_ahead_hides_the_line_of_a_branch_target),
           UNIT(a_late_prefetch_costs_the_rest_of_its_miss), UNIT(a_line_that_is_code_and_data_is_in_l2_once),
           UNIT(running_ahead_stops_at_a_branch_predicted_wrong),
-          UNIT(running_ahead_stops_at_a_page_without_translation), UNIT(a_loop_over_two_lines_misses_each_once),
+          UNIT(running_ahead_stops_at_a_page_without_translation),
+          UNIT(a_code_page_that_left_the_tlb_is_not_there), UNIT(a_loop_over_two_lines_misses_each_once),
           UNIT(a_line_taken_away_is_asked_for_again),
           UNIT(a_code_page_not_there_is_faulted_in_by_its_first_line))
