@@ -16,7 +16,7 @@
 #include "pdes/lp.h"
 #include "pdes/transport.h"
 
-#define ENGINE_MAX_CLASSES 8
+#define ENGINE_MAX_CLASSES 6 /* each window looks at all of them */
 
 /* One mirrored write; see lp_mirror. */
 struct mirror_write {

@@ -55,7 +55,6 @@ struct engine {
     uint64_t digest;
     simtime_t epoch_end, closing_end;
     uint32_t nclasses, nlps, lps_cap;
-    uint32_t nlive; /* classes up to the last one that has LPs, on any rank: the others' bounds are never */
     bool restored;         /* LPs were loaded, not started */
     struct lp_heap *heap;  /* one queue instead of windows */
     struct lp_class classes[ENGINE_MAX_CLASSES];
@@ -98,7 +97,7 @@ void engine_find_bounds(struct engine *e);
 static inline simtime_t engine_reach(const struct engine *e, const simtime_t *bounds, uint32_t x)
 {
     simtime_t least = BOUND_NEVER;
-    for (uint32_t y = 0; y < e->nlive; y++)
+    for (uint32_t y = 0; y < ENGINE_MAX_CLASSES; y++) /* bounds of those that do not exist are never */
         least = u64_min(least, bounds[y] + e->distance[x][y]);
     return least;
 }

@@ -332,7 +332,7 @@ static inline uint32_t furthest_behind(const struct engine *e, simtime_t *next_o
 {
     uint32_t best = 0;
     simtime_t next = BOUND_NEVER;
-    for (uint32_t x = 0; x < e->nlive; x++) {
+    for (uint32_t x = 0; x < ENGINE_MAX_CLASSES; x++) {
         best = e->bound[x] < next ? x : best;
         next = u64_min(e->bound[x], next);
     }
@@ -409,8 +409,6 @@ static void prepare(struct engine *e)
     close_distances(e);
     choose_lanes(e);
     engine_watch_sends(e, false);
-    for (uint32_t x = 0; x < e->nclasses; x++)
-        e->nlive = e->classes[x].nlps > 0 ? x + 1 : e->nlive;
     for (uint32_t x = 0; x < e->nclasses && e->hooks.mirror; x++)
         SIM_ASSERT(e->latency[x][e->cfg.mirror_reader_class] >= BOUND_NEVER ||
                        x != e->cfg.mirror_writer_class ||
