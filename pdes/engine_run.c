@@ -301,7 +301,8 @@ static void run_readers(struct engine *e, uint32_t x, simtime_t until)
 }
 
 /* Runs class x, which has something to do from `next` on, up to `until`. */
-static void run_class(struct engine *e, uint32_t x, simtime_t next, simtime_t until)
+static inline __attribute__((always_inline)) void run_class(struct engine *e, uint32_t x, simtime_t next,
+                                                            simtime_t until)
 {
     if (__builtin_expect(e->cfg.cut_seed != 0, 0))
         until = cut(e, next, until);
@@ -316,15 +317,24 @@ static void run_class(struct engine *e, uint32_t x, simtime_t next, simtime_t un
 /* One of 32 is timed, spread evenly, but not in step with anything that the workload repeats. */
 static inline bool is_sample(uint64_t n) { return (uint32_t)n * UINT32_C(0x9e3779b1) >> 27 == 0; }
 
-void engine_run_class(struct engine *e, uint32_t x, simtime_t next, simtime_t until, uint64_t n)
+static __attribute__((noinline)) void time_class(struct engine *e, uint32_t x, simtime_t next, simtime_t until)
 {
-    if (__builtin_expect(!is_sample(n), 1)) {
-        run_class(e, x, next, until);
-        return;
-    }
     uint64_t start = engine_now_ns();
     run_class(e, x, next, until);
     e->host.class_ns[x] += engine_now_ns() - start;
+}
+
+static inline void run_or_time_class(struct engine *e, uint32_t x, simtime_t next, simtime_t until, uint64_t n)
+{
+    if (__builtin_expect(is_sample(n), 0))
+        time_class(e, x, next, until);
+    else
+        run_class(e, x, next, until);
+}
+
+void engine_run_class(struct engine *e, uint32_t x, simtime_t next, simtime_t until, uint64_t n)
+{
+    run_or_time_class(e, x, next, until, n);
 }
 
 /* The class that is furthest behind. */
@@ -353,7 +363,7 @@ static void run_windows(struct engine *e)
     simtime_t next;
     uint64_t start = engine_now_ns();
     for (uint32_t x = furthest_behind(e, &next); next < e->epoch_end; x = furthest_behind(e, &next))
-        engine_run_class(e, x, next, u64_min(engine_reach(e, e->bound, x), e->epoch_end), e->host.nwindows++);
+        run_or_time_class(e, x, next, u64_min(engine_reach(e, e->bound, x), e->epoch_end), e->host.nwindows++);
     e->host.run_ns += engine_now_ns() - start;
     engine_exchange(e); /* with nobody */
 }
