@@ -8,6 +8,7 @@
 
 #define RECENT 65536u
 #define NO_CYCLE UINT64_MAX
+#define NO_WALKER UINT64_MAX
 
 /* ---- which records ---------------------------------------------------------------------------- */
 
@@ -167,7 +168,8 @@ struct story {
     unsigned nlines;
     uint64_t first_issue, issue, done; /* issue: of the latest attempt; a page fault makes another one */
     uint64_t charged_before;           /* it */
-    bool translating, own_fault;
+    bool translating, own_fault, joined; /* joined: the attempt waits for a walk that another access asked for */
+    uint64_t walker; /* that walks for this attempt; NO_WALKER: none yet */
     uint64_t tlb, queue, walk_caches, refs[SERVED_LEVELS], other_walk, fault, data, design, waiting;
     uint64_t translated; /* latest end of a translation */
     unsigned indent;
@@ -260,12 +262,16 @@ static void tell_walk_start(struct story *s, const struct elog_rec *r)
 {
     const struct explain *e = s->e;
     uint64_t asked = get(e, r, "asked"), start = get(e, r, "start"), found = get(e, r, "found");
-    uint64_t pwc = get(e, r, "pwc_cycles");
+    uint64_t pwc = get(e, r, "pwc_cycles"), walker = get(e, r, "walker");
     if (!s->translating || asked < s->issue) { /* somebody else's, which this access joined */
-        say(s, start, -1, "(walker %" PRIu64 " had begun this page's walk for an older access, asked at %" PRIu64 ")",
-            get(e, r, "walker"), asked);
+        say(s, start, -1, "(walker %" PRIu64 " had begun this page's walk for an older access, asked at %" PRIu64 ")", walker, asked);
         return;
     }
+    if (s->joined || s->walker != NO_WALKER) { /* a store does not wait for the walk of a load, say */
+        say(s, start, -1, "(walker %" PRIu64 " walks for another access to this page, asked at %" PRIu64 ")", walker, asked);
+        return;
+    }
+    s->walker = walker;
     say(s, asked, (int64_t)(start - asked), "walker %" PRIu64 " of %" PRIu64 ": %s", get(e, r, "walker"),
         e->m->params->core.ptw.walkers, start == asked ? "free at once" : "waited until one was free");
     s->queue += start - asked;
@@ -281,7 +287,10 @@ static void tell_walk_ref(struct story *s, const struct elog_rec *r)
 {
     const struct explain *e = s->e;
     uint64_t start = get(e, r, "start"), cycles = get(e, r, "cycles"), served = get(e, r, "served");
-    if (s->translating && start >= s->issue) /* else before this access asked */
+    bool own = s->translating && get(e, r, "walker") == s->walker;
+    if (s->translating && !own && !s->joined)
+        return; /* nothing that it waits for */
+    if (own)
         s->refs[served < SERVED_LEVELS ? served : SERVED_DRAM] += cycles;
     bool fixed = e->m->params->core.ptw.ref_cycles != 0;
     say(s, start, (int64_t)cycles, "%-4s entry at 0x%" PRIx64 " = 0x%" PRIx64 ", read %s%s", named(e, r, "level"),
@@ -293,6 +302,8 @@ static void tell_walk_end(struct story *s, const struct elog_rec *r)
 {
     const struct explain *e = s->e;
     uint64_t end = get(e, r, "end");
+    if (s->translating && get(e, r, "walker") != s->walker && !s->joined)
+        return;
     if (s->translating) /* else an older access walks again, after its fault */
         s->translated = end;
     if (get(e, r, "result") != 0)
@@ -425,6 +436,8 @@ static void tell_core(struct story *s, const struct elog_rec *r)
         s->translating = true;
         s->first_issue = u64_min(s->first_issue, s->issue);
         s->charged_before = charged_for_translation(s);
+        s->walker = NO_WALKER;
+        s->joined = false;
         say(s, get(e, r, "issue"), -1, "its address is known");
         break;
     case CE_TLB:
@@ -436,6 +449,7 @@ static void tell_core(struct story *s, const struct elog_rec *r)
             get(e, r, "hit") ? "hit" : "miss");
         break;
     case CE_WALK_WAIT:
+        s->joined = get(e, r, "joins") != CORE_JOIN_NEW;
         say(s, get(e, r, "asked"), -1, "joins %s", named(e, r, "joins"));
         break;
     case CE_WALK_START:
@@ -541,7 +555,7 @@ enum err explain_print(struct explain *e, FILE *f)
                        "; `concerto log --event tlb --page 0x%" PRIx64 "` lists them",
                        e->page << PAGE_SHIFT, e->nmisses, e->naccesses, e->nth, e->page << PAGE_SHIFT);
     }
-    struct story s = {.e = e, .f = f, .period_fs = e->m->cores[0].period_fs, .issue = NO_CYCLE, .first_issue = NO_CYCLE, .done = NO_CYCLE};
+    struct story s = {.e = e, .f = f, .period_fs = e->m->cores[0].period_fs, .walker = NO_WALKER, .issue = NO_CYCLE, .first_issue = NO_CYCLE, .done = NO_CYCLE};
     if (e->nkept > 0)
         s.zero = cycle_at(&s, e->kept[0].time);
     find_lines(&s);

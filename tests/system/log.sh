@@ -72,6 +72,15 @@ done
 check "$stories stories add up to the cycles they took" [ "$stories" -gt 10 -a "$bad" -eq 0 ]
 [ "$bad" -eq 0 ] || cat "$dir/bad"
 
+# A store does not join the walk of a load: two walks of one page at a time, of which an access waits for its own;
+# alone and beside another program.
+for run in "--workload gups --size 4MiB" "--mix tests/traces/chase.vmt,gups:4MiB --no-alone --core 1"; do
+    # shellcheck disable=SC2086
+    "$concerto" explain configs/baseline.yaml $run --instructions 2000 -q --vaddr 0x7f0000000000 >"$dir/story" 2>/dev/null
+    check "of two walks of a page at a time its own counts: $run" \
+        [ "$(grep -c 'walks for another access' "$dir/story")" -gt 0 -a "$(grep -c 'charged:' "$dir/story")" -eq 1 -a "$(grep -c 'a defect' "$dir/story")" -eq 0 ]
+done
+
 # A load alone on the test model: 1 + 12 in the TLBs, 2 + 4 x 100 walking.
 one=(configs/test_model.yaml --workload chase --size 4KiB --instructions 2 -q)
 "$concerto" explain "${one[@]}" --vaddr 0x7f0000000000 --nth-miss 2 >"$dir/story"
