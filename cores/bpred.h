@@ -57,7 +57,7 @@ enum bpred_miss {
 #define BPRED_RAS_MAX 128u
 
 #define BPRED_LONGEST_INSTRUCTION 15u /* bytes */
-#define RECENT_BRANCHES 1024u
+#define RECENT_BRANCHES 2048u
 
 struct bpred {
     uint32_t design; /* enum bpred_kind */

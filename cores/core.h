@@ -238,7 +238,7 @@ struct core_share {
 #define PREFETCH_LATEST 16u
 #define RECENT_PAGES 16u
 #define RECENT_LINES 64u
-#define CODE_LINES 512u
+#define CODE_LINES 1024u
 #define CODE_PAGES 256u
 #define MAX_WALKERS 64u
 #define WALK_QUEUED 256u
