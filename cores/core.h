@@ -241,7 +241,7 @@ struct core_share {
 #define CODE_LINES 1024u
 #define CODE_PAGES 256u
 #define MAX_WALKERS 64u
-#define WALK_QUEUED 256u
+#define WALK_QUEUED 1024u
 #define NPWC 4u
 
 struct core {

@@ -318,7 +318,7 @@ static uint32_t number_in_queue(struct core *c, const struct walk_request *r)
 static uint16_t *nqueued_like(struct core *c, uint64_t vaddr)
 {
     uint64_t page = vaddr >> PAGE_SHIFT;
-    return &c->walk_queued[(page ^ page >> 8) % WALK_QUEUED];
+    return &c->walk_queued[(page ^ page >> 10) % WALK_QUEUED];
 }
 
 /* Of the walks that wait, the one to the page of `vaddr`; NULL: there is none. */
