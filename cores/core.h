@@ -570,6 +570,9 @@ void core_run_wakes(const struct core_ctx *x);
 /* Retires the oldest access if its completion is known; false: unknown. */
 bool core_retire_oldest(const struct core_ctx *x);
 bool core_drain_oldest_store(const struct core_ctx *x);
+/* The same for all accesses; then, with all retired, for all stores. */
+bool core_retire_all(const struct core_ctx *x);
+bool core_drain_stores(const struct core_ctx *x);
 void core_find_fault(const struct core_ctx *x);
 void core_window_reset(const struct core_ctx *x);
 void core_retry_faulted(const struct core_ctx *x);

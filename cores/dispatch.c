@@ -15,16 +15,26 @@
 
 /* ---- conditions of single items --------------------------------------------------------------- */
 
+/*
+ * Dispatch, with all else done that it can do, waits for the oldest access or (`for_line`) for the line of the
+ * oldest store. Asking again finds the same until the answer comes, or a message of the kernel.
+ */
+static inline void stand(struct core *c, bool for_line)
+{
+    if (for_line)
+        c->stands_at_store = c->sq_head + 1;
+    else
+        c->stands_at_access = c->head + 1;
+}
+
 /* All older accesses complete and stores written; false: some are unanswered. */
 static bool drain(const struct core_ctx *x)
 {
     struct core *c = x->c;
-    while (c->head != c->tail)
-        if (!core_retire_oldest(x))
-            return false;
-    while (c->sq_head != c->sq_tail)
-        if (!core_drain_oldest_store(x))
-            return false;
+    if (!core_retire_all(x) || !core_drain_stores(x)) {
+        stand(c, c->head == c->tail);
+        return false;
+    }
     uint64_t at = u64_max(c->retire_cycle, c->sq_drained);
     stall_until(c, at, &c->stats.stall_drain, CPI_BASE);
     return true;
@@ -259,19 +269,6 @@ static inline enum item pass_code(const struct core_ctx *x, const struct fe_bloc
 }
 
 /*
- * An access, all else before it passed, has no place in the reorder buffer or a queue: the oldest access is
- * unanswered, or (`for_line`) the line of the oldest store. Asking again finds the same until the answer comes.
- */
-static inline enum item stand(struct core *c, bool for_line)
-{
-    if (for_line)
-        c->stands_at_store = c->sq_head + 1;
-    else
-        c->stands_at_access = c->head + 1;
-    return ITEM_BLOCKED;
-}
-
-/*
  * The common case, without the questions of a whole step: accesses up to the next event or the end of
  * the piece, far from the instruction limit and the end of the warm-up. Stops (ITEM_PASSED) where the whole step must
  * look.
@@ -312,13 +309,17 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
             c->stats.instructions += n;
             c->pos.ninstr += n;
             c->pos.gap_done += (uint32_t)n;
-            if (left != 0)
-                return stand(c, false);
+            if (left != 0) {
+                stand(c, false);
+                return ITEM_BLOCKED;
+            }
         }
         bool room = r->flags & ACC_STORE ? c->sq_tail - c->sq_head < x->p->core.store_queue
                                          : c->window_loads < x->p->core.load_queue;
-        if (!room && !core_make_room(x, r->flags & ACC_STORE))
-            return stand(c, (r->flags & ACC_STORE) && core_sq(c, c->sq_head)->retired != CYCLE_UNKNOWN);
+        if (!room && !core_make_room(x, r->flags & ACC_STORE)) {
+            stand(c, (r->flags & ACC_STORE) && core_sq(c, c->sq_head)->retired != CYCLE_UNKNOWN);
+            return ITEM_BLOCKED;
+        }
         if (!act_at(x, u64_max(c->last_cycle, c->touch), u64_min(until, c->fault_at)))
             return ITEM_LATER;
         keep_slot(x, c->touch);

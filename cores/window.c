@@ -383,6 +383,19 @@ void core_run_wakes(const struct core_ctx *x)
 
 /* ---- retirement ------------------------------------------------------------------------------- */
 
+/* cpi_wait_access; most accesses were complete before dispatch came to wait, or before the one that it waited for. */
+static inline void charge_wait(struct core *c, uint64_t no, uint64_t done)
+{
+    if (done > c->slot_cycle && done > c->cpi.upto)
+        cpi_wait_access(c, no);
+}
+
+static inline void set_rob_limit(const struct core_ctx *x)
+{
+    struct core *c = x->c;
+    c->rob_limit = c->head == c->tail ? UINT64_MAX : core_flight(c, c->head)->instr + x->p->core.rob - 1;
+}
+
 bool core_retire_oldest(const struct core_ctx *x)
 {
     struct core *c = x->c;
@@ -390,7 +403,7 @@ bool core_retire_oldest(const struct core_ctx *x)
     if (e->done == CYCLE_UNKNOWN)
         return false;
     uint64_t from = u64_max(c->cpi.upto, c->slot_cycle);
-    cpi_wait_access(c, c->head);
+    charge_wait(c, c->head, e->done);
     c->retire_cycle = u64_max(c->retire_cycle, e->done);
     CORE_LOG(x, RETIRE, c->head, core_window(c, c->head)->vaddr, e->done, c->retire_cycle, from,
              c->cpi.upto > from ? c->cpi.upto - from : 0);
@@ -399,8 +412,43 @@ bool core_retire_oldest(const struct core_ctx *x)
     else
         c->window_loads--;
     c->head++;
-    c->rob_limit = c->head == c->tail ? UINT64_MAX : core_flight(c, c->head)->instr + x->p->core.rob - 1;
+    set_rob_limit(x);
     return true;
+}
+
+bool core_retire_all(const struct core_ctx *x)
+{
+    struct core *c = x->c;
+    const struct flight *const flights = core_flight(c, 0);
+    struct store_entry *const sq = core_sq(c, 0);
+    const uint64_t mask = c->window_size - 1;
+    uint64_t head = c->head, retired = c->retire_cycle;
+    if (lp_logs(x->lp, CE_RETIRE)) {
+        while (c->head != c->tail && core_retire_oldest(x))
+            ;
+        return c->head == c->tail;
+    }
+    for (; head != c->tail && flights[head & mask].done != CYCLE_UNKNOWN; head++) {
+        const struct flight *e = &flights[head & mask];
+        charge_wait(c, head, e->done);
+        retired = u64_max(retired, e->done);
+        if (e->flags & ACC_STORE)
+            sq[e->place].retired = retired;
+        else
+            c->window_loads--;
+    }
+    c->head = head;
+    c->retire_cycle = retired;
+    set_rob_limit(x);
+    return head == c->tail;
+}
+
+static inline void write_store(struct core *c, const struct store_entry *s)
+{
+    if (s->fill > c->slot_cycle && s->fill > c->cpi.upto)
+        cpi_wait_store(c, s->level, s->fill);
+    c->sq_drained = u64_max(c->sq_drained + 1, u64_max(s->retired, s->fill));
+    c->sq_head++;
 }
 
 bool core_drain_oldest_store(const struct core_ctx *x)
@@ -412,9 +460,19 @@ bool core_drain_oldest_store(const struct core_ctx *x)
             return false;
     if (s->fill == CYCLE_UNKNOWN)
         return false;
-    cpi_wait_store(c, s->level, s->fill);
-    c->sq_drained = u64_max(c->sq_drained + 1, u64_max(s->retired, s->fill));
-    c->sq_head++;
+    write_store(c, s);
+    return true;
+}
+
+bool core_drain_stores(const struct core_ctx *x)
+{
+    struct core *c = x->c;
+    while (c->sq_head != c->sq_tail) {
+        const struct store_entry *s = core_sq(c, c->sq_head);
+        if (s->fill == CYCLE_UNKNOWN)
+            return false;
+        write_store(c, s);
+    }
     return true;
 }
 
