@@ -540,17 +540,17 @@ struct seen {
     uint64_t vaddr, paddr;
     uint32_t ip;
 };
-/* The data access, seen by the prefetchers; parameters and result of core_cache_access. */
+/* A data access that shows the prefetchers something; parameters and result of core_cache_access. */
 uint64_t core_seen_access(const struct core_ctx *x, const struct seen *s, bool write, uint64_t start, waiter_t who,
                           enum served_by *served_out);
 static inline uint64_t core_data_access(const struct core_ctx *x, const struct seen *s, bool write, uint64_t start,
                                         waiter_t who, enum served_by *served_out)
 {
-    if (x->c->pf.on)
+    if (x->c->pf.on && core_is_news(x->c, s->ip, s->vaddr))
         return core_seen_access(x, s, write, start, who, served_out);
     return core_cache_access(x, s->paddr, LINE_DATA, write, start, who, served_out);
 }
-/* An access that hit in L1D on another way than core_seen_access. */
+/* One that hit in L1D on another way. */
 void core_show_hit(const struct core_ctx *x, const struct seen *s, uint64_t start);
 /* A line has come for the access that missed it first. */
 void core_seen_fill(const struct core_ctx *x, const struct miss *m);

@@ -137,24 +137,36 @@ static __attribute__((noinline)) void show_any(const struct core_ctx *x, const s
         send(x, s, list.wish[i].line, list.wish[i].to, start + 1 + i);
 }
 
-/* Shows an access to ip_stride, the common case, which asks for lines only where a stride is repeated; else 0. */
-static inline int64_t ip_stride_step(const struct core_ctx *x, const struct seen *s)
+/*
+ * Shows an access to ip_stride with a table of a power of two, the common case: it asks for lines only where a stride
+ * is repeated. False: another design, and nothing was done.
+ */
+static inline bool show_ip_stride(const struct core_ctx *x, const struct seen *s, int64_t *step_out)
 {
-    return ip_stride_learn(core_at(x->c, x->c->at.prefetch_l1d), &x->p->prefetch.ip_stride, s->ip, s->vaddr);
+    const struct prefetch_ip_stride_params *p = &x->p->prefetch.ip_stride;
+    const uint64_t mask = p->entries - 1;
+    if (x->p->l1d.prefetcher != PREFETCHER_ip_stride || (p->entries & mask) != 0)
+        return false;
+    struct ip_stride_entry *table = core_at(x->c, x->c->at.prefetch_l1d);
+    *step_out = ip_stride_learn(&table[s->ip & mask], p, s->ip, s->vaddr);
+    return true;
+}
+
+/* A hit for which there is more to do than to learn from it; `step` as of ip_stride, 0: of another design. */
+static __attribute__((noinline)) void show_hit(const struct core_ctx *x, const struct seen *s, uint64_t start, int64_t step)
+{
+    x->lp->now = time_of(x->cfg, x->c->touch);
+    if (step != 0)
+        send_strides(x, s, start, step);
+    else
+        show_any(x, s, start, PREFETCH_HIT);
 }
 
 void core_show_hit(const struct core_ctx *x, const struct seen *s, uint64_t start)
 {
-    if (x->p->l1d.prefetcher != PREFETCHER_ip_stride) {
-        x->lp->now = time_of(x->cfg, x->c->touch);
-        show_any(x, s, start, PREFETCH_HIT);
-        return;
-    }
-    int64_t step = ip_stride_step(x, s);
-    if (step == 0)
-        return;
-    x->lp->now = time_of(x->cfg, x->c->touch);
-    send_strides(x, s, start, step);
+    int64_t step = 0;
+    if (!show_ip_stride(x, s, &step) || step != 0)
+        show_hit(x, s, start, step);
 }
 
 /* What the L1D prefetcher sees of an access after it: any design's event, and its fill if the line is known to come. */
@@ -176,10 +188,7 @@ uint64_t core_seen_access(const struct core_ctx *x, const struct seen *s, bool w
                           enum served_by *served_out)
 {
     struct core *c = x->c;
-    if (!core_is_news(c, s->ip, s->vaddr))
-        return core_cache_access(x, s->paddr, LINE_DATA, write, start, who, served_out);
-    const uint64_t design = x->p->l1d.prefetcher;
-    const bool seen = design != PREFETCHER_none && (!write || x->p->prefetch.common.stores);
+    const bool seen = x->p->l1d.prefetcher != PREFETCHER_none && (!write || x->p->prefetch.common.stores);
     c->pf.latest[s->ip % PREFETCH_LATEST] = s->vaddr >> LINE_SHIFT;
     c->pf.vaddr = s->vaddr;
     c->pf.ip = s->ip;
@@ -191,13 +200,11 @@ uint64_t core_seen_access(const struct core_ctx *x, const struct seen *s, bool w
         show_l2(x, s->paddr, s->vaddr, s->ip, start);
     if (!seen)
         return cycles;
-    if (design == PREFETCHER_ip_stride) {
-        int64_t step = ip_stride_step(x, s);
-        if (step != 0)
-            send_strides(x, s, start, step);
-    } else {
+    int64_t step;
+    if (!show_ip_stride(x, s, &step))
         show_l1d(x, s, start, cycles, *served_out);
-    }
+    else if (step != 0)
+        send_strides(x, s, start, step);
     return cycles;
 }
 

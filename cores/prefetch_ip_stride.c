@@ -35,7 +35,8 @@ static void access(void *state, const struct prefetch_params *params, const stru
                    struct prefetch_list *out)
 {
     const struct prefetch_ip_stride_params *p = &params->ip_stride;
-    int64_t step = ip_stride_learn(state, p, a->ip, a->addr);
+    struct ip_stride_entry *table = state;
+    int64_t step = ip_stride_learn(&table[a->ip % p->entries], p, a->ip, a->addr);
     if (step == 0)
         return;
     struct ip_stride_walk w = ip_stride_from(p, a->addr, step);

@@ -17,17 +17,10 @@ struct ip_stride_entry {
     uint16_t confidence, used;
 };
 
-static inline struct ip_stride_entry *ip_stride_entry_of(void *state, const struct prefetch_ip_stride_params *p,
-                                                         uint32_t ip)
+/* The stride in which lines are to be asked for from `addr` on; 0: none are. *e is the instruction's entry. */
+static inline int64_t ip_stride_learn(struct ip_stride_entry *e, const struct prefetch_ip_stride_params *p, uint32_t ip,
+                                      uint64_t addr)
 {
-    uint64_t n = p->entries;
-    return (struct ip_stride_entry *)state + ((n & (n - 1)) == 0 ? ip & (n - 1) : ip % n);
-}
-
-/* The stride in which lines are to be asked for from `addr` on; 0: none are. */
-static inline int64_t ip_stride_learn(void *state, const struct prefetch_ip_stride_params *p, uint32_t ip, uint64_t addr)
-{
-    struct ip_stride_entry *e = ip_stride_entry_of(state, p, ip);
     if (!e->used || e->ip != ip) {
         *e = (struct ip_stride_entry){.addr = addr, .ip = ip, .used = 1};
         return 0;

@@ -71,18 +71,18 @@ static const struct stream *leads_here(struct streams *t, uint64_t page, uint64_
 struct stream *stream_begin(struct streams *t, uint64_t n, uint64_t addr, uint64_t first, uint64_t last)
 {
     uint64_t page = addr >> PAGE_SHIFT, line = addr >> LINE_SHIFT;
-    struct stream new = {.page = page, .latest = line, .ahead = line};
     const struct stream *from = leads_here(t, page, first, last);
-    if (from != NULL) {
-        new.step = from->step;
-        new.confidence = from->confidence;
-        new.ahead = from->ahead;
-        new.latest = line - (uint64_t)new.step;
-    }
-    struct stream *s = take_place(t, n);
+    const int64_t step = from != NULL ? from->step : 0;
+    const uint64_t ahead = from != NULL ? from->ahead : line;
+    const uint32_t confidence = from != NULL ? from->confidence : 0;
+    struct stream *s = take_place(t, n); /* it may be that of *from */
     uint32_t *bucket = stream_bucket(t, page);
-    new.hash_next = *bucket;
-    *s = new;
+    s->page = page;
+    s->latest = line - (uint64_t)step;
+    s->ahead = ahead;
+    s->step = step;
+    s->confidence = confidence;
+    s->hash_next = *bucket;
     *bucket = stream_link(t, s);
     make_newest(t, s);
     return s;
