@@ -249,10 +249,15 @@ struct dram_request {
     uint32_t token, src;      /* handed back */
     uint32_t next, prev;
     uint16_t bank, slot; /* bank of the channel; slot in its list, when seen */
-    uint8_t rank, group;  /* group of the channel */
-    uint8_t kind, is_write;
-    uint8_t row_state;   /* enum dram_row_state, as far as is known by now */
-    uint8_t reserved[7]; /* to one host cache line */
+    /* Not side by side: the compiler would put the bytes together to store them at once, which takes longer. */
+    uint8_t rank;
+    uint8_t row_state; /* enum dram_row_state, as far as is known by now */
+    uint8_t group;     /* of the channel */
+    uint8_t reserved0;
+    uint8_t kind;
+    uint8_t reserved1;
+    uint8_t is_write;
+    uint8_t reserved[5]; /* to one host cache line */
 };
 
 /* In order of precedence; the first ones, which banks offer, index tables. */
