@@ -66,23 +66,29 @@ static inline void dram_withdraw_offer(struct dram_list *l, struct dram_queue *q
         l->best[q->command].time = 0;
 }
 
-/*
- * The bank, which offers nothing, offers a command for the request in `slot` from `ok` on. Returns when all limits
- * allow it. If the best offer of the command is known, it still is.
- */
+/* Of an offer that is made: returns when all limits allow it. If the best of its command is known, it still is. */
+static inline simtime_t dram_compare_offer(struct dram *d, struct dram_list *l, enum dram_command command,
+                                           uint32_t slot, simtime_t ok, enum dram_limit column_limit)
+{
+    struct dram_best *best = &l->best[command];
+    l->slots[slot].ok = ok;
+    ok = dram_offer_ok(d, &l->slots[slot], dram_limit_of(command, column_limit));
+    if (ok < best->time || (ok == best->time && slot < best->slot)) {
+        best->time = ok;
+        best->slot = slot;
+    }
+    return ok;
+}
+
+/* The bank, which offers nothing, offers a command for the request in `slot` from `ok` on. */
 static inline simtime_t dram_make_offer(struct dram *d, struct dram_list *l, struct dram_queue *q,
                                         enum dram_command command, uint32_t slot, simtime_t ok,
                                         enum dram_limit column_limit)
 {
-    struct dram_best *best = &l->best[command];
     q->command = command;
     q->slot = slot;
-    l->slots[slot].ok = ok;
     l->offers[command][slot / 64] |= UINT64_C(1) << slot % 64;
-    ok = dram_offer_ok(d, &l->slots[slot], dram_limit_of(command, column_limit));
-    if (ok < best->time || (ok == best->time && slot < best->slot))
-        *best = (struct dram_best){.time = ok, .slot = slot};
-    return ok;
+    return dram_compare_offer(d, l, command, slot, ok, column_limit);
 }
 
 /* A row command was issued: the same request has the next one, from `ok` on. */
@@ -90,8 +96,13 @@ static inline void dram_next_offer(struct dram *d, struct dram_list *l, const st
                                    enum dram_command command, simtime_t ok)
 {
     struct dram_queue *q = &l->queues[r->bank];
-    dram_withdraw_offer(l, q);
-    dram_make_offer(d, l, q, command, r->slot, ok, dram_column_limit(r));
+    uint32_t slot = r->slot, w = slot / 64;
+    uint64_t bit = UINT64_C(1) << slot % 64;
+    l->best[q->command].time = 0; /* it was that, or the only one */
+    l->offers[q->command][w] ^= bit;
+    l->offers[command][w] |= bit;
+    q->command = command;
+    dram_compare_offer(d, l, command, slot, ok, dram_column_limit(r));
 }
 
 /* ---- the state machine, dram.c -------------------------------------------------------------- */
