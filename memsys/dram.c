@@ -147,7 +147,7 @@ static inline void count_column(struct dram *d, const struct dram_config *c, con
     s->read_latency_hist[bin < DRAM_NLATENCY_BINS ? bin : DRAM_NLATENCY_BINS - 1]++;
 }
 
-void dram_column(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_request *q,
+void dram_column(struct dram *d, const struct dram_config *c, const struct dram_request *q,
                  struct dram_done *done_out)
 {
     issue_column(d, c, q);
@@ -156,10 +156,4 @@ void dram_column(struct dram *d, const struct dram_config *c, struct dram_list *
     d->banks[q->bank].hit_streak += q->prev != DRAM_NIL;
     done_out->request = q;
     done_out->answer = d->now + c->column[q->is_write].answer;
-    dram_leave(d, c, l, q);
-    d->ranks[q->rank].nwaiting--;
-    q->next = d->free_first;
-    d->free_first = (uint32_t)(q - d->requests);
-    if (q->is_write)
-        dram_update_draining(d, c);
 }

@@ -52,7 +52,8 @@ static enum dram_command offer_of(const struct dram *d, const struct dram_config
 }
 
 /* The bank's state or requests have changed. */
-static void renew_offer(struct dram *d, const struct dram_config *c, struct dram_list *l, uint32_t bank)
+static __attribute__((noinline)) void renew_offer(struct dram *d, const struct dram_config *c,
+                                                  struct dram_list *l, uint32_t bank)
 {
     struct dram_queue *q = &l->queues[bank];
     uint32_t idx;
@@ -212,7 +213,7 @@ void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, pa
     }
     struct dram_request *q = &d->requests[idx];
     uint64_t number = line.v >> LINE_SHIFT, row = number >> b->row_shift;
-    /* Group and bank are next to each other in the number of a bank, and so are the bits of the row that change them. */
+    /* Group and bank are neighbours in the number of a bank, and so are the bits of the row that change them. */
     uint32_t rank = (uint32_t)(number >> b->rank_shift) & b->rank_mask;
     uint32_t bank = ((uint32_t)(number >> b->group_shift) & b->group_mask) << c->bank_bits;
     bank |= (uint32_t)(number >> b->bank_shift) & b->bank_mask;
@@ -234,7 +235,11 @@ void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, pa
     wait_at(d, c, &d->lists[is_write], q, idx);
 }
 
-void dram_leave(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_request *r)
+/*
+ * A request that is seen leaves, with its column command; the oldest unseen one takes its place, and the bank's
+ * offer is renewed.
+ */
+static inline void leave(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_request *r)
 {
     struct dram_queue *q = &l->queues[r->bank];
     dram_withdraw_offer(l, q);
@@ -251,6 +256,11 @@ void dram_leave(struct dram *d, const struct dram_config *c, struct dram_list *l
     }
     if (q->first != DRAM_NIL)
         renew_offer(d, c, l, r->bank);
+    d->ranks[r->rank].nwaiting--;
+    r->next = d->free_first;
+    d->free_first = (uint32_t)(r - d->requests);
+    if (r->is_write)
+        dram_update_draining(d, c);
 }
 
 /* ---- the choice ----------------------------------------------------------------------------- */
@@ -407,7 +417,8 @@ bool dram_run(struct dram *d, const struct dram_config *c, struct dram_list *l, 
         if (other->n != 0)
             dram_renew_later(other, q->bank);
         if (command == DRAM_CMD_COLUMN) {
-            dram_column(d, c, l, q, done_out);
+            dram_column(d, c, q, done_out);
+            leave(d, c, l, q);
             if (l->n == 0 || dram_writes_go(d) != q->is_write)
                 return true; /* it is not this list's turn any more */
             choose(d, c, l, column_limit);

@@ -15,12 +15,6 @@
 
 void dram_list_init(struct dram_list *l, uint32_t window);
 
-/*
- * A request that is seen leaves, with its column command; the oldest unseen one takes its place, and the bank's
- * offer is renewed.
- */
-void dram_leave(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_request *r);
-
 /* The bank's state has changed: its offer is renewed when the list, which is not empty, has its turn. */
 static inline void dram_renew_later(struct dram_list *l, uint32_t bank)
 {
@@ -146,8 +140,7 @@ static inline void dram_precharge(struct dram *d, const struct dram_config *c, s
     q->row_state = DRAM_ROW_CONFLICT;
 }
 void dram_activate(struct dram *d, const struct dram_config *c, struct dram_request *q);
-/* It leaves the list. */
-void dram_column(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_request *q,
+void dram_column(struct dram *d, const struct dram_config *c, const struct dram_request *q,
                  struct dram_done *done_out);
 
 #endif
