@@ -365,6 +365,26 @@ static void a_code_page_that_left_the_tlb_is_not_there(void)
     rig_close(r);
 }
 
+/* Two pages take turns, and half-way through a shootdown takes one of them out of the TLBs. */
+static void a_code_page_shot_down_is_walked_again(void)
+{
+    struct rig *r = open_l1i(BPRED_none, L1I_FETCH_AHEAD);
+    r->mmu = &mmu_radix;
+    for (unsigned i = 0; i < 20; i++) {
+        rig_load(r, A, 300)->pc_id = i % 2 ? OTHER_PAGE : X;
+        rig_branch(r, 0, BR_JUMP, 2, i % 2 ? OTHER_PAGE : X2, i % 2 ? X : OTHER_PAGE, true);
+    }
+    r->threads[0].blocks[0].tail_gap = 1;
+    struct rig_order *o = rig_order(r, (RIG_START + 4000) * RIG_CYCLE, K_SHOOTDOWN);
+    o->a[0] = CODE;
+    o->a[1] = PAGE_BYTES;
+    o->a[2] = 1;
+    rig_run(r);
+    IS(rig_stats(r)->itlb_l1_misses, 2 + 1);
+    IS(rig_stats(r)->walks_instr, 2 + 1);
+    rig_close(r);
+}
+
 /* X and Y are in L1I, or on their way, the second time round: no request, no stall. */
 static void a_loop_over_two_lines_misses_each_once(void)
 {
@@ -431,6 +451,7 @@ UNIT_MAIN("cores/fetch", UNIT(a_branch_predicted_right_costs_nothing),
           UNIT(a_late_prefetch_costs_the_rest_of_its_miss), UNIT(a_line_that_is_code_and_data_is_in_l2_once),
           UNIT(running_ahead_stops_at_a_branch_predicted_wrong),
           UNIT(running_ahead_stops_at_a_page_without_translation),
-          UNIT(a_code_page_that_left_the_tlb_is_not_there), UNIT(a_loop_over_two_lines_misses_each_once),
+          UNIT(a_code_page_that_left_the_tlb_is_not_there), UNIT(a_code_page_shot_down_is_walked_again),
+          UNIT(a_loop_over_two_lines_misses_each_once),
           UNIT(a_line_taken_away_is_asked_for_again),
           UNIT(a_code_page_not_there_is_faulted_in_by_its_first_line))
