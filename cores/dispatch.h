@@ -131,7 +131,10 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b);
 static inline uint64_t page_of_line(uint64_t line) { return line >> (PAGE_SHIFT - LINE_SHIFT); }
 
 /* The next entry of the queue, if there is one. */
-static inline const struct fetch_entry *next_line(const struct fetch *f) { return &f->queue[f->head % FETCH_QUEUE_MAX]; }
+static inline const struct fetch_entry *next_line(const struct fetch *f)
+{
+    return &f->queue[f->head % FETCH_QUEUE_MAX];
+}
 
 /* The head of the queue is dispatched. */
 static inline void pop_line(struct core *c)

@@ -41,7 +41,8 @@ INLINE bool enter_page(const struct run *run, struct core *f, uint64_t line, uin
     if (vaddr != (vaddr & run->va_mask) || known < f->walked_until)
         return false;
     const struct code_page *p = code_page(c, page);
-    const uint64_t *held = p->page == page ? sarray_use_spot(core_at(c, c->at.l1i4k), p->spot) : search_code_page(c, page);
+    const uint64_t *held =
+        p->page == page ? sarray_use_spot(core_at(c, c->at.l1i4k), p->spot) : search_code_page(c, page);
     if (held == NULL)
         return false;
     f->touch = at;

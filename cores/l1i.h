@@ -55,8 +55,9 @@ static inline void forget_code_page(struct core *c, uint64_t page)
 static inline void note_code_page(struct core *c, uint64_t page, const uint64_t *held)
 {
     const struct sarray *a = core_at(c, c->at.l1i4k);
+    uint32_t set = tlb_set(a, page << PAGE_SHIFT, PAGE_SHIFT);
     if (sarray_has_spots(a))
-        *code_page(c, page) = (struct code_page){page, sarray_spot_of(a, tlb_set(a, page << PAGE_SHIFT, PAGE_SHIFT), held)};
+        *code_page(c, page) = (struct code_page){page, sarray_spot_of(a, set, held)};
 }
 
 /* Payload of a known page, not counted as a use. */

@@ -223,8 +223,8 @@ static inline bool sarray_has_spots(const struct sarray *a) { return a->repl == 
 static inline struct sarray_spot sarray_spot_of(const struct sarray *a, uint32_t set, const uint64_t *data)
 {
     const uint64_t *row = sarray_row_const(a, set);
-    uint32_t data_at = (uint32_t)((const char *)data - (const char *)a), row_at = (uint32_t)((const char *)row - (const char *)a);
-    return (struct sarray_spot){data_at, row_at + 16 + (uint32_t)(data - row - 5) / 2};
+    uint32_t way = (uint32_t)(data - row - 5) / 2, row_at = (uint32_t)((const char *)row - (const char *)a);
+    return (struct sarray_spot){row_at + 40 + 16 * way, row_at + 16 + way};
 }
 
 /* The payload of an entry that is still there, counted as a use. */

@@ -328,6 +328,25 @@ static void running_ahead_stops_at_a_branch_predicted_wrong(void)
     rig_close(r);
 }
 
+/* The target of a branch behind a call is asked for when dispatch comes to it; or else once the call is made. */
+static void running_ahead_stops_at_a_call_of_the_kernel_until_it_is_made(void)
+{
+    for (unsigned behind = 0; behind < 2; behind++) { /* another access between the call and the branch */
+        struct rig *r = open_l1i(BPRED_none, L1I_FETCH_AHEAD);
+        rig_load(r, A, 1)->pc_id = X;
+        rig_event(r, 0, FE_SYSCALL, 2);
+        if (behind)
+            rig_load(r, A, 5)->pc_id = X2;
+        rig_branch(r, 0, BR_JUMP, 3, X2, Y, true);
+        rig_load(r, B, 10)->pc_id = Y;
+        rig_run(r);
+        IS(rig_stats(r)->syscalls, 1);
+        IS(rig_stats(r)->l2_code_misses, 2);
+        IS(rig_stats(r)->l1i_prefetches, behind);
+        rig_close(r);
+    }
+}
+
 static void running_ahead_stops_at_a_page_without_translation(void)
 {
     for (unsigned other = 0; other < 2; other++) {
@@ -450,6 +469,7 @@ UNIT_MAIN("cores/fetch", UNIT(a_branch_predicted_right_costs_nothing),
           UNIT(running_ahead_hides_the_line_of_a_branch_target),
           UNIT(a_late_prefetch_costs_the_rest_of_its_miss), UNIT(a_line_that_is_code_and_data_is_in_l2_once),
           UNIT(running_ahead_stops_at_a_branch_predicted_wrong),
+          UNIT(running_ahead_stops_at_a_call_of_the_kernel_until_it_is_made),
           UNIT(running_ahead_stops_at_a_page_without_translation),
           UNIT(a_code_page_that_left_the_tlb_is_not_there), UNIT(a_code_page_shot_down_is_walked_again),
           UNIT(a_loop_over_two_lines_misses_each_once),
