@@ -290,6 +290,24 @@ static void a_held_read_departs_whatever_channel_was_held_for_last(void)
     CU_ASSERT_EQUAL(slice->nheld, 0);
 }
 
+/* It was to depart at once, and then another request to memory came. */
+static void a_read_that_can_depart_still_goes_behind_a_write(void)
+{
+    simtime_t leaves, ack;
+    struct llc_departure d[4];
+    open_slice(&params);
+    for (uint64_t tag = 0; tag < 4; tag++)
+        make_dirty(0, line_at(0, tag));
+    CU_ASSERT_FALSE(read_at(0, line_at(5, 1), 0, &leaves));
+    CU_ASSERT_FALSE(read_at(0, line_at(6, 1), 0, &leaves));
+    CU_ASSERT_FALSE(llc_writeback(slice, &cfg, 0, line_at(0, 9), LINE_DATA, 1, &ack));
+    CU_ASSERT_EQUAL_FATAL(departures(0, d, 4), 3);
+    CU_ASSERT_TRUE(d[0].is_write);
+    CU_ASSERT_EQUAL(d[1].line.v, line_at(5, 1).v);
+    CU_ASSERT_EQUAL(d[2].line.v, line_at(6, 1).v);
+    CU_ASSERT_EQUAL(slice->nheld, 0);
+}
+
 static void reads_are_held_while_too_many_victims_of_fills_are(void)
 {
     simtime_t leaves;
@@ -375,6 +393,7 @@ UNIT_MAIN("memsys/llc", UNIT(every_group_of_neighbours_has_one_line_in_each_slic
           UNIT(a_write_back_allocates_and_its_acknowledgement_waits_for_a_dirty_victim),
           UNIT(reads_without_a_credit_leave_in_order_when_one_is_back),
           UNIT(a_held_read_departs_whatever_channel_was_held_for_last),
+          UNIT(a_read_that_can_depart_still_goes_behind_a_write),
           UNIT(reads_are_held_while_too_many_victims_of_fills_are),
           UNIT(a_fill_does_not_replace_a_line_written_back_meanwhile),
           UNIT(uses_of_a_line_count_as_write_shared_from_the_second_core_and_first_write_on),
