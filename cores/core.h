@@ -430,6 +430,14 @@ static inline bool core_store_written(struct core *c, uint64_t store_no, uint64_
     c->done_head = done_head;
     return store_no < done_head;
 }
+/* The access at an index of the window has something to do: core_run_wakes sees to it. */
+static inline void core_set_wake(struct core *c, uint32_t idx)
+{
+    uint64_t *word = (uint64_t *)core_at(c, c->at.wake) + idx / 64, bit = UINT64_C(1) << (idx % 64);
+    c->nwakes += (*word & bit) == 0;
+    *word |= bit;
+}
+
 /* The place of the i-th of a ring of `size` from `head` on. */
 static inline uint32_t core_ring_at(uint32_t head, uint32_t i, uint32_t size)
 {
@@ -565,7 +573,6 @@ void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, 
 void core_wait_for_data(struct core *c, struct inflight *e, uint64_t no, uint64_t load, uint8_t ops);
 /* A line has come from `level` at the touch clock for those who wait for it, `who` being the first of them. */
 void core_tell_waiters(const struct core_ctx *x, waiter_t who, enum served_by level);
-void core_walk_released(const struct core_ctx *x, waiter_t who, struct xlate r);
 void core_run_wakes(const struct core_ctx *x);
 /* Retires the oldest access if its completion is known; false: unknown. */
 bool core_retire_oldest(const struct core_ctx *x);

@@ -335,23 +335,26 @@ static inline struct walk_request *find_queued(struct core *c, uint64_t vaddr)
     return NULL;
 }
 
+/* Who waited for a walk knows its result; accesses go on when they are woken. */
 static void release(const struct core_ctx *x, struct walk *w)
 {
+    struct core *c = x->c;
     waiter_t who = w->waiters;
     w->waiters = 0;
     while (who != 0) {
-        waiter_t next = 0;
-        struct xlate result;
-        if (waiter_kind(who) == WAIT_LOAD) { /* any data access: its index is in the window */
-            const struct inflight *e = core_window(x->c, waiter_idx(who));
-            next = e->next_waiter;
-            result = result_of(w, e->vaddr, core_flight(x->c, waiter_idx(who))->flags & ACC_STORE, false);
-        } else {
-            next = x->c->ifetch_next_waiter;
-            result = result_of(w, w->vaddr, false, true);
+        if (waiter_kind(who) != WAIT_LOAD) {
+            who = c->ifetch_next_waiter;
+            core_ifetch_released(x, result_of(w, w->vaddr, false, true));
+            continue;
         }
-        core_walk_released(x, who, result);
-        who = next;
+        const uint32_t idx = waiter_idx(who); /* any data access: in the window */
+        struct inflight *e = core_window(c, idx);
+        who = e->next_waiter;
+        struct xlate r = result_of(w, e->vaddr, core_flight(c, idx)->flags & ACC_STORE, false);
+        e->paddr = xlate_faults(r) ? r.time : r.paddr;
+        e->ready = u64_max(e->ready, r.time);
+        e->xlated = xlate_faults(r) ? 2 : 1;
+        core_set_wake(c, idx);
     }
     if (w->prefetch)
         core_prefetch_walked(x, w);

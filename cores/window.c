@@ -9,14 +9,6 @@
  */
 #include "cores/translate.h"
 
-/* The access at an index of the window has something to do. */
-static inline void set_wake(struct core *c, uint32_t idx)
-{
-    uint64_t *word = (uint64_t *)core_at(c, c->at.wake) + idx / 64, bit = UINT64_C(1) << (idx % 64);
-    c->nwakes += (*word & bit) == 0;
-    *word |= bit;
-}
-
 /* The index of the oldest access that was woken, `start` being that of the oldest; removes it. One at least is there. */
 static inline uint32_t take_wake(struct core *c, uint64_t *words, uint32_t start)
 {
@@ -106,7 +98,7 @@ static void tell_dependents(const struct core_ctx *x, uint32_t link, uint64_t do
         if (slot != SLOT_DATA) {
             d->ready = u64_max(d->ready, ready);
             if (--d->nwait_addr == 0)
-                set_wake(c, idx);
+                core_set_wake(c, idx);
             continue;
         }
         d->data_ready = u64_max(d->data_ready, ready);
@@ -116,7 +108,7 @@ static void tell_dependents(const struct core_ctx *x, uint32_t link, uint64_t do
             flights[idx].done = u64_max(d->ready + 1, d->data_ready);
             flights[idx].phase = PH_DONE;
         } else {
-            set_wake(c, idx);
+            core_set_wake(c, idx);
         }
     } while (link != 0);
 }
@@ -200,8 +192,7 @@ static inline bool load_forwarded(const struct core_ctx *x, uint64_t no, struct 
     return true;
 }
 
-static inline void load_access(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e,
-                               uint64_t start)
+INLINE void load_access(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e, uint64_t start)
 {
     struct core *c = x->c;
     if (load_forwarded(x, no, f, e, start))
@@ -331,20 +322,6 @@ void core_tell_waiters(const struct core_ctx *x, waiter_t who, enum served_by le
             core_walk_data(x, idx, at, level);
         }
     }
-}
-
-void core_walk_released(const struct core_ctx *x, waiter_t who, struct xlate r)
-{
-    if (waiter_kind(who) == WAIT_IFETCH) {
-        core_ifetch_released(x, r);
-        return;
-    }
-    struct core *c = x->c;
-    struct inflight *e = core_window(c, waiter_idx(who));
-    e->paddr = xlate_faults(r) ? r.time : r.paddr;
-    e->ready = u64_max(e->ready, r.time);
-    e->xlated = xlate_faults(r) ? 2 : 1;
-    set_wake(c, waiter_idx(who));
 }
 
 /* Everything that the message in progress woke, oldest first. */
