@@ -199,7 +199,7 @@ INLINE bool make_room(const struct run *run, struct core *c, const bool write)
 
 /* ---- translation ------------------------------------------------------------------------------- */
 
-/* core_translate for a page that an L1 TLB of one size holds, and not as the latest one; else nothing changes. */
+/* translate_data for a page that an L1 TLB of one size holds, and not as the latest one; else nothing changes. */
 static __attribute__((noinline)) bool find_in_tlb(struct core *c, uint64_t array_at, uint64_t vaddr, unsigned shift,
                                                   uint64_t needs, struct recent_page *recent)
 {
@@ -222,7 +222,7 @@ struct hit {
     bool is_2m;          /* and counted as such */
 };
 
-/* core_translate for pages of 4 KiB that the L1 TLB holds, and those of 2 MiB that it used latest. */
+/* translate_data for pages of 4 KiB that the L1 TLB holds, and those of 2 MiB that it used latest. */
 INLINE bool find_page(const struct run *run, struct core *c, uint64_t vaddr, uint64_t needs, uint64_t issue, struct hit *h)
 {
     struct recent_page *r = &c->recent_4k[(vaddr >> PAGE_SHIFT) & c->recent_4k_mask];

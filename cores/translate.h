@@ -57,8 +57,8 @@ struct xlate core_translate_ideal(const struct core_ctx *x, uint64_t vaddr, bool
 struct xlate core_look_up_data(const struct core_ctx *x, uint64_t vaddr, bool write, uint64_t issue, waiter_t who);
 
 /* The page at `r`, of 1 << shift bytes, which an L1 data TLB used latest, found after `cycles`. */
-INLINE struct xlate use_recent(const struct core_ctx *x, uint64_t vaddr, const struct recent_page *r, const unsigned shift,
-                               uint64_t issue, waiter_t who, uint64_t cycles)
+INLINE struct xlate use_recent(const struct core_ctx *x, uint64_t vaddr, const struct recent_page *r,
+                               const unsigned shift, uint64_t issue, waiter_t who, uint64_t cycles)
 {
     struct core *c = x->c;
     c->stats.dtlb_l1_hits++;
