@@ -323,19 +323,19 @@ static void move_again(struct vmt_decoded *d, struct fe_moves *m)
  * The bounds of the piece behind the present one, and the addresses before it. True: `now` is where the last
  * addresses lie now, which is not worth having for a few accesses.
  */
-static bool begin_piece(struct vmt_decoded *d, uint32_t end, struct fe_moves *m)
+static bool begin_piece(struct vmt_decoded *d, uint32_t end, struct fe_moves *m, bool moved)
 {
     if (d->to == 0) {
-        first_addresses(d, m != NULL ? fe_moved(m, 0) : 0);
-        d->version = m != NULL ? m->version : 0;
+        first_addresses(d, moved ? fe_moved(m, 0) : 0);
+        d->version = moved ? m->version : 0;
     } else {
         memmove(d->addrs - VMT_BASES, d->addrs + (d->to - d->from) - VMT_BASES, VMT_BASES * sizeof *d->addrs);
-        if (m != NULL && m->version != d->version && end - d->to >= d->npcs)
+        if (moved && m->version != d->version && end - d->to >= d->npcs)
             move_again(d, m);
     }
     d->from = d->to;
     d->to = end - d->from < VMT_PIECE ? end : d->from + VMT_PIECE;
-    return m == NULL || m->version == d->version;
+    return !moved || m->version == d->version;
 }
 
 /* Where the next access is made, and from what. */
@@ -382,7 +382,7 @@ INLINE void make_any(struct making *k, unsigned i, struct fe_moves *m, const boo
  */
 INLINE void next_piece(struct vmt_decoded *d, uint32_t end, struct fe_moves *m, const bool moved)
 {
-    const bool known = begin_piece(d, end, m);
+    const bool known = begin_piece(d, end, m, moved);
     struct making k = {.ctl = d->ctl + d->from, .payload = d->next_payload, .id = d->ids + d->from, .forms = d->forms,
                        .r = d->piece, .addr = d->addrs};
     const uint8_t *const stop = d->ctl + d->to;
