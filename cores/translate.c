@@ -59,6 +59,8 @@ INLINE void put_into_l1(const struct core_ctx *x, bool exec, uint32_t asid, uint
     bool gone = tlb_replace(l1, asid, vaddr, shift, payload, &old);
     if (!exec && l1->nways != 0)
         note_recent(x->c, vaddr, shift, payload);
+    if (!exec && asid != x->c->asid) /* of a prefetch whose thread has left: the latest of its set, but not this one's */
+        forget_recent(x->c, vaddr, shift);
     if (exec && gone && shift == PAGE_SHIFT)
         forget_code_page(x->c, tlb_page(old.tag));
 }

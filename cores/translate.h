@@ -41,6 +41,15 @@ static inline void note_recent(struct core *c, uint64_t vaddr, unsigned shift, u
         *recent_2m(c, vaddr) = (struct recent_page){vaddr >> PAGE_SHIFT_2M, payload};
 }
 
+/* Whatever page of its set was used latest is so no more. */
+static inline void forget_recent(struct core *c, uint64_t vaddr, unsigned shift)
+{
+    if (shift == PAGE_SHIFT)
+        recent_4k(c, vaddr)->page = UINT64_MAX;
+    else if (shift == PAGE_SHIFT_2M)
+        recent_2m(c, vaddr)->page = UINT64_MAX;
+}
+
 /* ---- translations ----------------------------------------------------------------------------- */
 
 /* When a translation found in a TLB at cycle `t` may be used: not before the walk that filled it ended. */

@@ -410,6 +410,34 @@ static void a_load_joins_the_walk_of_a_prefetch(void)
     rig_close(r);
 }
 
+/*
+ * The page behind is 512 GiB further up the tables: three entries of 1000 cycles. Before they have come, the thread gives way
+ * to one of another address space, which has that page elsewhere.
+ */
+static void a_prefetch_that_walks_when_its_thread_leaves_is_nothing_to_the_next_one(void)
+{
+    struct rig *r = paged(PREFETCHER_ip_stride, 0);
+    const uint64_t last = rig_va(1, 511, 511, 511, 0), next = last + PAGE_BYTES;
+    r->p.prefetch.common.cross_page = r->p.prefetch.common.walk = 1;
+    r->p.ptw.ref_cycles = 0;
+    r->miss_cycles = 1000;
+    r->nthreads = 2;
+    r->threads[1].space = 1;
+    rig_map(r, 0, last, PAGE_SHIFT, RIG_PAGE);
+    rig_map(r, 0, next, PAGE_SHIFT, RIG_PAGE);
+    rig_map(r, 1, next, PAGE_SHIFT, RIG_PAGE);
+    for (uint64_t i = 1; i < 4; i++)
+        rig_access(r, 0, last + i * 1024, 1000, 0);
+    rig_event(r, 0, FE_FUTEX_WAIT, 1); /* the rig's kernel takes it as a yield */
+    rig_access(r, 1, next + 512, 30000, 0);
+    rig_run(r);
+    IS(rig_stats(r)->walks, 3);
+    IS(rig_stats(r)->walks_prefetch, 1);
+    IS(rig_stats(r)->l1_prefetched, 0);
+    IS(rig_line(r, rig_slice(r)->reads - 1), rig_pa(1, next) + 512);
+    rig_close(r);
+}
+
 static void a_prefetch_never_faults(void)
 {
     for (unsigned waits = 0; waits < 2; waits++) {
@@ -516,5 +544,6 @@ UNIT_MAIN("cores/data_prefetch", UNIT(a_stride_is_prefetched_at_its_third_access
           UNIT(a_prefetch_stops_at_the_end_of_its_page),
           UNIT(a_prefetch_crosses_when_a_tlb_knows_the_page_and_is_dropped_when_none_does),
           UNIT(a_prefetch_may_walk_and_fills_the_tlbs), UNIT(a_load_joins_the_walk_of_a_prefetch),
+          UNIT(a_prefetch_that_walks_when_its_thread_leaves_is_nothing_to_the_next_one),
           UNIT(a_prefetch_never_faults), UNIT(an_l2_prefetch_crosses_4_kib_only_within_a_page_known_to_have_2_mib),
           UNIT(walks_and_code_teach_the_prefetchers_nothing), UNIT(prefetchers_that_could_never_prefetch_are_refused))
