@@ -40,6 +40,12 @@ static bool drain(const struct core_ctx *x)
     return true;
 }
 
+void core_refuse_gap(const struct core_ctx *x)
+{
+    err_fatal(ERR_TRACE, "%s: thread %u, block %llu: a branch or event that stands before an access names a later instruction than the access's own",
+              x->cfg->host->fe->description, x->c->thread, (unsigned long long)x->c->pos.block);
+}
+
 bool core_make_room(const struct core_ctx *x, bool store)
 {
     struct core *c = x->c;
@@ -295,6 +301,8 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
         if (r->flags & (ACC_LOCK | ACC_FENCE))
             return ITEM_PASSED;
         uint64_t n = r->gap - c->pos.gap_done;
+        if (n > UINT16_MAX)
+            core_refuse_gap(x);
         if (c->pos.ninstr + n >= stop)
             return ITEM_PASSED;
         if (code || branch_pos(c, b) <= c->pos.acc) {

@@ -94,6 +94,8 @@ static inline uint64_t dispatch_instructions(const struct core_ctx *x, uint64_t 
 
 /* A place in the load or store queue; false: the entry in the way is unanswered. In dispatch.c. */
 bool core_make_room(const struct core_ctx *x, bool store);
+/* More instructions than a gap can have are left before an access: the trace's places and gaps contradict each other. */
+_Noreturn void core_refuse_gap(const struct core_ctx *x) __attribute__((cold));
 
 /* Dispatches user instructions up to `offset` after the last access; true: all. */
 static inline bool reach(const struct core_ctx *x, uint64_t offset)

@@ -140,7 +140,10 @@ INLINE bool drain_complete(const struct run *run, struct core *c)
 static __attribute__((noinline)) bool take_stalled(const struct run *run, uint64_t last)
 {
     struct core *c = run->c;
-    uint64_t n = last - c->ordinal, left = dispatch_instructions(run->x, n);
+    uint64_t n = last - c->ordinal;
+    if (n > UINT16_MAX)
+        core_refuse_gap(run->x);
+    uint64_t left = dispatch_instructions(run->x, n);
     c->pos.gap_done += (uint32_t)(n - left);
     return left == 0;
 }
@@ -157,6 +160,8 @@ INLINE bool take_instructions(const struct run *run, struct core *c, uint64_t la
         c->slot_cycle += s.cycles;
         c->slot_k = s.rest;
     } else {
+        if (last - c->ordinal > UINT16_MAX)
+            core_refuse_gap(run->x);
         uint64_t cycles = k * run->reciprocal >> 32;
         c->slot_cycle += cycles;
         c->slot_k = (uint32_t)(k - cycles * run->width);

@@ -5,6 +5,9 @@
  */
 #include "core_rig.c"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define A rig_va(1, 2, 3, 4, 0)
 #define B rig_va(1, 2, 3, 4, 64)
 #define CODE rig_va(2, 0, 0, 0, 0)
@@ -68,6 +71,29 @@ static void a_wrong_branch_that_waits_for_nothing_costs_the_refill(void)
     IS(rig_stats(r)->br_resolve_cycles, 1);
     IS(rig_stats(r)->stack[CPI_BRANCH], 20);
     rig_close(r);
+}
+
+/* A branch 9 instructions after load 0 stands before load 1, which is 2 after it. */
+static void a_branch_behind_the_access_that_it_stands_before_ends_the_run(void)
+{
+    for (int slow = 0; slow < 2; slow++) {
+        fflush(NULL);
+        pid_t pid = fork();
+        if (pid == 0) {
+            if (freopen("/dev/null", "w", stderr) == NULL)
+                _exit(99);
+            struct rig *r = open_rig(BPRED_gshare);
+            r->slow = slow;
+            rig_load(r, A, 20);
+            rig_branch(r, 0, BR_COND, 9, X2, X, true);
+            rig_load(r, B, 2);
+            rig_run(r);
+            _exit(98);
+        }
+        int status;
+        waitpid(pid, &status, 0);
+        CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == ERR_TRACE);
+    }
 }
 
 static void a_wrong_branch_waits_for_the_load_that_feeds_it(void)
@@ -455,6 +481,7 @@ static void a_code_page_not_there_is_faulted_in_by_its_first_line(void)
 
 UNIT_MAIN("cores/fetch", UNIT(a_branch_predicted_right_costs_nothing),
           UNIT(a_wrong_branch_that_waits_for_nothing_costs_the_refill),
+          UNIT(a_branch_behind_the_access_that_it_stands_before_ends_the_run),
           UNIT(a_wrong_branch_waits_for_the_load_that_feeds_it),
           UNIT(a_feeding_load_that_hits_delays_by_its_latency),
           UNIT(a_jump_that_the_btb_does_not_know_is_found_at_decode),
