@@ -308,7 +308,7 @@ struct core {
     /* Accesses before the one have completed, stores before the other have their line, by the touch clock. */
     uint64_t done_head, filled_head;
     uint64_t load_done[LOAD_RING];
-    uint64_t load_entry[LOAD_RING]; /* window entry of the load, for waiting on it */
+    uint16_t load_entry[LOAD_RING]; /* window entry of the load, modulo 2^16, for waiting on it */
     struct {
         uint64_t key, window_no, sq_no; /* 8-byte granule, and the latest store to it */
     } forward[FORWARD_SLOTS];

@@ -92,7 +92,7 @@ INLINE struct flight *add_load(const struct run *run, struct core *c, const stru
 {
     uint64_t i = c->loads_dispatched++ % LOAD_RING;
     c->load_done[i] = done;
-    c->load_entry[i] = c->tail;
+    c->load_entry[i] = (uint16_t)c->tail;
     c->window_loads++;
     return add_complete(run, c, a, false, level, i, done);
 }

@@ -281,7 +281,7 @@ void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, 
         if (!kernel) {
             f->place = (uint16_t)(c->loads_dispatched % LOAD_RING);
             c->load_done[f->place] = CYCLE_UNKNOWN;
-            c->load_entry[f->place] = no;
+            c->load_entry[f->place] = (uint16_t)no;
             c->loads_dispatched++;
             c->stats.loads++;
         }
