@@ -105,6 +105,7 @@ static inline bool reach(const struct core_ctx *x, uint64_t offset)
         return true;
     uint64_t n = offset - c->pos.gap_done;
     if (x->cfg->instruction_limit != 0) {
+        SIM_ASSERT(c->pos.ninstr <= x->cfg->instruction_limit, "core %u: beyond the instruction limit", x->lp->instance);
         uint64_t left = x->cfg->instruction_limit - c->pos.ninstr;
         if (n > left)
             n = left;

@@ -377,8 +377,9 @@ void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t 
     const uint64_t touch = c->touch;
     /* The thread's instructions and the core's ordinals advance together. */
     const uint64_t left = stop > c->pos.ninstr ? stop - c->pos.ninstr : 0;
-    if (enter_first(&run))
-        r = run_row(&run, r, fe_acc(b, end), left < UINT64_MAX - c->ordinal ? c->ordinal + left : UINT64_MAX);
+    const uint64_t stop_ordinal = left < UINT64_MAX - c->ordinal ? c->ordinal + left : UINT64_MAX;
+    if (enter_first(&run)) /* which may take slots */
+        r = run_row(&run, r, fe_acc(b, end), stop_ordinal);
     if (r == NULL)
         return;
     count_row(x, &row);

@@ -57,10 +57,16 @@ INLINE void put_into_l1(const struct core_ctx *x, bool exec, uint32_t asid, uint
     struct sarray_entry old = {0, 0};
     x->c->missed_page = UINT64_MAX; /* the STLB was filled, too, if it was */
     bool gone = tlb_replace(l1, asid, vaddr, shift, payload, &old);
-    if (!exec && l1->nways != 0)
-        note_recent(x->c, vaddr, shift, payload);
-    if (!exec && asid != x->c->asid) /* of a prefetch whose thread has left: the latest of its set, but not this one's */
-        forget_recent(x->c, vaddr, shift);
+    if (!exec) {
+        /*
+         * The latest of its set, unless the first hit is more to the policy than the fill; not this thread's if it is of a
+         * prefetch whose thread has left.
+         */
+        if (l1->nways != 0 && asid == x->c->asid && sarray_fill_is_hit(l1))
+            note_recent(x->c, vaddr, shift, payload);
+        else
+            forget_recent(x->c, vaddr, shift);
+    }
     if (exec && gone && shift == PAGE_SHIFT)
         forget_code_page(x->c, tlb_page(old.tag));
 }

@@ -476,8 +476,11 @@ simtime_t llc_fill(struct llc *l, const struct llc_config *c, simtime_t now, uin
     uint64_t data = new_line(kind, m->request.core);
     l->stats.fills[kind]++;
     /* One that comes to read alone leaves no more than that. */
-    if (m->last != LLC_NIL || (m->request.flags & MEM_FOR_WRITE) != 0)
+    if (m->last != LLC_NIL || (m->request.flags & MEM_FOR_WRITE) != 0) {
+        l->stats.lines[kind]++; /* as it comes; put counts it as what its users have made of it */
         data = use_filled(l, m, data);
+        l->stats.lines[kind_of(data)]--;
+    }
     struct sarray_entry old;
     if (put(l, set, m->line, data, &old))
         hold_old(l, c, old, (struct llc_write){.ready = start + c->tag_fs, .ack_core = LLC_NIL});

@@ -59,6 +59,9 @@ void sarray_init(struct sarray *a, const struct sarray_cfg *cfg);
 /* Drops all entries (a full TLB flush). Replacement state stays. */
 void sarray_invalidate_all(struct sarray *a);
 
+/* Is a hit on an entry that has just come in no more to the policy than its coming? LRU's; of others it is not assumed. */
+static inline bool sarray_fill_is_hit(const struct sarray *a) { return a->repl == REPL_LRU; }
+
 /* ---- ages: the permutation behind LRU and FIFO, a byte for each way ------------------------- */
 
 static inline uint32_t repl_ngroups(uint32_t nways) { return (nways + 15) / 16; }

@@ -241,6 +241,27 @@ static void the_short_way_through_dispatch_gives_what_the_long_way_gives(void)
     }
 }
 
+/* Wherever a limit, or the end of the warm-up, falls: in the middle of a row of accesses, before its first line of code. */
+static void every_limit_and_every_end_of_the_warm_up_is_met_on_the_instruction(void)
+{
+    for (uint64_t limit = 600; limit < 800; limit++) {
+        uint64_t digests[2];
+        for (unsigned slow = 0; slow < 2; slow++) {
+            struct rig *r = random_machine(1 + 2 * (limit & 1), 0); /* both with lines of code */
+            r->slow = slow;
+            r->p.core.rob = 8 + limit % 9;
+            r->instruction_limit = limit & 2 ? limit : limit + 150;
+            r->warmup = limit & 2 ? 0 : limit;
+            rig_run(r);
+            IS(rig_control(r)->nlimited, 4);
+            IS(rig_control(r)->instructions, 4 * r->instruction_limit);
+            digests[slow] = engine_digest(r->engine);
+            rig_close(r);
+        }
+        IS(digests[0], digests[1]);
+    }
+}
+
 static void windows_cut_at_random_never_show(void)
 {
     struct core_stats all = {0};
@@ -384,6 +405,7 @@ static void each_access_is_counted_once_at_each_level_that_it_reaches(void)
 }
 
 UNIT_MAIN("cores/core", UNIT(the_short_way_through_dispatch_gives_what_the_long_way_gives),
+          UNIT(every_limit_and_every_end_of_the_warm_up_is_met_on_the_instruction),
           UNIT(windows_cut_at_random_never_show),
           UNIT(a_machine_saved_at_an_epochs_end_and_restored_elsewhere_goes_on_the_same),
           UNIT(a_core_asleep_when_the_machine_was_saved_wakes_as_it_would_have),

@@ -185,6 +185,36 @@ static void requests_of_several_cores_to_one_line_merge_and_are_answered_in_orde
     llc_check(slice, &cfg);
 }
 
+static void a_line_that_requests_of_two_kinds_wait_for_counts_once_as_the_last_ones(void)
+{
+    for (unsigned n = 2; n <= 3; n++) {
+        struct llc_departure d[2];
+        static const enum line_kind kinds[] = {LINE_CODE, LINE_DATA, LINE_CODE};
+        open_slice(&params);
+        for (uint32_t i = 0; i < n; i++)
+            CU_ASSERT_EQUAL(llc_read(slice, &cfg, i * CYCLE, line_at(0, 9), kinds[i], i, i), SIM_NEVER);
+        CU_ASSERT_EQUAL(departures(0, d, 2), 1);
+        CU_ASSERT_EQUAL(answer_read(100 * CYCLE, &d[0], NULL), n);
+        CU_ASSERT_EQUAL(slice->stats.fills[LINE_CODE], 1);
+        CU_ASSERT_EQUAL(slice->stats.lines[LINE_CODE], n == 3);
+        CU_ASSERT_EQUAL(slice->stats.lines[LINE_DATA], n == 2);
+        llc_check(slice, &cfg);
+    }
+}
+
+static void a_line_that_one_core_brings_to_write_is_written(void)
+{
+    struct llc_departure d;
+    simtime_t leaves;
+    open_slice(&params);
+    CU_ASSERT_EQUAL(llc_read(slice, &cfg, 0, line_at(0, 9), LINE_DATA | MEM_FOR_WRITE, 0, 0), SIM_NEVER);
+    CU_ASSERT_EQUAL(departures(0, &d, 1), 1);
+    CU_ASSERT_EQUAL(answer_read(100 * CYCLE, &d, NULL), 1);
+    CU_ASSERT_EQUAL(slice->stats.write_shared[LINE_DATA], 0);
+    read_at(200 * CYCLE, line_at(0, 9), 1, &leaves);
+    CU_ASSERT_EQUAL(slice->stats.write_shared[LINE_DATA], 1);
+}
+
 static void a_dirty_victim_is_written_to_memory_and_a_clean_one_is_not(void)
 {
     simtime_t leaves;
@@ -389,6 +419,8 @@ UNIT_MAIN("memsys/llc", UNIT(every_group_of_neighbours_has_one_line_in_each_slic
           UNIT(a_miss_asks_memory_after_the_tags_and_answers_data_cycles_after_the_fill),
           UNIT(accesses_to_one_bank_queue_and_to_two_do_not),
           UNIT(requests_of_several_cores_to_one_line_merge_and_are_answered_in_order),
+          UNIT(a_line_that_requests_of_two_kinds_wait_for_counts_once_as_the_last_ones),
+          UNIT(a_line_that_one_core_brings_to_write_is_written),
           UNIT(a_dirty_victim_is_written_to_memory_and_a_clean_one_is_not),
           UNIT(a_write_back_allocates_and_its_acknowledgement_waits_for_a_dirty_victim),
           UNIT(reads_without_a_credit_leave_in_order_when_one_is_back),

@@ -313,6 +313,26 @@ static void a_shootdown_drops_tlb_and_walk_cache_entries_of_its_range_only(void)
     rig_close(r);
 }
 
+/*
+ * Two ways, SRRIP: page 2 has come in the place of page 0 and is used again, page 3 comes in the place of page 1, and page 4
+ * in that of page 3, which was not used again.
+ */
+static void under_srrip_the_first_hit_after_a_fill_counts(void)
+{
+    struct rig *r = rig_open();
+    r->p.l1d4k = (struct tlb_params){2, 2, 1, REPL_SRRIP};
+    const uint64_t pages[] = {0, 1, 2, 2, 3, 4, 2};
+    for (uint64_t i = 0; i < 5; i++)
+        map_page(r, rig_va(1, 2, 3, i, 0));
+    for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
+        rig_load(r, rig_va(1, 2, 3, pages[i], 64 * i), 3000);
+    rig_run(r);
+    IS(rig_stats(r)->dtlb_l1_hits, 2);
+    IS(rig_stats(r)->stlb_hits, 0);
+    IS(rig_stats(r)->walks, 5);
+    rig_close(r);
+}
+
 static void a_walk_in_flight_at_a_shootdown_fills_nothing(void)
 {
     struct rig *r = rig_open();
@@ -681,6 +701,7 @@ UNIT_MAIN("cores/translate", UNIT(an_l1_tlb_hit_takes_1_cycle_and_a_cold_4_level
           UNIT(walks_of_random_pages_over_64_gib_read_2_94_entries),
           UNIT(the_same_page_in_two_address_spaces_does_not_alias),
           UNIT(a_shootdown_drops_tlb_and_walk_cache_entries_of_its_range_only),
+          UNIT(under_srrip_the_first_hit_after_a_fill_counts),
           UNIT(a_walk_in_flight_at_a_shootdown_fills_nothing),
           UNIT(an_access_to_a_page_being_walked_never_gets_ahead_of_the_walk),
           UNIT(an_accessed_bit_is_reported_once), UNIT(a_store_to_a_clean_page_takes_a_dirty_assist_once),
