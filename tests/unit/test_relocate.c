@@ -734,8 +734,11 @@ static void an_area_used_before_its_mark_is_found(void)
     fe->ops->close(fe);
 }
 
-/* A thread uses one address `n` times by one instruction, before and after another area lies there. */
-static void check_reuse(uint32_t n)
+/*
+ * Each of `npcs` instructions of a thread uses one address; then another area lies there, and the first `n` of them use
+ * it again.
+ */
+static void check_reuse(uint32_t npcs, uint32_t n)
 {
     struct vmt_writer *w;
     struct frontend *fe;
@@ -745,32 +748,33 @@ static void check_reuse(uint32_t n)
     CU_ASSERT_EQUAL_FATAL(vmt_create("reuse.vmt", "command=reuse\n", NULL, &w), ERR_OK);
     struct vmt_thread *t = vmt_thread_open(w);
     vmt_event(t, FE_MMAP, (uint64_t[6]){1, 0x4000000000, 0x1000, 3, ANON, 1});
-    for (uint32_t i = 0; i < n; i++)
-        vmt_access(t, 0x4200000000, &r);
+    for (uint32_t i = 0; i < npcs; i++)
+        vmt_access(t, 0x4200000000 + 4 * i, &r);
     vmt_event(t, FE_MUNMAP, (uint64_t[6]){2, 0x4000000000, 0x1000});
     vmt_event(t, FE_MMAP, (uint64_t[6]){3, 0x4100000000, 0x1000, 3, ANON, 2});
     vmt_event(t, FE_MMAP, (uint64_t[6]){4, 0x4000000000, 0x1000, 3, ANON, 3});
     for (uint32_t i = 0; i < n; i++)
-        vmt_access(t, 0x4200000000, &r);
+        vmt_access(t, 0x4200000000 + 4 * (i % npcs), &r);
     vmt_thread_close(t);
     CU_ASSERT_EQUAL_FATAL(vmt_close(w, NULL), ERR_OK);
     CU_ASSERT_EQUAL_FATAL(vmt_open("reuse.vmt", &fe), ERR_OK);
     CU_ASSERT_EQUAL_FATAL(relocate_wrap(&fe, &p), ERR_OK);
     for (uint64_t k = 0; b.nacc == 0; k++)
         CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 0, k, &b), ERR_OK);
-    CU_ASSERT_EQUAL_FATAL(b.nacc, 2 * n);
+    CU_ASSERT_EQUAL_FATAL(b.nacc, npcs + n);
     CU_ASSERT_EQUAL_FATAL(b.nev, 4);
     CU_ASSERT_NOT_EQUAL(fe_ev(&b, 0)->a[1], fe_ev(&b, 3)->a[1]);
-    for (uint32_t i = 0; i < 2 * n; i++)
-        CU_ASSERT_EQUAL(fe_access(fe, 0, i, &b)->vaddr, fe_ev(&b, i < n ? 0 : 3)->a[1] + 0x10);
+    for (uint32_t i = 0; i < npcs + n; i++)
+        CU_ASSERT_EQUAL(fe_access(fe, 0, i, &b)->vaddr, fe_ev(&b, i < npcs ? 0 : 3)->a[1] + 0x10);
     fe->ops->close(fe);
 }
 
 static void an_address_is_moved_anew_when_another_area_lies_there(void)
 {
     CU_ASSERT_FATAL(scratch_enter());
-    for (uint32_t n = 1; n < 12; n++)
-        check_reuse(n);
+    for (uint32_t npcs = 1; npcs < 12; npcs++)
+        for (uint32_t n = 1; n < 20; n++) /* with more instructions than uses they are not all moved at once */
+            check_reuse(npcs, n);
 }
 
 /* A stray address at which something lies now moves aside, to where nothing ever lies. */
