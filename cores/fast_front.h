@@ -104,7 +104,7 @@ INLINE bool retire_complete(const struct run *run, struct core *c)
         return false;
     c->retire_cycle = u64_max(c->retire_cycle, e->done);
     const uint32_t store = e->flags & ACC_STORE;
-    uint64_t not_one, *retired = store ? &run->sq[e->place].retired : &not_one;
+    uint64_t not_one = 0, *retired = store ? &run->sq[e->place].retired : &not_one;
     *retired = c->retire_cycle;
     c->window_loads -= 1 - store; /* without branches: which it is cannot be foreseen */
     c->head++;
