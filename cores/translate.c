@@ -440,8 +440,8 @@ static inline uint32_t free_walker(const struct core_ctx *x)
 {
     const struct core *c = x->c;
     uint32_t best = NO_INDEX;
-    uint64_t time = UINT64_MAX;
-    for (uint64_t idle = ~c->walking & (UINT64_MAX >> (64 - x->p->ptw.walkers)); idle != 0; idle &= idle - 1) {
+    uint64_t n = x->p->ptw.walkers, time = UINT64_MAX;
+    for (uint64_t idle = ~c->walking & (n < 64 ? (UINT64_C(1) << n) - 1 : UINT64_MAX); idle != 0; idle &= idle - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(idle);
         if (c->walks[i].time < time) {
             time = c->walks[i].time;
