@@ -241,7 +241,7 @@ static void the_short_way_through_dispatch_gives_what_the_long_way_gives(void)
     }
 }
 
-/* Wherever a limit, or the end of the warm-up, falls: in the middle of a row of accesses, before its first line of code. */
+/* Wherever a limit, or the end of the warm-up, falls among the accesses of a row. */
 static void every_limit_and_every_end_of_the_warm_up_is_met_on_the_instruction(void)
 {
     for (uint64_t limit = 600; limit < 800; limit++) {

@@ -182,6 +182,39 @@ static void a_branch_behind_the_instruction_limit_is_not_dispatched(void)
     }
 }
 
+/*
+ * A load that misses, 20 instructions to a jump, two behind it the first of seven loads that hit. The ROB of 8 fills in the
+ * middle of the 20; when it has room, dispatch goes on with the rest of them and the page that the jump goes to.
+ */
+static void a_limit_behind_a_line_whose_instructions_were_held_up_is_met(void)
+{
+    enum { Y2 = NEXT_LINE + 1, ROUNDS = 12, ROUND = 2 + 22 + 6 };
+    for (uint64_t limit = 1; limit <= ROUNDS * ROUND; limit++) {
+        uint64_t digests[2];
+        for (unsigned slow = 0; slow < 2; slow++) {
+            struct rig *r = open_rig(BPRED_gshare);
+            r->mmu = &mmu_radix;
+            r->slow = slow;
+            r->p.core.rob = 8;
+            r->p.l1i = (struct cache_params){1, 32 * LINE_BYTES, 4, 5, REPL_LRU, 4, 1, L1I_FETCH_AHEAD, 1, 8};
+            r->pcs[Y2] = CODE + PAGE_BYTES + 8;
+            r->instruction_limit = limit;
+            for (uint64_t i = 0; i < ROUNDS; i++) {
+                rig_load(r, A + 1024 + LINE_BYTES * i, 2);
+                rig_branch(r, 0, BR_JUMP, 20, X2, OTHER_PAGE, true);
+                for (unsigned k = 0; k < 7; k++)
+                    rig_load(r, A, k == 0 ? 22 : 1)->pc_id = OTHER_PAGE;
+                rig_branch(r, 0, BR_JUMP, 1, Y2, X, true);
+            }
+            rig_run(r);
+            IS(rig_stats(r)->instructions, limit);
+            digests[slow] = engine_digest(r->engine);
+            rig_close(r);
+        }
+        IS(digests[0], digests[1]);
+    }
+}
+
 /* Branches 0 to 2, a call that moves the thread to the other core, branches 3 and 4. */
 static void a_thread_moved_to_another_core_keeps_its_place_among_the_branches(void)
 {
@@ -488,6 +521,7 @@ UNIT_MAIN("cores/fetch", UNIT(a_branch_predicted_right_costs_nothing),
           UNIT(a_perfect_predictor_counts_branches_and_costs_nothing),
           UNIT(branches_behind_the_last_access_and_in_the_next_block_count_too),
           UNIT(a_branch_behind_the_instruction_limit_is_not_dispatched),
+          UNIT(a_limit_behind_a_line_whose_instructions_were_held_up_is_met),
           UNIT(a_thread_moved_to_another_core_keeps_its_place_among_the_branches),
           UNIT(a_cold_line_of_code_delays_its_instruction_by_a_miss),
           UNIT(the_target_of_a_taken_branch_needs_its_line),
