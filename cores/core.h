@@ -119,7 +119,7 @@ struct inflight {
     uint64_t vaddr;
     uint64_t paddr;      /* once translated; PH_FAULT: the cycle its walk ended without a translation */
     uint64_t translated; /* cycle its translation ended, with or without an address */
-    uint32_t ip;         /* its instruction, as prefetchers know it; 0 without one */
+    uint32_t ip;         /* its instruction, as prefetchers know it; without one it means nothing */
     waiter_t next_waiter;         /* next one that waits for the same line or walk */
     uint16_t dependents;          /* head of the list of accesses that wait for this one: 1 + idx*4+slot */
     uint16_t next_dependent[NSLOTS];
@@ -418,13 +418,13 @@ static inline bool core_store_written(struct core *c, uint64_t store_no, uint64_
 {
     if (core_sq(c, sq_no)->fill > c->touch || (store_no >= c->head && core_flight(c, store_no)->done > c->touch))
         return false; /* whatever those before it do */
-    uint64_t filled_head = c->filled_head > c->sq_head ? c->filled_head : c->sq_head;
+    uint64_t filled_head = u64_max(c->filled_head, c->sq_head);
     while (filled_head <= sq_no && core_sq(c, filled_head)->fill <= c->touch)
         filled_head++;
     c->filled_head = filled_head;
     if (sq_no >= filled_head || store_no < c->head)
         return sq_no < filled_head;
-    uint64_t done_head = c->done_head > c->head ? c->done_head : c->head;
+    uint64_t done_head = u64_max(c->done_head, c->head);
     while (done_head <= store_no && core_flight(c, done_head)->done <= c->touch)
         done_head++;
     c->done_head = done_head;

@@ -1,8 +1,8 @@
 /*
- * The common case of dispatch, with what it needs of the core in registers: instructions and branches whose
- * code is here, and ordinary accesses whose places in the queues are free, or held by accesses that are
- * complete, and which hit the L1 TLB and L1D, or an older store, or a line on its way. Everything else is left to
- * the general code (dispatch.c, fetch.c, window.c), at the item at which it comes up.
+ * The common case of dispatch: instructions and branches whose code is here, and ordinary accesses whose address is
+ * known and whose page an L1 TLB has, wherever their line is; with the retirement and the waits that they need as far as
+ * the cycle at which these end is known. Everything else is left to the general code (dispatch.c, fetch.c, window.c), at the
+ * item at which it comes up: walks, addresses that an unanswered load gives, locked accesses, events, wrong branches.
  *
  * Nothing is modelled here that is not there: each step names the function whose result, for this
  * case, it gives. A run without this file has the same statistics (sim.fast_path=false; tested).
@@ -212,8 +212,7 @@ static __attribute__((noinline)) void access_line(const struct run *run, const s
 
 /*
  * core_access_dispatch for an access whose address is known, to a page that an L1 TLB has; false: it is another case,
- * and nothing was changed. `write` is a constant wherever
- * this is used.
+ * and nothing was changed. `write` is a constant wherever this is used.
  */
 INLINE bool hit_access(const struct run *run, struct core *c, const struct access_rec *r, uint32_t ip, const bool write)
 {
@@ -232,8 +231,10 @@ INLINE bool hit_access(const struct run *run, struct core *c, const struct acces
         uint32_t slot = core_forward_slot(granule);
         if (c->forward[slot].key == granule) {
             uint64_t done = take_forwarded(run, slot, a.start);
-            if (done == CYCLE_UNKNOWN)
-                goto other;
+            if (done == CYCLE_UNKNOWN) {
+                run->row->n2m -= a.page.is_2m;
+                return false;
+            }
             if (done != FORWARD_NOT) {
                 add_load(run, c, &a, SERVED_L1, done);
                 run->row->nforwards++;
@@ -270,9 +271,6 @@ INLINE bool hit_access(const struct run *run, struct core *c, const struct acces
             core_show_hit(run->x, &(struct seen){r->vaddr, a.page.paddr, ip}, a.start);
     }
     return true;
-other:
-    run->row->n2m -= a.page.is_2m;
-    return false;
 }
 
 /* ---- the row of accesses ----------------------------------------------------------------------- */

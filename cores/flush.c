@@ -9,8 +9,6 @@
 
 static const unsigned page_shifts[] = {PAGE_SHIFT, PAGE_SHIFT_2M, PAGE_SHIFT_1G};
 
-static struct sarray *array_at(struct core *c, uint64_t offset) { return core_at(c, offset); }
-
 void core_forget_recent(struct core *c)
 {
     for (uint32_t i = 0; i < RECENT_PAGES; i++)

@@ -22,8 +22,6 @@
 
 static const unsigned page_shifts[] = {PAGE_SHIFT, PAGE_SHIFT_2M, PAGE_SHIFT_1G};
 
-static struct sarray *array_at(struct core *c, uint64_t offset) { return core_at(c, offset); }
-
 /* What a TLB holds for an address; payload NULL: nothing. */
 struct hit {
     uint64_t *payload;

@@ -21,6 +21,8 @@ static inline struct mmu_view mmu_view_of(const struct core_ctx *x, uint32_t asi
                              .ptmem = x->cfg->ptmem, .now = x->lp->now, .asid = asid};
 }
 
+static inline struct sarray *array_at(struct core *c, uint64_t offset) { return core_at(c, offset); }
+
 /* ---- pages used latest ------------------------------------------------------------------------ */
 
 static inline struct recent_page *recent_4k(struct core *c, uint64_t vaddr)
