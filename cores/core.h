@@ -150,7 +150,7 @@ struct miss {
     uint64_t sent_at;
     waiter_t waiters;   /* in the order they came */
     uint32_t last_link; /* byte offset in the core's state of where the next one is entered */
-    uint32_t hash_next; /* 1 + index of the next miss in the same bucket */
+    uint16_t hash_next; /* 1 + index of the next miss in the same bucket */
     uint8_t state, kind, for_write, store_waits;
     uint8_t prefetch; /* enum miss_prefetch; of data */
     uint8_t code_prefetch; /* a line of code that dispatch has not come to */
@@ -234,7 +234,7 @@ struct core_share {
 #define CORE_SYSCALLS 512u
 #define WALKS_AHEAD 2432u /* at most one for each access in flight, and for the front end; prefetches */
 #define WALKS_AHEAD_PREFETCH 128u
-#define MISS_BUCKETS 64u
+#define MISS_BUCKETS 512u /* so many that one rarely holds two */
 #define PREFETCH_LATEST 16u
 #define RECENT_PAGES 16u
 #define RECENT_LINES 64u
@@ -312,7 +312,7 @@ struct core {
     struct {
         uint64_t key, window_no, sq_no; /* 8-byte granule, and the latest store to it */
     } forward[FORWARD_SLOTS];
-    uint32_t nwakes, nwake_words; /* words: a power of two */
+    uint64_t woken; /* a bit for each word of `wake`, of 64 accesses: one of them at least has something to do */
     uint64_t fault_at; /* cycle to raise the oldest fault; CYCLE_UNKNOWN: none ready */
     uint64_t fault_no; /* its entry */
     uint32_t nfaulted;
@@ -361,7 +361,7 @@ struct core {
         struct sarray_spot spot;
     } code_line[CODE_LINES];
     uint64_t absent_line; /* one that L1D lacks */
-    uint32_t miss_bucket[MISS_BUCKETS]; /* 1 + index of the first miss */
+    uint16_t miss_bucket[MISS_BUCKETS]; /* 1 + index of the first miss */
     uint32_t nmisses, miss_size, nsent, nsent_data, ncode, nmiss_free, miss_queue_head, miss_queue_n;
     uint32_t wbs_out, wb_queue_head, wb_queue_n, wb_queue_size;
     uint64_t mirror_cursor;
@@ -433,9 +433,8 @@ static inline bool core_store_written(struct core *c, uint64_t store_no, uint64_
 /* The access at an index of the window has something to do: core_run_wakes sees to it. */
 static inline void core_set_wake(struct core *c, uint32_t idx)
 {
-    uint64_t *word = (uint64_t *)core_at(c, c->at.wake) + idx / 64, bit = UINT64_C(1) << (idx % 64);
-    c->nwakes += (*word & bit) == 0;
-    *word |= bit;
+    ((uint64_t *)core_at(c, c->at.wake))[idx / 64] |= UINT64_C(1) << (idx % 64);
+    c->woken |= UINT64_C(1) << (idx / 64);
 }
 
 /* The place of the i-th of a ring of `size` from `head` on. */

@@ -94,7 +94,6 @@ static uint64_t lay_out(struct core *c, const struct core_params *p, const struc
 
     uint64_t window = p->core.load_queue + p->core.store_queue;
     c->window_size = (uint32_t)pow2_at_least(window);
-    c->nwake_words = c->window_size / 64;
     c->sq_size = (uint32_t)pow2_at_least(p->core.store_queue);
     /* Misses: every access in flight, every store written late, every walk, lines of code, kernel stores
      * (a handler's page-table writes, accessed bits of every access), and prefetches. */
@@ -105,13 +104,15 @@ static uint64_t lay_out(struct core *c, const struct core_params *p, const struc
     c->at.cpi_ahead = take(&n, c->cpi.ahead_size * sizeof(struct cpi_ahead));
     c->at.flights = take(&n, c->window_size * sizeof(struct flight));
     c->at.window = take(&n, c->window_size * sizeof(struct inflight));
-    c->at.wake = take(&n, c->nwake_words * sizeof(uint64_t));
+    c->at.wake = take(&n, c->window_size / 64 * sizeof(uint64_t));
     c->at.sq = take(&n, c->sq_size * sizeof(struct store_entry));
     c->at.misses = take(&n, c->miss_size * sizeof(struct miss));
     c->at.miss_free = take(&n, c->miss_size * sizeof(uint32_t));
     c->at.miss_queue = take(&n, c->miss_size * sizeof(uint32_t));
     c->at.walk_queue = take(&n, c->walk_queue_size * sizeof(struct walk_request));
     c->at.wb_queue = take(&n, c->wb_queue_size * sizeof(uint64_t));
+    SIM_ASSERT(window <= 64 * 64 && c->miss_size < UINT16_MAX, "%llu accesses in flight, %u misses",
+               (unsigned long long)window, c->miss_size); /* one word says which words of `wake` are in use */
     SIM_ASSERT(n <= UINT32_MAX, "the caches and TLBs of a core take %llu bytes on this host, more than 4 GiB",
                (unsigned long long)n); /* core_offset has 32 bits */
     return n;
@@ -252,7 +253,7 @@ static void core_handle(struct lp *lp, const struct msg *m)
         core_handle_kernel(x, m);
         break;
     }
-    if (c->nwakes > 0 || c->nfaulted > 0)
+    if (c->woken != 0 || c->nfaulted > 0)
         core_run_wakes(x);
 }
 

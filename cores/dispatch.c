@@ -216,7 +216,7 @@ static enum item take_access(const struct core_ctx *x, const struct access_rec *
     core_access_dispatch(x, r, kernel, at, ip);
     if (c->fetch.go && !kernel)
         core_run_ahead(x, &x->cfg->host->block);
-    if (c->nwakes > 0 || c->nfaulted > 0)
+    if (c->woken != 0 || c->nfaulted > 0)
         core_run_wakes(x);
     return ITEM_PASSED;
 }
@@ -335,7 +335,7 @@ static enum item run_accesses(const struct core_ctx *x, const struct fe_block *b
         spin_watch(c, b, r);
         if (c->fetch.go)
             core_run_ahead(x, b);
-        if ((c->nwakes | c->nfaulted) != 0)
+        if ((c->woken | c->nfaulted) != 0)
             core_run_wakes(x);
     }
     return ITEM_PASSED;

@@ -207,7 +207,7 @@ static __attribute__((noinline)) void access_line(const struct run *run, const s
             e->level = (uint8_t)(served == SERVED_L1 && cycles > run->cycles_l1d ? SERVED_L2 : served);
         }
     }
-    SIM_ASSERT((c->nwakes | c->nfaulted) == 0, "core %u: an access to a line woke another", run->x->lp->instance);
+    SIM_ASSERT((c->woken | c->nfaulted) == 0, "core %u: an access to a line woke another", run->x->lp->instance);
 }
 
 /*
@@ -297,7 +297,7 @@ static __attribute__((noinline)) bool general_access(const struct run *run, cons
         run->row->sq_tail++;
     else
         run->row->loads++;
-    return (c->nwakes | c->nfaulted) != 0;
+    return (c->woken | c->nfaulted) != 0;
 }
 
 /* The rest of the access that woke them, as in dispatch.c. */

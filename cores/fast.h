@@ -8,7 +8,7 @@
 static inline bool core_may_run_fast(const struct core_ctx *x)
 {
     const struct core *c = x->c;
-    return x->cfg->fast_path && x->lp->log_mask == 0 && (c->nwakes | c->nfaulted) == 0;
+    return x->cfg->fast_path && x->lp->log_mask == 0 && (c->woken | c->nfaulted) == 0;
 }
 
 /*

@@ -19,12 +19,12 @@ static inline uint32_t cache_set(const struct sarray *a, uint64_t line) { return
 
 static inline uint32_t miss_bucket_of(uint64_t line)
 {
-    return (line >> LINE_SHIFT ^ line >> (LINE_SHIFT + 6)) % MISS_BUCKETS;
+    return (uint32_t)((line * UINT64_C(0x9e3779b97f4a7c15)) >> 55) % MISS_BUCKETS;
 }
 
 /* ---- outstanding lines ------------------------------------------------------------------------- */
 
-static inline uint32_t *miss_bucket(struct core *c, uint64_t line)
+static inline uint16_t *miss_bucket(struct core *c, uint64_t line)
 {
     return &c->miss_bucket[miss_bucket_of(line)];
 }

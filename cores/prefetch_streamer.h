@@ -22,7 +22,7 @@ struct stream {
     uint32_t newer, older; /* in the order of use */
 };
 
-#define STREAM_BUCKETS 64u
+#define STREAM_BUCKETS 256u /* so many that one rarely holds two */
 
 struct streams {
     uint32_t nused, newest, oldest, reserved;
@@ -32,7 +32,7 @@ struct streams {
 
 static inline uint32_t *stream_bucket(struct streams *t, uint64_t page)
 {
-    return &t->bucket[(page * UINT64_C(0x9e3779b97f4a7c15)) >> 58];
+    return &t->bucket[(page * UINT64_C(0x9e3779b97f4a7c15)) >> 56];
 }
 
 static inline struct stream *stream_at(struct streams *t, uint32_t link) { return (struct stream *)((char *)t + link); }

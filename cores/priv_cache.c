@@ -114,8 +114,7 @@ static inline void use_in_l2(struct core *c, uint64_t *held)
 
 static void count_kind(struct core *c, uint64_t data, int n)
 {
-    if ((data & LINE_KIND_MASK) == LINE_PT)
-        c->stats.l2_pt_lines += (uint64_t)(int64_t)n;
+    c->stats.l2_pt_lines += ((data & LINE_KIND_MASK) == LINE_PT ? UINT64_MAX : 0) & (uint64_t)(int64_t)n;
 }
 
 /* L2 lacks the line, or is not there. */
@@ -205,7 +204,7 @@ static uint32_t *miss_queue_slot(struct core *c, uint32_t i)
 
 static void unhash_miss(struct core *c, uint32_t idx)
 {
-    uint32_t *link = miss_bucket(c, core_miss(c, idx)->line);
+    uint16_t *link = miss_bucket(c, core_miss(c, idx)->line);
     while (*link != idx + 1)
         link = &core_miss(c, *link - 1)->hash_next;
     *link = core_miss(c, idx)->hash_next;
@@ -251,7 +250,7 @@ static inline uint32_t new_miss(const struct core_ctx *x, uint64_t line, enum li
     struct miss *m = core_miss(c, idx);
     *m = (struct miss){.line = line, .start = start, .state = MISS_QUEUED, .kind = (uint8_t)kind,
                        .last_link = core_offset(c, &m->waiters), .hash_next = *miss_bucket(c, line)};
-    *miss_bucket(c, line) = idx + 1;
+    *miss_bucket(c, line) = (uint16_t)(idx + 1);
     c->nmisses++;
     return idx;
 }
