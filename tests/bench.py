@@ -5,6 +5,9 @@ Timings are those of the host at hand and say little by themselves; the ratios i
 go round-robin over all rows, so that a slow minute of the host falls on all of them; a ratio is the median of
 those of each round. Needs two processors to itself; takes some five minutes.
 
+Beside each speed: host cycles for a simulated instruction, by the clock that the host was found to have just
+before the run (`lookups clock`). They say more of the simulator, and the speed more of the host and its other guests.
+
     REPETITIONS=5   rounds
     ONLY=PATTERN    rows whose name matches
 """
@@ -17,6 +20,7 @@ import sys
 import tempfile
 
 CONCERTO = os.environ.get("CONCERTO", "./concerto")
+LOOKUPS = os.environ.get("LOOKUPS", "build/lookups")
 REPETITIONS = int(os.environ.get("REPETITIONS", "5"))
 MPIRUN = ["mpirun", "--oversubscribe", "-np"]
 RUN = ["run", "configs/baseline.yaml", "-q"]
@@ -152,16 +156,23 @@ def processor():
     return platform.processor() or "unknown processor"
 
 
+def clock():
+    """Of one processor now, in GHz."""
+    return float(subprocess.run([LOOKUPS, "clock"], capture_output=True, text=True, check=True).stdout)
+
+
 def print_speeds(table, results):
-    print(f"{'what':52} {'M/s':>7}  {'least':>6} {'most':>6}  {'memory':>8}  {'waiting':>7}")
+    print(f"{'what':52} {'M/s':>7}  {'least':>6} {'most':>6}  {'cycles':>6}  {'memory':>8}  {'waiting':>7}")
     for key, (name, _, _, _) in table.items():
         speeds = [r["speed"] for r in results[key]]
         memory = max(r["memory"] or 0 for r in results[key])
+        cycles = statistics.median(r["clock"] * 1e3 / r["speed"] for r in results[key])
         waits = [r["wait"] for r in results[key] if r["wait"] is not None]
-        print(f"{name:52} {statistics.median(speeds):7.2f}  {min(speeds):6.2f} {max(speeds):6.2f}  "
+        print(f"{name:52} {statistics.median(speeds):7.2f}  {min(speeds):6.2f} {max(speeds):6.2f}  {cycles:6.0f}  "
               f"{f'{memory:.0f} MiB' if memory else '':>8}  "
               f"{f'{statistics.median(waits):.0f} %' if waits else '':>7}")
-    print("\nM/s: million simulated instructions a second of wall time; memory: peak of all ranks;\n"
+    print("\nM/s: million simulated instructions a second of wall time; cycles: of the host's clock, for one\n"
+          "simulated instruction; memory: peak of all ranks;\n"
           "waiting: share of the wall time exchanging with and waiting for other ranks.\n"
           "gups: 8 instructions and 2 accesses an update; stream: 9 and 3 an element; graph: 9 instructions a\n"
           "vertex, 6 an edge. All with their page tables built before; the recorded ones fault.")
@@ -201,9 +212,12 @@ def main():
         results = {k: [] for k in table}
         for repetition in range(REPETITIONS):
             for key, (_, ranks, copies, arguments) in table.items():
-                results[key].append(run(ranks, copies, arguments))
+                ghz = clock()
+                results[key].append({**run(ranks, copies, arguments), "clock": ghz})
             print(f"round {repetition + 1} of {REPETITIONS}", file=sys.stderr)
-        print(f"{processor()}, {os.cpu_count()} processors; median (least, most) of {REPETITIONS} interleaved runs\n")
+        clocks = [r["clock"] for runs in results.values() for r in runs]
+        print(f"{processor()}, {os.cpu_count()} processors at {statistics.median(clocks):.2f} GHz ({min(clocks):.2f} to {max(clocks):.2f}, "
+              f"what other guests take off it included); median (least, most) of {REPETITIONS} interleaved runs\n")
         print_speeds(table, results)
         print_ratios(results)
         print_predictions(table, results)

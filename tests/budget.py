@@ -6,7 +6,10 @@ and each function belongs to the part of its file, with what was inlined into it
 that of the same run without callgrind (the best of REPETITIONS); a part gets the share of it that it has of the
 instructions. That is exact for instructions and an estimate for time: a part that waits for the
 host's memory takes more than its share. Below: trace decoding, and the tag arrays without anything else
-(tests/lookups.c), measured by themselves. Needs valgrind; takes about a minute.
+(tests/lookups.c), measured by themselves. Last, what the host's cycles go into: Concerto records itself in
+short runs (the part that simulates) and simulates what it recorded, on a core of about the host's kind. That
+is a model's answer; the instructions per cycle that it gives can be held against the measured speed. Needs
+valgrind and qemu; takes two minutes.
 """
 import os
 import re
@@ -29,6 +32,12 @@ RUNS = {
              ["--instructions", "300k"], ["--instructions", "4M"]),
 }
 
+# A core of the Zen 3 kind (AMD, software optimization guide for family 19h), for the simulation of itself.
+HOST_CORE = []
+for setting in ("core.width=6", "core.rob=256", "core.load_queue=72", "core.store_queue=64", "core.refill_cycles=13", "l1d.size=32KiB",
+                "l1d.ways=8", "l1i.size=32KiB", "l1i.ways=8", "l2.size=512KiB", "l2.ways=8"):
+    HOST_CORE += ["-s", setting]
+
 # Part, pattern of the file of a function. The first that matches.
 PARTS = [
     ("trace decoding, workload", r"cores/(vmt_|reloc|trace_|builtin|champsim|mix)|liblz4|libxxhash"),
@@ -46,10 +55,11 @@ PARTS = [
 ]
 
 
-def concerto(arguments, out, prefix=()):
+def concerto(arguments, out, prefix=(), may_end=False):
+    """may_end: the prefix may end the run before its end."""
     command = [*prefix, CONCERTO, "run", "configs/baseline.yaml", *arguments, "-s", "sim.epoch=10ms", "-o", out]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
+    if done.returncode != 0 and not may_end:
         sys.exit(f"budget: {' '.join(command)} failed:\n{done.stderr[-1000:]}")
     return done.stdout
 
@@ -115,9 +125,33 @@ def budget(scratch, arguments, counted, timed):
     return parts, min(nanoseconds(concerto([*arguments, *timed], out)) for _ in range(REPETITIONS))
 
 
+def cycles(scratch, arguments, counted):
+    """(instructions per cycle, mispredicted branches per 1000 instructions, {part: share of the cycles in %})"""
+    trace = os.path.join(scratch, "self.vmt")
+    record = [CONCERTO, "record", "--quiet", "-o", trace, "--function", "engine_run", "--max", "60M", "--"]
+    concerto([*arguments, *counted], os.path.join(scratch, "x.h5"), record, may_end=True)
+    text = concerto(["--trace", trace, *HOST_CORE, "--warmup", "15M"], os.path.join(scratch, "x.h5"))
+    stack = re.search(r"^Cycles per instruction\n(.*?)\n\n", text, re.M | re.S)[1]
+    shares = {m[1].strip(): float(m[2]) for m in re.finditer(r"^(.*?) +[\d.]+ +([\d.]+) %$", stack, re.M)}
+    number = lambda name: float(re.search(rf"^  {name} +([\d.]+)", text, re.M)[1])
+    return number("IPC, all cores"), number("mispredicted branches"), shares
+
+
+def print_cycles(found):
+    print("\nwhat the host's cycles go into, by Concerto's simulation of itself, in %\n")
+    print(f"{'':34}" + "".join(f"{name:>14}" for name in found))
+    for part in [p for p in next(iter(found.values()))[2] if p != "all"]:
+        shares = [f[2].get(part, 0.0) for f in found.values()]
+        if max(shares) >= 0.5:
+            print(f"{part:34}" + "".join(f"{share:14.1f}" for share in shares))
+    print(f"{'instructions per cycle':34}" + "".join(f"{f[0]:14.2f}" for f in found.values()))
+    print(f"{'mispredicted per 1000 instructions':34}" + "".join(f"{f[1]:14.2f}" for f in found.values()))
+
+
 def main():
     with tempfile.TemporaryDirectory() as scratch:
         found = {name: budget(scratch, *run) for name, run in RUNS.items()}
+        within = {name: cycles(scratch, *run[:2]) for name, run in RUNS.items()}
     print("host instructions and nanoseconds for one simulated access (a load or a store)\n")
     print(f"{'':26}" + "".join(f"{name:>18}" for name in found))
     for part, _ in PARTS:
@@ -133,6 +167,7 @@ def main():
     for name, ns in limits.items():
         print(f"  tag arrays of TLBs and caches, no time and no walks, {name:14} {float(ns):6.1f} ns")
     print(f"  decoding the sqlite3 trace {'':39} {1e3 / speed:6.1f} ns")
+    print_cycles(within)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@
  * No time, no walks, no messages: the least that a model of these caches can take with these arrays.
  * `make budget` prints it beside what a simulated access takes.
  *
- *   lookups       prints "NAME NANOSECONDS" lines: the processor time of an access
+ *   lookups           prints "NAME NANOSECONDS" lines: the processor time of an access
+ *   lookups clock     prints how many dependent additions a nanosecond of wall time this host does now: its clock
+ *                     in GHz less what it gives to others. `make bench` measures it between its runs.
  */
 #include "memsys/sarray.h"
 
@@ -63,10 +65,10 @@ static inline void access_memory(uint64_t addr)
             return;
 }
 
-static double now_ns(void)
+static double now_ns(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
@@ -82,17 +84,35 @@ static void measure(const char *name, uint64_t n, uint64_t bytes, uint64_t step)
     set_up();
     double best = 0;
     for (unsigned round = 0; round < 3; round++) {
-        double from = now_ns();
+        double from = now_ns(CLOCK_PROCESS_CPUTIME_ID);
         for (uint64_t i = 0; i < n; i++)
             access_memory(step == 0 ? random_in(i, bytes) : i * step % bytes);
-        double ns = (now_ns() - from) / (double)n;
+        double ns = (now_ns(CLOCK_PROCESS_CPUTIME_ID) - from) / (double)n;
         best = round == 0 || ns < best ? ns : best;
     }
     printf("%s %.2f\n", name, best);
 }
 
-int main(void)
+/* An addition that needs the one before takes one cycle on any host of today. */
+static double measure_clock(void)
 {
+    const uint64_t n = 100000000;
+    uint64_t sum = 0;
+    double from = now_ns(CLOCK_MONOTONIC);
+    for (uint64_t i = 0; i < n; i += 4)
+        for (unsigned k = 0; k < 4; k++) {
+            sum += i;
+            __asm__ volatile("" : "+r"(sum)); /* so that no two become one */
+        }
+    return (double)n / (now_ns(CLOCK_MONOTONIC) - from);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "clock") == 0) {
+        printf("%.3f\n", measure_clock());
+        return 0;
+    }
     measure("stream-in-L1", 20000000, UINT64_C(16) << 10, 8);
     measure("stream", 20000000, UINT64_C(192) << 20, 8);
     measure("gups", 4000000, UINT64_C(1) << 30, 0);
