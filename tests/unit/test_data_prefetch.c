@@ -70,6 +70,32 @@ static void a_stride_is_prefetched_at_its_third_access_and_the_fourth_hits(void)
     rig_close(r);
 }
 
+/* An address of an instruction whose place in a table of three is `place`, and in one masked with two `masked`. */
+static uint64_t instruction_at(uint32_t place, uint32_t masked)
+{
+    for (uint64_t pc = 0x1000;; pc += 4)
+        if (prefetch_ip(pc) % 3 == place && (prefetch_ip(pc) & 2) == masked)
+            return pc;
+}
+
+/* Two instructions with a stride each, in a table that is no power of two. */
+static void instructions_share_a_place_by_the_remainder_of_the_entries(void)
+{
+    for (uint32_t same = 0; same < 2; same++) {
+        struct rig *r = ideal(PREFETCHER_ip_stride, PREFETCHER_none);
+        r->p.prefetch.ip_stride.entries = 3;
+        r->pcs[1] = instruction_at(1, 0);
+        r->pcs[2] = same ? instruction_at(1, 2) : instruction_at(2, 0);
+        for (uint64_t i = 0; i < 3; i++) {
+            rig_load(r, LINE(4 * i), 500)->pc_id = 1;
+            rig_load(r, LINE(1000 + 4 * i), 500)->pc_id = 2;
+        }
+        rig_run(r);
+        IS(rig_stats(r)->l1_prefetched, same ? 0 : 2);
+        rig_close(r);
+    }
+}
+
 /* The prefetch leaves one cycle after load 2 and takes 100; load 3 comes 60 cycles after load 2. */
 static void a_late_prefetch_saves_exactly_its_head_start(void)
 {
@@ -534,6 +560,7 @@ static void prefetchers_that_could_never_prefetch_are_refused(void)
 }
 
 UNIT_MAIN("cores/data_prefetch", UNIT(a_stride_is_prefetched_at_its_third_access_and_the_fourth_hits),
+          UNIT(instructions_share_a_place_by_the_remainder_of_the_entries),
           UNIT(a_late_prefetch_saves_exactly_its_head_start), UNIT(everybody_who_waits_for_a_prefetch_is_woken),
           UNIT(a_prefetch_that_hits_l2_is_there_after_l2s_latency),
           UNIT(an_unused_line_is_useless_when_it_is_replaced_or_invalidated), UNIT(prefetches_leave_mshrs_for_demand),

@@ -163,6 +163,21 @@ static void accesses_to_one_bank_queue_and_to_two_do_not(void)
     CU_ASSERT_EQUAL(llc_stats_now(slice, &cfg)->bank_wait, waited + BUSY);
 }
 
+static void banks_need_not_be_a_power_of_two(void)
+{
+    simtime_t leaves;
+    struct llc_params p = params;
+    p.banks = 3;
+    open_slice(&p);
+    for (uint32_t set = 0; set < 4; set++)
+        bring(0, line_at(set, 1));
+    simtime_t now = 1000 * CYCLE;
+    for (uint32_t set = 0; set < 4; set++) {
+        read_at(now, line_at(set, 1), 0, &leaves);
+        CU_ASSERT_EQUAL(leaves, now + (set == 3 ? BUSY + TAG + DATA : TAG + DATA) * CYCLE);
+    }
+}
+
 static void requests_of_several_cores_to_one_line_merge_and_are_answered_in_order(void)
 {
     struct llc_departure d[2];
@@ -352,7 +367,9 @@ static void reads_are_held_while_too_many_victims_of_fills_are(void)
     CU_ASSERT_EQUAL(departures(0, d, 4), 1); /* takes the write credit */
     bring(0, line_at(0, 9));                 /* its victim is held */
     CU_ASSERT_EQUAL(departures(0, d, 4), 0);
+    uint64_t held = slice->stats.dram_held;
     CU_ASSERT_FALSE(read_at(0, line_at(5, 1), 0, &leaves));
+    CU_ASSERT_EQUAL(slice->stats.dram_held, held + 1);
     CU_ASSERT_EQUAL(departures(0, d, 4), 0);
     llc_credit_back(slice, &cfg, 0, true);
     CU_ASSERT_EQUAL(departures(9 * CYCLE, d, 4), 2);
@@ -418,6 +435,7 @@ UNIT_MAIN("memsys/llc", UNIT(every_group_of_neighbours_has_one_line_in_each_slic
           UNIT(a_hit_leaves_after_tag_and_data_from_the_next_edge),
           UNIT(a_miss_asks_memory_after_the_tags_and_answers_data_cycles_after_the_fill),
           UNIT(accesses_to_one_bank_queue_and_to_two_do_not),
+          UNIT(banks_need_not_be_a_power_of_two),
           UNIT(requests_of_several_cores_to_one_line_merge_and_are_answered_in_order),
           UNIT(a_line_that_requests_of_two_kinds_wait_for_counts_once_as_the_last_ones),
           UNIT(a_line_that_one_core_brings_to_write_is_written),
