@@ -149,15 +149,24 @@ static inline enum bpred_miss bpred_branch(struct bpred *b, uint64_t pc, uint64_
                                            bool taken)
 {
     bool right = true;
-    if (kind == BR_COND) {
+    switch (kind) {
+    case BR_COND:
         right = bpred_table[b->design]->conditional(bpred_at(b, b->at_direction), pc, taken) == taken;
         if (!taken)
             return right ? BPRED_RIGHT : BPRED_WRONG_DIRECTION;
-    } else if (kind == BR_CALL) {
+        break;
+    case BR_JUMP:
+        break;
+    case BR_CALL:
         bpred_push_call(b, pc);
-    } else if (kind == BR_RET && b->ras_n != 0) {
-        right = target - bpred_pop_call(b) - 1 < BPRED_LONGEST_INSTRUCTION;
-    } else if (kind != BR_JUMP) {
+        break;
+    case BR_RET:
+        if (b->ras_n != 0) {
+            right = target - bpred_pop_call(b) - 1 < BPRED_LONGEST_INSTRUCTION;
+            break;
+        }
+        __attribute__((fallthrough)); /* with an empty stack like an indirect jump */
+    default:
         return bpred_indirect(b, pc, target, kind);
     }
     bool known = bpred_btb_replace(b, pc, target) != 0;

@@ -15,7 +15,9 @@
  */
 #include "cores/bpred.h"
 
+#define INLINE static inline __attribute__((always_inline))
 #define MAX_TABLES 16u
+#define USUAL_TABLES 4u
 #define WORDS 10u /* of 64 outcomes */
 #define HASH UINT64_C(0x9e3779b97f4a7c15)
 #define MIX UINT64_C(0xd6e8feb86659fd93)
@@ -46,10 +48,14 @@ struct tage {
 
 static inline bool says_taken(const struct entry *e) { return e->counter >= WEAK_TAKEN; }
 
-static inline void learn(struct entry *e, bool taken)
-{
-    e->counter = (uint8_t)(taken ? e->counter + (e->counter < 7) : e->counter - (e->counter > 0));
-}
+/*
+ * What becomes of a counter of three bits, and of one of two. Tables and arithmetic instead of branches: which way a
+ * counter goes, and whether at all, a host cannot foresee.
+ */
+/* A row of the tables: stay, go down, go up. */
+static inline uint32_t move(uint32_t at_all, uint32_t up) { return (1 + up) & (0u - at_all); }
+static const uint8_t next3[][8] = {{0, 1, 2, 3, 4, 5, 6, 7}, {0, 0, 1, 2, 3, 4, 5, 6}, {1, 2, 3, 4, 5, 6, 7, 7}};
+static const uint8_t next2[][4] = {{0, 1, 2, 3}, {0, 0, 1, 2}, {1, 2, 3, 3}};
 
 static inline uint8_t *base_counter(struct tage *t, uint64_t pc)
 {
@@ -132,31 +138,32 @@ static inline struct entry *entry_of(struct entry *table, uint32_t entries, uint
     return &table[key >> 44 & (entries - 1)];
 }
 
-/* The entries of the longest and the next longest match; NULL: the base. */
+/* The entry of each table, and a bit for each that matches. */
 struct found {
-    struct entry *provider, *alternate;
+    struct entry *of[MAX_TABLES];
+    uint32_t matches;
 };
 
-static inline struct found look_up(struct tage *t, uint64_t pc)
+INLINE void look_up(struct tage *t, uint64_t pc, const uint32_t ntables, struct found *f)
 {
     const uint32_t n = t->table_entries, tag_mask = t->tag_mask;
-    struct found f = {NULL, NULL};
     uint64_t prefix[WORDS]; /* hashes of the address and the words before */
     prefix[0] = pc * MIX;
     prefix[1] = (prefix[0] ^ t->history[0]) * MIX;
     for (uint32_t i = 2; __builtin_expect(i < t->nwords, 0); i++)
         prefix[i] = (prefix[i - 1] ^ t->history[i - 1]) * MIX;
     struct entry *entries = t->entry;
-    struct table *table = t->table, *end = table + t->ntables;
-    do {
+    f->matches = 0;
+#pragma GCC unroll 4
+    for (uint32_t i = 0; i < ntables; i++) {
+        struct table *table = &t->table[i];
         const uint64_t key = ((t->history[table->word] & table->mask) ^ prefix[table->word]) * HASH;
         struct entry *e = entry_of(entries, n, key);
         table->key = key;
+        f->of[i] = e;
+        f->matches |= (uint32_t)(e->tag == tag_of(tag_mask, key)) << i;
         entries += n;
-        if (e->tag == tag_of(tag_mask, key))
-            f = (struct found){e, f.provider};
-    } while (++table < end);
-    return f;
+    }
 }
 
 /* A draw of a counter-based generator. */
@@ -207,34 +214,10 @@ static inline void push(struct tage *t, uint64_t bits, unsigned n)
     t->history[0] = t->history[0] << n | bits;
 }
 
-static inline void learn_base(uint8_t *base, bool taken)
+/* What the longest match and the next longest, or the base, say; the first of them is new and weak. */
+static inline uint32_t choose(struct tage *t, uint32_t longest, uint32_t alternate, uint32_t taken)
 {
-    *base = (uint8_t)(taken ? *base + (*base < 3) : *base - (*base > 0));
-}
-
-/* Learns from a match; `alternate`: what the next longest, or the base, says. */
-static inline void learn_match(struct found f, uint8_t *base, bool longest, bool alternate, bool taken)
-{
-    if (f.provider->useful == 0) { /* the entry may go again: keep what is below it */
-        if (f.alternate != NULL)
-            learn(f.alternate, taken);
-        else
-            learn_base(base, taken);
-    }
-    learn(f.provider, taken);
-    if (longest == alternate)
-        return;
-    uint8_t *useful = &f.provider->useful;
-    *useful = (uint8_t)(longest == taken ? *useful + (*useful < 3) : *useful - (*useful > 0));
-}
-
-static inline bool predict_match(struct tage *t, struct found f, bool longest, bool alternate, bool taken)
-{
-    const struct entry *e = f.provider;
-    bool is_new = e->useful == 0 && (e->counter == WEAK_NOT || e->counter == WEAK_TAKEN);
-    if (longest == alternate || !is_new)
-        return longest;
-    bool predicted = t->use_alt >= 8 ? alternate : longest;
+    uint32_t predicted = t->use_alt >= 8 ? alternate : longest;
     if (alternate == taken)
         t->use_alt += t->use_alt < 15;
     else
@@ -242,22 +225,44 @@ static inline bool predict_match(struct tage *t, struct found f, bool longest, b
     return predicted;
 }
 
+/* There is a match: predicts, and learns. `other`, the next longest match, is any entry where there is none. */
+static inline bool use_match(struct tage *t, const struct found *f, uint8_t *base, uint32_t taken)
+{
+    const uint32_t first = log2_floor(f->matches), others = f->matches - (1u << first), has_other = others != 0;
+    struct entry *provider = f->of[first], *other = f->of[log2_floor(others | 1)];
+    const uint32_t longest = says_taken(provider), alternate = (says_taken(other) & has_other) | ((*base >= 2) & ~has_other);
+    const uint32_t differ = longest ^ alternate, replaceable = provider->useful == 0;
+    const uint32_t weak = provider->counter - WEAK_NOT <= WEAK_TAKEN - WEAK_NOT;
+    uint32_t predicted = longest;
+    if (__builtin_expect(differ & replaceable & weak, 0))
+        predicted = choose(t, longest, alternate, taken);
+    if ((predicted ^ taken) & (longest ^ taken))
+        allocate(t, provider, taken);
+    /* An entry that may go again: keep what is below it. */
+    other->counter = next3[move(replaceable & has_other, taken)][other->counter];
+    *base = next2[move(replaceable & ~has_other, taken)][*base];
+    provider->counter = next3[move(1, taken)][provider->counter];
+    provider->useful = next2[move(differ, 1 ^ longest ^ taken)][provider->useful];
+    return predicted;
+}
+
 static bool tage_conditional(void *state, uint64_t pc, bool taken)
 {
     struct tage *t = state;
     uint8_t *base = base_counter(t, pc);
-    struct found f = look_up(t, pc);
-    bool predicted = *base >= 2;
-    if (f.provider == NULL) {
+    struct found f;
+    if (__builtin_expect(t->ntables == USUAL_TABLES, 1))
+        look_up(t, pc, USUAL_TABLES, &f);
+    else
+        look_up(t, pc, t->ntables, &f);
+    bool predicted;
+    if (f.matches != 0) {
+        predicted = use_match(t, &f, base, taken);
+    } else {
+        predicted = *base >= 2;
         if (predicted != taken)
             allocate(t, NULL, taken);
-        learn_base(base, taken);
-    } else {
-        bool alternate = f.alternate != NULL ? says_taken(f.alternate) : predicted, longest = says_taken(f.provider);
-        predicted = predict_match(t, f, longest, alternate, taken);
-        if (predicted != taken && longest != taken)
-            allocate(t, f.provider, taken);
-        learn_match(f, base, longest, alternate, taken);
+        *base = next2[move(1, taken)][*base];
     }
     push(t, taken, 1);
     if (--t->until_aging == 0)

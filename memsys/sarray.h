@@ -230,12 +230,10 @@ static inline struct sarray_spot sarray_spot_of(const struct sarray *a, uint32_t
     return (struct sarray_spot){row_at + 40 + 16 * way, row_at + 16 + way};
 }
 
-/* The payload of an entry that is still there, counted as a use. */
+/* The payload of an entry that is still there, counted as a use: of the latest one, too, where that changes nothing. */
 static inline uint64_t *sarray_use_spot(struct sarray *a, struct sarray_spot s)
 {
-    const uint8_t *age = (const uint8_t *)a + s.age;
-    if (*age != 0)
-        bytes16_renew((uint8_t *)a + (s.age & ~UINT32_C(15)), *age);
+    bytes16_renew((uint8_t *)a + (s.age & ~UINT32_C(15)), *((const uint8_t *)a + s.age));
     return (uint64_t *)(void *)((char *)a + s.data);
 }
 
