@@ -105,7 +105,7 @@ static uint64_t lay_out(struct core *c, const struct core_params *p, const struc
     c->at.flights = take(&n, c->window_size * sizeof(struct flight));
     c->at.window = take(&n, c->window_size * sizeof(struct inflight));
     c->at.wake = take(&n, c->window_size / 64 * sizeof(uint64_t));
-    c->at.sq = take(&n, c->sq_size * sizeof(struct store_entry));
+    c->at.sq = take(&n, (c->sq_size + 1) * sizeof(struct store_entry)); /* the last: for what is no store */
     c->at.misses = take(&n, c->miss_size * sizeof(struct miss));
     c->at.miss_free = take(&n, c->miss_size * sizeof(uint32_t));
     c->at.miss_queue = take(&n, c->miss_size * sizeof(uint32_t));

@@ -26,6 +26,7 @@ struct run {
     struct store_entry *sq;
     uint64_t window_mask, sq_mask;
     uint64_t rob_span; /* instructions that fit behind one in the ROB */
+    uint64_t no_store; /* the place beside the store queue */
     uint64_t store_queue, va_mask;
     uint32_t load_queue;
     uint64_t limit; /* cycle before which to stop */
@@ -80,7 +81,7 @@ static inline struct run make_run(const struct core_ctx *x, const struct fe_bloc
     struct core *c = x->c;
     const struct core_params *p = x->p;
     return (struct run){.x = x, .c = c, .b = b, .flights = core_flight(c, 0), .sq = core_sq(c, 0),
-                        .window_mask = c->window_size - 1, .sq_mask = c->sq_size - 1, .rob_span = p->core.rob - 1,
+                        .window_mask = c->window_size - 1, .sq_mask = c->sq_size - 1, .no_store = c->sq_size, .rob_span = p->core.rob - 1,
                         .load_queue = (uint32_t)p->core.load_queue, .store_queue = p->core.store_queue,
                         .va_mask = radix_va_mask(c->levels), .limit = u64_min(until, c->fault_at),
                         .width = (uint32_t)p->core.width,
@@ -96,6 +97,11 @@ INLINE struct flight *flight_of(const struct run *run, uint64_t no) { return &ru
 
 /* ---- retirement and slots ---------------------------------------------------------------------- */
 
+INLINE void set_rob_limit(const struct run *run, struct core *c)
+{
+    c->rob_limit = c->head == c->tail ? UINT64_MAX : flight_of(run, c->head)->instr + run->rob_span;
+}
+
 /* core_retire_oldest, for an access that was complete when dispatch came to it; false: another case. */
 INLINE bool retire_complete(const struct run *run, struct core *c)
 {
@@ -103,13 +109,56 @@ INLINE bool retire_complete(const struct run *run, struct core *c)
     if (e->done > c->slot_cycle) /* unknown, too */
         return false;
     c->retire_cycle = u64_max(c->retire_cycle, e->done);
-    const uint32_t store = e->flags & ACC_STORE;
-    uint64_t not_one = 0, *retired = store ? &run->sq[e->place].retired : &not_one;
-    *retired = c->retire_cycle;
-    c->window_loads -= 1 - store; /* without branches: which it is cannot be foreseen */
+    if (e->flags & ACC_STORE)
+        run->sq[e->place].retired = c->retire_cycle;
+    else
+        c->window_loads--;
     c->head++;
-    c->rob_limit = c->head == c->tail ? UINT64_MAX : flight_of(run, c->head)->instr + run->rob_span;
+    set_rob_limit(run, c);
     return true;
+}
+
+/*
+ * core_retire_oldest for all accesses at the head that were complete when the latest instruction dispatched, and by
+ * the touch clock. From then on nobody sees whether they have retired: nothing waits for them, or charges a wait to
+ * them; no cycle that they bring into retire_cycle, or a store into `retired`, is another one later; a younger access
+ * finds them complete either way (take_forwarded, core_store_written). So it may be done for many at once, ahead of need.
+ */
+static __attribute__((noinline)) void retire_ripe(const struct run *run)
+{
+    struct core *c = run->c;
+    const uint64_t by = u64_min(c->touch, c->last_cycle), tail = c->tail;
+    uint64_t head = c->head, retired = c->retire_cycle, nstores = 0;
+    for (; head != tail; head++) {
+        const struct flight *e = flight_of(run, head);
+        if (e->done > by) /* unknown, too */
+            break;
+        const uint64_t store = e->flags & ACC_STORE; /* arithmetic and no jumps: it cannot be foreseen */
+        retired = u64_max(retired, e->done);
+        run->sq[run->no_store ^ ((run->no_store ^ e->place) & -store)].retired = retired;
+        nstores += store;
+    }
+    c->window_loads -= (uint32_t)(head - c->head - nstores);
+    c->head = head;
+    c->retire_cycle = retired;
+    set_rob_limit(run, c);
+}
+
+/* In the same way core_drain_oldest_store for all stores that were written by then: nothing else forwards from them. */
+static __attribute__((noinline)) void drain_ripe(const struct run *run)
+{
+    struct core *c = run->c;
+    const uint64_t by = u64_min(c->touch, c->last_cycle), tail = c->sq_tail;
+    uint64_t head = c->sq_head, drained = c->sq_drained;
+    for (; head != tail; head++) {
+        const struct store_entry *s = &run->sq[head & run->sq_mask];
+        uint64_t at = u64_max(drained + 1, u64_max(s->retired, s->fill));
+        if (at > by) /* unknown, too */
+            break;
+        drained = at;
+    }
+    c->sq_head = head;
+    c->sq_drained = drained;
 }
 
 /*
@@ -148,12 +197,22 @@ static __attribute__((noinline)) bool take_stalled(const struct run *run, uint64
     return left == 0;
 }
 
+/* Makes room in the ROB for instructions up to ordinal `last`; false: dispatch must wait for some of it. */
+static __attribute__((noinline)) bool retire_for(const struct run *run, uint64_t last)
+{
+    struct core *c = run->c;
+    retire_ripe(run);
+    while (last > c->rob_limit)
+        if (!retire_complete(run, c))
+            return false;
+    return true;
+}
+
 /* dispatch_instructions, up to ordinal `last`; false: an unanswered access holds some up. At most 2^16, at least one. */
 INLINE bool take_instructions(const struct run *run, struct core *c, uint64_t last)
 {
-    while (last > c->rob_limit)
-        if (!retire_complete(run, c))
-            return take_stalled(run, last);
+    if (!LIKELY(last <= c->rob_limit) && !retire_for(run, last))
+        return take_stalled(run, last);
     uint64_t k = c->slot_k + (last - c->ordinal); /* slots from the start of the cycle to their end */
     if (LIKELY(k < SLOTS_AHEAD)) {
         struct slots_ahead s = c->slots_ahead[k];
@@ -185,10 +244,13 @@ INLINE bool act_now(const struct run *run, struct core *c)
     return true;
 }
 
-/* core_make_room; false: what it waits for is unanswered. */
-INLINE bool make_room(const struct run *run, struct core *c, const bool write)
+/* core_make_room where a queue is full; false: what it waits for is unanswered. */
+static __attribute__((noinline)) bool wait_for_room(const struct run *run, const bool write)
 {
+    struct core *c = run->c;
+    retire_ripe(run);
     if (write) {
+        drain_ripe(run);
         while (c->sq_tail - c->sq_head >= run->store_queue)
             if (!drain_complete(run, c))
                 return core_make_room(run->x, write);
@@ -200,6 +262,13 @@ INLINE bool make_room(const struct run *run, struct core *c, const bool write)
         c->last_cycle = u64_max(c->last_cycle, c->retire_cycle);
     }
     return true;
+}
+
+/* core_make_room; false: what it waits for is unanswered. */
+INLINE bool make_room(const struct run *run, struct core *c, const bool write)
+{
+    const bool full = write ? c->sq_tail - c->sq_head >= run->store_queue : c->window_loads >= run->load_queue;
+    return LIKELY(!full) || wait_for_room(run, write);
 }
 
 /* ---- translation ------------------------------------------------------------------------------- */
