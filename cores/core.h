@@ -474,6 +474,8 @@ static inline simtime_t time_of(const struct core_cfg *cfg, uint64_t cycle)
 
 /* ---- core_lp.c */
 size_t core_state_bytes(const struct core_params *p);
+/* Of these, the arrays that are modelled: TLBs, walk caches, caches, prefetchers, predictor. */
+size_t core_array_bytes(const struct core_params *p);
 extern const struct lp_ops core_lp_ops;
 /* Least cycles between a touch and the earliest request to a slice that follows from it. */
 static inline uint64_t core_min_request_cycles(const struct core_params *p) { return p->l2.latency_cycles; }

@@ -125,6 +125,14 @@ size_t core_state_bytes(const struct core_params *p)
     return lay_out(&probe, p, &a);
 }
 
+size_t core_array_bytes(const struct core_params *p)
+{
+    static struct core probe;
+    struct array_cfgs a = array_cfgs(p, 0);
+    lay_out(&probe, p, &a);
+    return probe.at.cpi_ahead - probe.at.l1i4k; /* they stand together */
+}
+
 static void init_array(struct core *c, uint64_t offset, const struct sarray_cfg *cfg)
 {
     if (cfg->nways != 0)

@@ -155,7 +155,7 @@ static void print_table(FILE *f, const double *rows, int nranks)
     }
 }
 
-void host_time_print(FILE *f, const double *rows, int nranks, uint64_t ninstructions)
+void host_time_print(FILE *f, const double *rows, int nranks, uint64_t ninstructions, double array_bytes)
 {
     double wall = rows[HOST_wall_time];
     fprintf(f, "host        %.2f s wall, %.1f M instructions/s", wall,
@@ -167,9 +167,9 @@ void host_time_print(FILE *f, const double *rows, int nranks, uint64_t ninstruct
     fprintf(f, "            %.0f windows, ", rows[HOST_windows]);
     if (nranks > 1)
         fprintf(f, "%.0f exchanges, ", rows[HOST_exchanges]);
-    fprintf(f, "%.0f messages (%.0f bytes) between ranks, %.0f MiB peak memory in all ranks\n",
+    fprintf(f, "%.0f messages (%.0f bytes) between ranks, %.0f MiB peak memory in all ranks, %.1f MiB of it modelled arrays\n",
             spread_of(rows, nranks, HOST_messages).sum, spread_of(rows, nranks, HOST_bytes).sum,
-            spread_of(rows, nranks, HOST_memory_peak).sum / (1 << 20));
+            spread_of(rows, nranks, HOST_memory_peak).sum / (1 << 20), array_bytes / (1 << 20));
     if (nranks > 1 && count_empty(rows, nranks) > 0)
         fprintf(f, "            %d of these ranks hold nothing: there are more ranks than processors, or a map says so\n",
                 count_empty(rows, nranks));

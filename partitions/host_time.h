@@ -60,7 +60,10 @@ struct host_time_source {
 };
 void host_time_row(const struct host_time_source *s, double row[NHOST]);
 
-/* One line for one process, a compact table for more; rows[nranks][NHOST]. */
-void host_time_print(FILE *f, const double *rows, int nranks, uint64_t ninstructions);
+/*
+ * One line for one process, a compact table for more; rows[nranks][NHOST]. `array_bytes`: what the modelled arrays of all
+ * cores and slices take of the memory.
+ */
+void host_time_print(FILE *f, const double *rows, int nranks, uint64_t ninstructions, double array_bytes);
 
 #endif

@@ -453,6 +453,13 @@ static size_t take_mix(struct report *r, struct summary_item *items)
     return mix_items(mix, items);
 }
 
+/* What the modelled arrays of all cores and slices take of the host's memory. */
+static double array_bytes(const struct machine *m)
+{
+    return (double)m->ncores * (double)core_array_bytes(&m->params->core) +
+           (double)m->nslices * (double)sarray_bytes(&m->llc.llc.array);
+}
+
 static void print_premap(const struct report *r)
 {
     double pages = (double)total(r, COMPONENT_KERNEL, "premapped_pages");
@@ -508,7 +515,7 @@ static enum err close_rank0(struct report *r, const struct report_ending *ending
         summary_print(stdout, &source);
         if (r->options.mix != NULL)
             mix_print(stdout, r->options.mix, r->m->cores[0].period_fs);
-        host_time_print(stdout, r->host, r->m->tr->nranks, total(r, COMPONENT_CORES, "instructions"));
+        host_time_print(stdout, r->host, r->m->tr->nranks, total(r, COMPONENT_CORES, "instructions"), array_bytes(r->m));
         print_premap(r);
     } else {
         print_repeat(r, &source);

@@ -56,9 +56,10 @@ static void the_table_names_the_rank_of_the_greatest_time(void)
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
-    host_time_print(f, rows[0], 3, 20000000);
+    host_time_print(f, rows[0], 3, 20000000, 2 << 20);
     fclose(f);
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "10.00 s wall, 2.0 M instructions/s"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "peak memory in all ranks, 2.0 MiB of it modelled arrays\n"));
     const char *line = strstr(text, "            wait ");
     CU_ASSERT_PTR_NOT_NULL_FATAL(line);
     double min = 0, avg = 0, max = 0, percent = 0;
