@@ -106,7 +106,7 @@ static uint64_t lay_out(struct core *c, const struct core_params *p, const struc
     c->at.window = take(&n, c->window_size * sizeof(struct inflight));
     c->at.wake = take(&n, c->window_size / 64 * sizeof(uint64_t));
     c->at.sq = take(&n, (c->sq_size + 1) * sizeof(struct store_entry)); /* the last: for what is no store */
-    c->at.misses = take(&n, c->miss_size * sizeof(struct miss));
+    c->at.misses = take(&n, (1 + c->miss_size) * sizeof(struct miss)) + sizeof(struct miss); /* one of no line before them */
     c->at.miss_free = take(&n, c->miss_size * sizeof(uint32_t));
     c->at.miss_queue = take(&n, c->miss_size * sizeof(uint32_t));
     c->at.walk_queue = take(&n, c->walk_queue_size * sizeof(struct walk_request));
@@ -168,6 +168,7 @@ static void core_start(struct lp *lp)
     init_array(c, c->at.l1d, &a.l1d);
     init_array(c, c->at.l2, &a.l2);
     bpred_init(core_at(c, c->at.bpred), &x->p->bpred, ((uint64_t)lp->instance << 8) + 15);
+    core_miss(c, 0)[-1].line = UINT64_MAX;
     for (uint32_t i = c->miss_size; i-- > 0;)
         ((uint32_t *)core_at(c, c->at.miss_free))[c->nmiss_free++] = i;
     c->run = RUN_IDLE;

@@ -125,30 +125,6 @@ INLINE uint32_t add_store(const struct run *run, struct core *c, const struct ac
     return (uint32_t)place;
 }
 
-/* The outstanding line of an access that it may join as one of many; NULL: another case. */
-INLINE struct miss *find_joint(struct core *c, uint64_t line)
-{
-    if (c->nmisses == 0 || c->miss_bucket[miss_bucket_of(line)] == 0)
-        return NULL;
-    struct miss *m = find_miss(c, line, false);
-    return m != NULL && m->prefetch == MISS_DEMAND ? m : NULL;
-}
-
-/* load_access or store_access of a line that is outstanding. */
-static void join(const struct run *run, struct miss *m, const struct access *a, bool write)
-{
-    struct core *c = run->c;
-    run->row->nmerged++;
-    if (write) {
-        uint32_t place = add_store(run, c, a, CYCLE_UNKNOWN, SERVED_DRAM);
-        m->for_write |= m->state == MISS_QUEUED;
-        push_waiter(c, m, waiter_make(WAIT_STORE, place));
-    } else {
-        wait_in(c, add_load(run, c, a, SERVED_DRAM, CYCLE_UNKNOWN), a, PH_MEM);
-        push_waiter(c, m, waiter_make(WAIT_LOAD, (uint32_t)((c->tail - 1) & run->window_mask)));
-    }
-}
-
 /* core_seen_access for a store that joins a line: the prefetchers of L1D do not see it. */
 static void note_unseen(struct core *c, const struct access *a)
 {
@@ -161,22 +137,45 @@ static void note_unseen(struct core *c, const struct access *a)
 /* The access shows the prefetchers a new line, and that of L1D sees it if `write` does not keep it from that. */
 INLINE bool is_news(const struct run *run, const struct core *c, const struct access *a)
 {
-    return core_is_news(c, a->ip, a->r->vaddr) && run->prefetch;
+    return core_is_news(c, a->ip, a->r->vaddr) & run->prefetch;
 }
 INLINE bool is_seen(const struct run *run, const bool write) { return !write || run->show_stores; }
 
-/* An access whose line is outstanding joins it; false: another case. */
-static __attribute__((noinline)) bool join_outstanding(const struct run *run, const struct access *a, uint64_t line, bool write)
+/* load_access of a line that is outstanding. Its parameters are those of struct access, in registers. */
+static __attribute__((noinline)) void join_load(const struct run *run, struct miss *m, const struct access_rec *r,
+                                                uint64_t issue, uint64_t start, uint64_t paddr, uint32_t ip)
 {
     struct core *c = run->c;
-    const bool news = is_news(run, c, a);
-    struct miss *m = news && is_seen(run, write) ? NULL : find_joint(c, line);
-    if (m == NULL)
-        return false;
-    if (news)
+    const struct access a = {.r = r, .page = {.paddr = paddr, .tlb_cycles = start - issue}, .issue = issue, .start = start,
+                             .data_ready = c->touch, .ip = ip};
+    run->row->nmerged++;
+    const uint32_t idx = (uint32_t)(c->tail & run->window_mask);
+    struct inflight *e = wait_in(c, add_load(run, c, &a, SERVED_DRAM, CYCLE_UNKNOWN), &a, PH_MEM);
+    append_waiter(c, m, waiter_make(WAIT_LOAD, idx), &e->next_waiter);
+}
+
+/* store_access of a line that is outstanding. */
+static __attribute__((noinline)) void join_store(const struct run *run, struct miss *m, const struct access *a)
+{
+    struct core *c = run->c;
+    if (is_news(run, c, a))
         note_unseen(c, a);
-    join(run, m, a, write);
-    return true;
+    run->row->nmerged++;
+    const uint32_t place = add_store(run, c, a, CYCLE_UNKNOWN, SERVED_DRAM);
+    m->for_write |= m->state == MISS_QUEUED;
+    m->store_waits = 1;
+    append_waiter(c, m, waiter_make(WAIT_STORE, place), &run->sq[place].next_waiter);
+}
+
+/*
+ * The outstanding line of an access, which joins it as one of many; NULL: none, or another case. Not for what the
+ * prefetchers have to be shown; and the line may be outstanding without being the first in its place.
+ */
+INLINE struct miss *find_joint(const struct run *run, struct core *c, const struct access *a, uint64_t line, const bool write)
+{
+    struct miss *m = first_miss(c, line);
+    const bool shown = is_news(run, c, a) & is_seen(run, write);
+    return (m->line == line) & (m->kind != LINE_CODE) & (m->prefetch == MISS_DEMAND) & !shown ? m : NULL;
 }
 
 static __attribute__((noinline)) uint64_t *find_other_line(struct core *c, uint64_t line) { return l1d_find(c, line); }
@@ -244,10 +243,15 @@ INLINE bool hit_access(const struct run *run, struct core *c, const struct acces
     }
     uint64_t line = a.page.paddr & ~(LINE_BYTES - 1), *held = l1d_recent(c, line);
     if (!LIKELY(held != NULL)) {
-        if (c->nmisses != 0) {
+        struct miss *m = c->nmisses == 0 ? NULL : find_joint(run, c, &a, line, write);
+        if (m != NULL && write) {
             struct access copy = a; /* so that the usual case needs it in no memory */
-            if (join_outstanding(run, &copy, line, write))
-                return true;
+            join_store(run, m, &copy);
+            return true;
+        }
+        if (m != NULL) {
+            join_load(run, m, r, a.issue, a.start, a.page.paddr, ip);
+            return true;
         }
         held = find_other_line(c, line);
     }

@@ -89,7 +89,7 @@ static inline struct run make_run(const struct core_ctx *x, const struct fe_bloc
                         .cycles_4k = p->l1d4k.latency_cycles, .cycles_2m = p->l1d2m.latency_cycles,
                         .least_tlb = u64_min(p->l1d4k.latency_cycles, p->l1d2m.latency_cycles),
                         .cycles_l1d = p->l1d.latency_cycles, .forward_cycles = p->core.forward_cycles,
-                        .code = (uint32_t)p->l1i.enabled, .prefetch = c->pf.on,
+                        .code = (uint32_t)p->l1i.enabled, .prefetch = c->pf.on != 0,
                         .show_stores = p->prefetch.common.stores != 0, .row = row};
 }
 

@@ -29,6 +29,12 @@ static inline uint16_t *miss_bucket(struct core *c, uint64_t line)
     return &c->miss_bucket[miss_bucket_of(line)];
 }
 
+/* The first miss of a line's bucket, or one of no line. */
+static inline struct miss *first_miss(struct core *c, uint64_t line)
+{
+    return core_miss(c, 0) + *miss_bucket(c, line) - 1;
+}
+
 /* The outstanding miss of a line; `code`: of L1I. NULL: none. */
 static inline struct miss *find_miss(struct core *c, uint64_t line, bool code)
 {
@@ -56,16 +62,21 @@ static inline waiter_t *waiter_link(struct core *c, waiter_t who)
     }
 }
 
-/* `who` waits for the line of `m`, behind the others. */
+/* `who`, who keeps the next one at `link`, waits for the line of `m`, behind the others. */
+static inline void append_waiter(struct core *c, struct miss *m, waiter_t who, waiter_t *link)
+{
+    *link = 0;
+    *(waiter_t *)core_at(c, m->last_link) = who;
+    m->last_link = core_offset(c, link);
+}
+
+/* `who` waits for the line of `m`, whoever it is. */
 static inline void push_waiter(struct core *c, struct miss *m, waiter_t who)
 {
     m->store_waits |= waiter_kind(who) == WAIT_STORE || waiter_kind(who) == WAIT_NOBODY;
     if (waiter_kind(who) == WAIT_NOBODY) /* a kernel store: the line only becomes dirty */
         return;
-    waiter_t *link = waiter_link(c, who);
-    *link = 0;
-    *(waiter_t *)core_at(c, m->last_link) = who;
-    m->last_link = core_offset(c, link);
+    append_waiter(c, m, who, waiter_link(c, who));
 }
 
 /* ---- lines used latest ------------------------------------------------------------------------- */
