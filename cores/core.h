@@ -518,12 +518,14 @@ void core_flush(const struct core_ctx *x, uint64_t vaddr, uint64_t bytes, uint32
 
 /* ---- priv_cache.c */
 #define LATENCY_WAIT UINT64_MAX
-/*
- * Access to a physical line that begins at cycle `start` (>= touch). Returns its latency and the
- * level, or LATENCY_WAIT: `who` is told when the line arrives.
- */
-uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_kind kind, bool write,
-                           uint64_t start, waiter_t who, enum served_by *served_out);
+/* What an access gets, in two words so that it travels in registers. */
+struct served {
+    uint64_t cycles; /* LATENCY_WAIT: who asked is told when the line arrives */
+    uint64_t by;     /* enum served_by; with LATENCY_WAIT, SERVED_DRAM */
+};
+/* Access to a physical line that begins at cycle `start` (>= touch); `who` is told when it has to wait. */
+struct served core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_kind kind, bool write, uint64_t start,
+                                waiter_t who);
 /*
  * A line of code at cycle `start` (>= touch), looked up in L1I. Returns the cycle it is there, or
  * CYCLE_UNKNOWN (core_code_arrived tells), or, `ahead` of dispatch, CODE_REFUSED: no MSHR is free.
@@ -550,14 +552,13 @@ struct seen {
     uint32_t ip;
 };
 /* A data access that shows the prefetchers something; parameters and result of core_cache_access. */
-uint64_t core_seen_access(const struct core_ctx *x, const struct seen *s, bool write, uint64_t start, waiter_t who,
-                          enum served_by *served_out);
-static inline uint64_t core_data_access(const struct core_ctx *x, const struct seen *s, bool write, uint64_t start,
-                                        waiter_t who, enum served_by *served_out)
+struct served core_seen_access(const struct core_ctx *x, const struct seen *s, bool write, uint64_t start, waiter_t who);
+static inline struct served core_data_access(const struct core_ctx *x, const struct seen *s, bool write, uint64_t start,
+                                             waiter_t who)
 {
     if (x->c->pf.on && core_is_news(x->c, s->ip, s->vaddr))
-        return core_seen_access(x, s, write, start, who, served_out);
-    return core_cache_access(x, s->paddr, LINE_DATA, write, start, who, served_out);
+        return core_seen_access(x, s, write, start, who);
+    return core_cache_access(x, s->paddr, LINE_DATA, write, start, who);
 }
 /* One that hit in L1D on another way. */
 void core_show_hit(const struct core_ctx *x, const struct seen *s, uint64_t start);

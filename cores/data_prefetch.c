@@ -170,22 +170,21 @@ void core_show_hit(const struct core_ctx *x, const struct seen *s, uint64_t star
 }
 
 /* What the L1D prefetcher sees of an access after it: any design's event, and its fill if the line is known to come. */
-static __attribute__((noinline)) void show_l1d(const struct core_ctx *x, const struct seen *s, uint64_t start, uint64_t cycles,
-                                               enum served_by served)
+static __attribute__((noinline)) void show_l1d(const struct core_ctx *x, const struct seen *s, uint64_t start,
+                                               struct served got)
 {
     struct core *c = x->c;
     const struct prefetch_ops *o = prefetch_table[x->p->l1d.prefetcher];
-    bool hit = cycles != LATENCY_WAIT && served == SERVED_L1;
+    bool hit = got.by == SERVED_L1;
     enum prefetch_event event = c->pf.first_use ? PREFETCH_FIRST_USE : hit ? PREFETCH_HIT : PREFETCH_MISS;
     show_any(x, s, start, event);
-    if (o->fill != NULL && event == PREFETCH_MISS && cycles != LATENCY_WAIT) {
-        struct prefetch_fill f = {s->vaddr, start, s->ip, (uint32_t)cycles};
+    if (o->fill != NULL && event == PREFETCH_MISS && got.cycles != LATENCY_WAIT) {
+        struct prefetch_fill f = {s->vaddr, start, s->ip, (uint32_t)got.cycles};
         o->fill(core_at(c, c->at.prefetch_l1d), &x->p->prefetch, &f);
     }
 }
 
-uint64_t core_seen_access(const struct core_ctx *x, const struct seen *s, bool write, uint64_t start, waiter_t who,
-                          enum served_by *served_out)
+struct served core_seen_access(const struct core_ctx *x, const struct seen *s, bool write, uint64_t start, waiter_t who)
 {
     struct core *c = x->c;
     const bool seen = x->p->l1d.prefetcher != PREFETCHER_none && (!write || x->p->prefetch.common.stores);
@@ -194,18 +193,18 @@ uint64_t core_seen_access(const struct core_ctx *x, const struct seen *s, bool w
     c->pf.ip = s->ip;
     c->pf.first_use = c->pf.asked_l2 = 0;
     c->pf.seen = seen;
-    uint64_t cycles = core_cache_access(x, s->paddr, LINE_DATA, write, start, who, served_out);
+    const struct served got = core_cache_access(x, s->paddr, LINE_DATA, write, start, who);
     c->pf.seen = 0;
     if (c->pf.asked_l2)
         show_l2(x, s->paddr, s->vaddr, s->ip, start);
     if (!seen)
-        return cycles;
+        return got;
     int64_t step;
     if (!show_ip_stride(x, s, &step))
-        show_l1d(x, s, start, cycles, *served_out);
+        show_l1d(x, s, start, got);
     else if (step != 0)
         send_strides(x, s, start, step);
-    return cycles;
+    return got;
 }
 
 void core_seen_fill(const struct core_ctx *x, const struct miss *m)

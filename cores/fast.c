@@ -186,24 +186,23 @@ static __attribute__((noinline)) void access_line(const struct run *run, const s
     struct core *c = run->c;
     const uint32_t at = (uint32_t)(c->tail & run->window_mask);
     const struct seen s = {a->r->vaddr, a->page.paddr, a->ip};
-    enum served_by served = SERVED_DRAM;
     run->x->lp->now = time_of(run->x->cfg, c->touch);
     run->row->nothers++;
     if (write) {
         uint32_t place = add_store(run, c, a, CYCLE_UNKNOWN, SERVED_DRAM);
-        uint64_t cycles = core_data_access(run->x, &s, true, a->start, waiter_make(WAIT_STORE, place), &served);
-        if (cycles != LATENCY_WAIT) {
-            run->sq[place].fill = a->start + cycles;
-            run->sq[place].level = served;
+        const struct served got = core_data_access(run->x, &s, true, a->start, waiter_make(WAIT_STORE, place));
+        if (got.cycles != LATENCY_WAIT) {
+            run->sq[place].fill = a->start + got.cycles;
+            run->sq[place].level = (uint32_t)got.by;
         }
     } else {
         struct flight *e = add_load(run, c, a, SERVED_DRAM, CYCLE_UNKNOWN);
         wait_in(c, e, a, PH_MEM);
-        uint64_t cycles = core_data_access(run->x, &s, false, a->start, waiter_make(WAIT_LOAD, at), &served);
-        if (cycles != LATENCY_WAIT) {
-            e->done = c->load_done[e->place] = a->start + cycles;
+        const struct served got = core_data_access(run->x, &s, false, a->start, waiter_make(WAIT_LOAD, at));
+        if (got.cycles != LATENCY_WAIT) {
+            e->done = c->load_done[e->place] = a->start + got.cycles;
             e->phase = PH_DONE;
-            e->level = (uint8_t)(served == SERVED_L1 && cycles > run->cycles_l1d ? SERVED_L2 : served);
+            e->level = (uint8_t)(got.by == SERVED_L1 && got.cycles > run->cycles_l1d ? SERVED_L2 : got.by);
         }
     }
     SIM_ASSERT((c->woken | c->nfaulted) == 0, "core %u: an access to a line woke another", run->x->lp->instance);

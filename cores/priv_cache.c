@@ -316,70 +316,58 @@ static void promote(struct core *c, struct miss *m, uint64_t start)
     note_seen(c, m, start);
 }
 
-/* An outstanding line is in no private cache: who asks for it waits with the others. */
-static uint64_t join_miss(const struct core_ctx *x, struct miss *m, bool write, uint64_t start, waiter_t who)
-{
-    x->c->stats.l1d_merged++;
-    if (m->prefetch != MISS_DEMAND)
-        promote(x->c, m, start);
-    m->for_write |= write && m->state == MISS_QUEUED;
-    push_waiter(x->c, m, who);
-    return LATENCY_WAIT;
-}
-
-/* L1D has the line, whose payload is at `held`: the latency. */
-static inline uint64_t access_l1d(struct core *c, const struct core_params *p, uint64_t *held, enum line_kind kind,
-                                  bool write, uint64_t start, enum served_by *served_out)
-{
-    if (kind == LINE_PT)
-        c->stats.l1d_pt_hits++;
-    else
-        c->stats.l1d_hits++;
-    if (write)
-        *held |= LINE_DIRTY;
-    *served_out = SERVED_L1;
-    uint64_t latency = p->l1d.latency_cycles, ready = *held >> LINE_READY_SHIFT;
-    if (*held & LINE_PREFETCHED)
-        use_in_l1d(c, held, ready <= start + latency);
-    return ready > start + latency ? ready - start : latency;
-}
+#define SERVED_LATER ((struct served){LATENCY_WAIT, SERVED_DRAM})
 
 static inline void count_l1d_miss(struct core *c, enum line_kind kind)
 {
-    if (kind == LINE_PT)
-        c->stats.l1d_pt_misses++;
-    else
-        c->stats.l1d_misses++;
+    ++*(kind == LINE_PT ? &c->stats.l1d_pt_misses : &c->stats.l1d_misses);
+}
+
+/* An outstanding line, which is no prefetch any more, is in no private cache: who asks for it waits with the others. */
+static inline struct served join_miss(struct core *c, struct miss *m, enum line_kind kind, bool write, waiter_t who)
+{
+    count_l1d_miss(c, kind);
+    c->stats.l1d_merged++;
+    m->for_write |= write & (m->state == MISS_QUEUED);
+    push_waiter(c, m, who);
+    return SERVED_LATER;
+}
+
+/* L1D has the line, whose payload is at `held`, and it is no prefetched one that nobody has used. */
+static inline struct served access_l1d(struct core *c, const struct core_params *p, uint64_t *held, enum line_kind kind,
+                                       bool write, uint64_t start)
+{
+    ++*(kind == LINE_PT ? &c->stats.l1d_pt_hits : &c->stats.l1d_hits);
+    *held |= write ? LINE_DIRTY : 0;
+    uint64_t latency = p->l1d.latency_cycles, ready = *held >> LINE_READY_SHIFT;
+    return (struct served){ready > start + latency ? ready - start : latency, SERVED_L1};
 }
 
 /* L1D lacks the line, nobody has asked for it, and L2 has it. */
-static uint64_t access_l2(const struct core_ctx *x, uint64_t line, uint64_t *held, enum line_kind kind, bool write,
-                          uint64_t start, enum served_by *served_out)
+static inline struct served access_l2(const struct core_ctx *x, uint64_t line, uint64_t *held, enum line_kind kind, bool write,
+                                      uint64_t start)
 {
     struct core *c = x->c;
     use_in_l2(c, held);
-    if (kind == LINE_PT)
-        c->stats.l2_pt_hits++;
-    else
-        c->stats.l2_hits++;
+    ++*(kind == LINE_PT ? &c->stats.l2_pt_hits : &c->stats.l2_hits);
     uint64_t data = (*held & LINE_KIND_MASK) | (write ? LINE_DIRTY : 0);
     fill_l1d(x, line, data | (start + x->p->l2.latency_cycles) << LINE_READY_SHIFT);
-    *served_out = SERVED_L2;
-    return x->p->l2.latency_cycles;
+    return (struct served){x->p->l2.latency_cycles, SERVED_L2};
 }
 
-uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_kind kind, bool write,
-                           uint64_t start, waiter_t who, enum served_by *served_out)
+struct served core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_kind kind, bool write, uint64_t start,
+                                waiter_t who)
 {
     struct core *c = x->c;
     uint64_t line = paddr & ~(LINE_BYTES - 1);
     struct recent_line *recent = recent_in_l1d(c, line);
     if (line == recent->line) /* nothing to update */
-        return access_l1d(c, x->p, core_at(c, recent->word), kind, write, start, served_out);
-    struct miss *m = c->nmisses != 0 ? find_miss(c, line, false) : NULL;
+        return access_l1d(c, x->p, core_at(c, recent->word), kind, write, start);
+    struct miss *m = find_miss(c, line, false);
     if (m != NULL) {
-        count_l1d_miss(c, kind);
-        return join_miss(x, m, write, start, who);
+        if (m->prefetch != MISS_DEMAND)
+            promote(c, m, start);
+        return join_miss(c, m, kind, write, who);
     }
     struct sarray *behind = l2(c);
     uint32_t set = cache_set(behind, line);
@@ -387,20 +375,19 @@ uint64_t core_cache_access(const struct core_ctx *x, uint64_t paddr, enum line_k
     uint64_t *held = line == c->absent_line ? NULL : lookup(l1d(c), line);
     if (held != NULL) {
         note_recent_line(c, recent, line, held);
-        return access_l1d(c, x->p, held, kind, write, start, served_out);
+        if (*held & LINE_PREFETCHED)
+            use_in_l1d(c, held, *held >> LINE_READY_SHIFT <= start + x->p->l1d.latency_cycles);
+        return access_l1d(c, x->p, held, kind, write, start);
     }
     count_l1d_miss(c, kind);
     held = sarray_use(behind, set, line);
     if (held != NULL)
-        return access_l2(x, line, held, kind, write, start, served_out);
+        return access_l2(x, line, held, kind, write, start);
     expect_fill(behind, set);
-    if (kind == LINE_PT)
-        c->stats.l2_pt_misses++;
-    else
-        c->stats.l2_misses++;
+    ++*(kind == LINE_PT ? &c->stats.l2_pt_misses : &c->stats.l2_misses);
     c->pf.asked_l2 = 1 + PREFETCH_MISS;
     start_miss(x, line, kind, write, start, who);
-    return LATENCY_WAIT;
+    return SERVED_LATER;
 }
 
 /* ---- prefetches ------------------------------------------------------------------------------- */
@@ -699,7 +686,6 @@ void core_line_invalidate(const struct core_ctx *x, uint64_t line, bool keep_dir
 
 void core_kernel_store(const struct core_ctx *x, uint64_t paddr)
 {
-    enum served_by served;
     x->c->stats.kernel_accesses++;
-    core_cache_access(x, paddr, LINE_PT, true, x->c->touch, waiter_make(WAIT_NOBODY, 0), &served);
+    core_cache_access(x, paddr, LINE_PT, true, x->c->touch, waiter_make(WAIT_NOBODY, 0));
 }

@@ -238,18 +238,16 @@ static bool run_walk(const struct core_ctx *x, uint32_t idx)
     struct walk *w = &c->walks[idx];
     for (;;) {
         w->entry = radix_entry_paddr(w->levels, w->level, (paddr_t){w->table}, (vaddr_t){w->vaddr}).v;
-        enum served_by served = SERVED_L1;
-        uint64_t cycles = x->p->ptw.ref_cycles;
-        if (cycles == 0)
-            cycles = core_cache_access(x, w->entry, LINE_PT, false, w->time,
-                                       waiter_make(WAIT_WALK, idx), &served);
-        if (cycles == LATENCY_WAIT) {
+        struct served got = {x->p->ptw.ref_cycles, SERVED_L1};
+        if (got.cycles == 0)
+            got = core_cache_access(x, w->entry, LINE_PT, false, w->time, waiter_make(WAIT_WALK, idx));
+        if (got.cycles == LATENCY_WAIT) {
             ptmem_prefetch(x->cfg->ptmem, (paddr_t){w->entry});
             return false;
         }
-        w->time += cycles;
-        count_ref(x, served, cycles);
-        if (take_entry(x, w, served, cycles))
+        w->time += got.cycles;
+        count_ref(x, (enum served_by)got.by, got.cycles);
+        if (take_entry(x, w, (enum served_by)got.by, got.cycles))
             return true;
     }
 }

@@ -142,12 +142,12 @@ static inline void store_access(const struct core_ctx *x, uint64_t no, struct fl
 {
     struct core *c = x->c;
     struct store_entry *s = core_sq(c, f->place);
-    enum served_by served;
-    uint64_t cycles = core_data_access(x, &(struct seen){e->vaddr, e->paddr, e->ip}, true, start, waiter_make(WAIT_STORE, f->place), &served);
-    s->fill = cycles == LATENCY_WAIT ? CYCLE_UNKNOWN : start + cycles;
-    s->level = cycles == LATENCY_WAIT ? SERVED_DRAM : served;
-    CORE_LOG(x, DATA, no, e->vaddr, e->paddr, start, cycles == LATENCY_WAIT ? 0 : cycles,
-             cycles == LATENCY_WAIT ? CORE_LEVEL_WAITS : served);
+    const struct served got = core_data_access(x, &(struct seen){e->vaddr, e->paddr, e->ip}, true, start,
+                                               waiter_make(WAIT_STORE, f->place));
+    s->fill = got.cycles == LATENCY_WAIT ? CYCLE_UNKNOWN : start + got.cycles;
+    s->level = (uint32_t)got.by;
+    CORE_LOG(x, DATA, no, e->vaddr, e->paddr, start, got.cycles == LATENCY_WAIT ? 0 : got.cycles,
+             got.cycles == LATENCY_WAIT ? CORE_LEVEL_WAITS : got.by);
     uint64_t granule = e->vaddr >> 3;
     uint32_t slot = core_forward_slot(granule);
     c->forward[slot].key = granule;
@@ -196,19 +196,17 @@ INLINE void load_access(const struct core_ctx *x, uint64_t no, struct flight *f,
     struct core *c = x->c;
     if (load_forwarded(x, no, f, e, start))
         return;
-    enum served_by served = SERVED_DRAM;
-    uint64_t cycles = core_data_access(x, &(struct seen){e->vaddr, e->paddr, e->ip}, false, start,
-                                       waiter_make(WAIT_LOAD, (uint32_t)(no & (c->window_size - 1))),
-                                       &served);
+    const struct served got = core_data_access(x, &(struct seen){e->vaddr, e->paddr, e->ip}, false, start,
+                                               waiter_make(WAIT_LOAD, (uint32_t)(no & (c->window_size - 1))));
     e->ready = start;
     /* Served by L1D, but waiting for the line on its way from L2. */
-    f->level = (uint8_t)(served == SERVED_L1 && cycles > x->p->l1d.latency_cycles ? SERVED_L2 : served);
-    CORE_LOG(x, DATA, no, e->vaddr, e->paddr, start, cycles == LATENCY_WAIT ? 0 : cycles,
-             cycles == LATENCY_WAIT ? CORE_LEVEL_WAITS : f->level);
-    if (cycles == LATENCY_WAIT)
+    f->level = (uint8_t)(got.by == SERVED_L1 && got.cycles > x->p->l1d.latency_cycles ? SERVED_L2 : got.by);
+    CORE_LOG(x, DATA, no, e->vaddr, e->paddr, start, got.cycles == LATENCY_WAIT ? 0 : got.cycles,
+             got.cycles == LATENCY_WAIT ? CORE_LEVEL_WAITS : f->level);
+    if (got.cycles == LATENCY_WAIT)
         f->phase = PH_MEM;
     else
-        complete(x, no, f, e, start + cycles + (f->flags & ACC_LOCK ? x->p->core.lock_cycles : 0));
+        complete(x, no, f, e, start + got.cycles + (f->flags & ACC_LOCK ? x->p->core.lock_cycles : 0));
 }
 
 INLINE void translated(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e, struct xlate r)
