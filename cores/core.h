@@ -43,7 +43,8 @@
 /* For functions on the hottest path that have few callers. */
 #define INLINE static inline __attribute__((always_inline))
 
-#define CYCLE_UNKNOWN UINT64_MAX
+/* Above all cycles that are known; so is the sum with the number of operations after a producer, of eight bits. */
+#define CYCLE_UNKNOWN (UINT64_MAX - UINT8_MAX)
 #define NO_INDEX UINT32_MAX
 
 /* What everything about a core depends on but its own past; shared, read-only but for `host`. */

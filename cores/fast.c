@@ -17,16 +17,14 @@
 
 /* ---- an access --------------------------------------------------------------------------------- */
 
-/* A producer `distance` loads back: raises *ready; false: it has not answered. */
-INLINE bool produced(const struct core *c, uint64_t distance, uint64_t ops, uint64_t *ready)
+/*
+ * The cycle from which on the load `distance` loads back allows what comes `ops` instructions later; from CYCLE_UNKNOWN
+ * on: it has not answered; 0: it is none of the latest `reach`. Without jumps, which could not be foreseen.
+ */
+INLINE uint64_t produced(const struct core *c, uint64_t reach, uint64_t distance, uint64_t ops)
 {
-    if (distance - 1 >= LOAD_RING - 1 || distance > c->loads_dispatched)
-        return true;
-    uint64_t done = c->load_done[(c->loads_dispatched - distance) % LOAD_RING];
-    if (done == CYCLE_UNKNOWN)
-        return false;
-    *ready = u64_max(*ready, done + ops);
-    return true;
+    const uint64_t done = c->load_done[(c->loads_dispatched - distance) % LOAD_RING];
+    return (done + ops) & -(uint64_t)(distance - 1 < reach);
 }
 
 /*
@@ -51,9 +49,8 @@ struct access {
     const struct access_rec *r;
     struct hit page;
     uint64_t issue, start; /* cycle its address is known; the one after the TLB */
-    uint64_t data_ready;   /* of a store */
+    uint64_t data_ready;   /* of a store; from CYCLE_UNKNOWN on: its data comes from a load that is unanswered */
     uint32_t ip;
-    bool late; /* the data of a store comes from a load that is unanswered */
 };
 
 /* An entry of the window that is complete from the start. */
@@ -83,7 +80,7 @@ static struct inflight *wait_in(struct core *c, struct flight *e, const struct a
     e->done = CYCLE_UNKNOWN;
     e->phase = (uint8_t)phase;
     e->common = 0;
-    *rest = (struct inflight){.ready = a->start, .data_ready = a->data_ready, .vaddr = a->r->vaddr, .paddr = a->page.paddr,
+    *rest = (struct inflight){.ready = a->start, .data_ready = c->touch, .vaddr = a->r->vaddr, .paddr = a->page.paddr,
                               .translated = a->start, .ip = a->ip};
     return rest;
 }
@@ -118,7 +115,7 @@ INLINE uint32_t add_store(const struct run *run, struct core *c, const struct ac
     c->forward[slot].window_no = c->tail;
     c->forward[slot].sq_no = sq_no;
     struct flight *e = add_complete(run, c, a, true, SERVED_L1, place, u64_max(a->start + 1, a->data_ready));
-    if (!LIKELY(!a->late)) {
+    if (!LIKELY(a->data_ready < CYCLE_UNKNOWN)) {
         struct access copy = *a; /* so that the usual case needs it in no memory */
         wait_for_data(c, e, &copy);
     }
@@ -216,10 +213,13 @@ INLINE bool hit_access(const struct run *run, struct core *c, const struct acces
 {
     struct access a = {.r = r, .issue = c->touch, .data_ready = c->touch, .ip = ip};
     if (!(r->flags & ACC_NO_PRODUCER)) {
-        if (!produced(c, r->addr_dep[0], r->addr_ops[0], &a.issue) || !produced(c, r->addr_dep[1], r->addr_ops[1], &a.issue))
+        const uint64_t reach = u64_min(c->loads_dispatched, LOAD_RING - 1);
+        a.issue = u64_max(a.issue, produced(c, reach, r->addr_dep[0], r->addr_ops[0]));
+        a.issue = u64_max(a.issue, produced(c, reach, r->addr_dep[1], r->addr_ops[1]));
+        if (a.issue >= CYCLE_UNKNOWN)
             return false;
         if (write)
-            a.late = !produced(c, r->data_dep, r->data_ops, &a.data_ready);
+            a.data_ready = u64_max(a.data_ready, produced(c, reach, r->data_dep, r->data_ops));
     }
     if (!find_page(run, c, r->vaddr & run->va_mask, write ? TLB_W | TLB_D : 0, a.issue, &a.page))
         return false;

@@ -237,7 +237,7 @@ INLINE bool act_now(const struct run *run, struct core *c)
     if (at >= run->limit)
         return false;
     c->touch = at;
-    if (LIKELY(!((c->slot_k == 0) & (c->slot_cycle <= at)))) /* & and not &&: the first alone cannot be foreseen */
+    if (LIKELY((c->slot_cycle | -(uint64_t)c->slot_k) > at)) /* in one: that slot_k is 0 cannot be foreseen */
         return true;
     c->slot_cycle = at + (run->width == 1);
     c->slot_k = run->width != 1;
