@@ -18,8 +18,8 @@ void dram_init(struct dram *d, const struct dram_config *c)
 {
     d->nrequests_max = c->nrequests_max;
     d->plan = (struct dram_plan){.time = SIM_NEVER, .command = DRAM_CMD_NONE};
-    dram_list_init(&d->lists[0], c->read_window);
-    dram_list_init(&d->lists[1], c->write_window);
+    dram_list_init(d, &d->lists[0], c->read_window);
+    dram_list_init(d, &d->lists[1], c->write_window);
     for (uint32_t b = 0; b < DRAM_MAX_BANKS; b++)
         d->banks[b].row = DRAM_NO_ROW;
     for (uint32_t r = 0; r < c->nranks; r++)
@@ -28,10 +28,12 @@ void dram_init(struct dram *d, const struct dram_config *c)
     d->refresh_next = d->ranks[0].refresh_next;
     d->free_first = DRAM_NIL;
     for (uint32_t i = c->nrequests_max; i-- > 0;) {
-        d->requests[i].next = d->free_first;
+        d->requests[i].link.next = d->free_first;
         d->free_first = i;
     }
 }
+
+static inline void limit(simtime_t *ok, simtime_t t) { *ok = u64_max(*ok, t); }
 
 /* ---- refresh, applied lazily up to a time ---------------------------------------------------- */
 
@@ -44,7 +46,7 @@ static void refresh_rank(struct dram *d, const struct dram_config *c, uint32_t r
     r->refresh_delaying = false;
     for (uint32_t b = rank << c->rank_bits; b < (rank + 1) << c->rank_bits; b++) {
         d->banks[b].row = DRAM_NO_ROW;
-        d->banks[b].act_ok = u64_max(d->banks[b].act_ok, r->refresh_end);
+        limit(&d->banks[b].ok[DRAM_CMD_ACT], r->refresh_end);
         dram_renew_later(&d->lists[0], b);
         dram_renew_later(&d->lists[1], b);
     }
@@ -65,47 +67,36 @@ void dram_refresh(struct dram *d, const struct dram_config *c, simtime_t now)
 
 /* ---- commands ------------------------------------------------------------------------------- */
 
-static inline void limit(simtime_t *ok, simtime_t t) { *ok = u64_max(*ok, t); }
-
 void dram_activate(struct dram *d, const struct dram_config *c, struct dram_request *q)
 {
     const struct dram_timing *t = &c->t;
     struct dram_bank *b = &d->banks[q->bank];
     struct dram_rank *r = &d->ranks[q->rank];
-    simtime_t now = d->now, least = SIM_NEVER;
+    simtime_t now = d->now;
     b->row = q->row;
     b->hit_streak = 0;
-    b->cas_ok = now + t->trcd_fs;
-    b->pre_ok = now + t->tras_fs;
+    b->ok[DRAM_CMD_COLUMN] = now + t->trcd_fs;
+    b->ok[DRAM_CMD_PRE] = now + t->tras_fs;
     r->faw_ok[r->faw_at] = now + t->tfaw_fs;
     r->faw_at = (r->faw_at + 1) % 4;
     d->rank_ok[DRAM_LIMIT_ACT][q->rank] = u64_max(now + t->trrd_s_fs, r->faw_ok[r->faw_at]);
     d->group_ok[DRAM_LIMIT_ACT][q->group] = now + t->trrd_l_fs;
-    for (uint32_t i = 0; i < c->nranks; i++)
-        least = u64_min(least, d->rank_ok[DRAM_LIMIT_ACT][i]);
-    d->least_ok[DRAM_LIMIT_ACT] = least;
-    dram_limits_changed(d, DRAM_CMD_ACT);
-    if (q->row_state == DRAM_ROW_HIT)
-        q->row_state = DRAM_ROW_CLOSED;
+    q->row_state = (uint8_t)(q->row_state + (q->row_state == DRAM_ROW_HIT)); /* then it is closed */
 }
 
 static inline void limit_ranks(struct dram *d, const struct dram_config *c, const struct dram_column *k,
                                uint32_t rank)
 {
     simtime_t *rd_ok = d->rank_ok[DRAM_LIMIT_RD], *wr_ok = d->rank_ok[DRAM_LIMIT_WR], now = d->now;
-    simtime_t own_rd = u64_max(rd_ok[rank], now + k->rank_ok[DRAM_LIMIT_RD]), rd_least = own_rd;
-    simtime_t own_wr = u64_max(wr_ok[rank], now + k->rank_ok[DRAM_LIMIT_WR]), wr_least = own_wr;
+    simtime_t own_rd = u64_max(rd_ok[rank], now + k->rank_ok[DRAM_LIMIT_RD]);
+    simtime_t own_wr = u64_max(wr_ok[rank], now + k->rank_ok[DRAM_LIMIT_WR]);
     simtime_t rd = now + k->others_ok[DRAM_LIMIT_RD], wr = now + k->others_ok[DRAM_LIMIT_WR];
     for (uint32_t i = 0; i < c->nranks; i++) {
         limit(&rd_ok[i], rd);
         limit(&wr_ok[i], wr);
-        rd_least = u64_min(rd_least, rd_ok[i]);
-        wr_least = u64_min(wr_least, wr_ok[i]);
     }
     rd_ok[rank] = own_rd; /* without a gap in the direction in which it is */
     wr_ok[rank] = own_wr;
-    d->least_ok[DRAM_LIMIT_RD] = rd_least;
-    d->least_ok[DRAM_LIMIT_WR] = wr_least;
 }
 
 static inline void issue_column(struct dram *d, const struct dram_config *c, const struct dram_request *q)
@@ -115,8 +106,7 @@ static inline void issue_column(struct dram *d, const struct dram_config *c, con
     limit_ranks(d, c, k, q->rank);
     limit(&d->group_ok[DRAM_LIMIT_RD][q->group], now + k->group_ok[DRAM_LIMIT_RD]);
     limit(&d->group_ok[DRAM_LIMIT_WR][q->group], now + k->group_ok[DRAM_LIMIT_WR]);
-    limit(&d->banks[q->bank].pre_ok, now + k->pre_ok);
-    dram_limits_changed(d, DRAM_CMD_COLUMN);
+    limit(&d->banks[q->bank].ok[DRAM_CMD_PRE], now + k->pre_ok);
     d->stats.turnarounds += d->bus_used & (d->bus_write ^ q->is_write);
     d->stats.bus_busy += c->t.tburst_fs;
     d->bus_used = true;
@@ -126,12 +116,10 @@ static inline void issue_column(struct dram *d, const struct dram_config *c, con
 static inline void count_column(struct dram *d, const struct dram_config *c, const struct dram_request *q)
 {
     struct dram_stats *s = &d->stats;
-    if (q->row_state == DRAM_ROW_CONFLICT)
-        s->row_conflicts[q->kind]++;
-    else if (q->row_state == DRAM_ROW_CLOSED)
-        s->row_closed[q->kind]++;
-    else
-        s->row_hits[q->kind]++;
+    static const size_t met[] = {[DRAM_ROW_HIT] = offsetof(struct dram_stats, row_hits),
+                                 [DRAM_ROW_CLOSED] = offsetof(struct dram_stats, row_closed),
+                                 [DRAM_ROW_CONFLICT] = offsetof(struct dram_stats, row_conflicts)};
+    ((uint64_t *)(void *)((char *)s + met[q->row_state]))[q->kind]++;
     if (q->is_write) {
         s->writes[q->kind]++;
         return;
@@ -153,7 +141,8 @@ void dram_column(struct dram *d, const struct dram_config *c, const struct dram_
     issue_column(d, c, q);
     count_column(d, c, q);
     /* It passes the others to its bank that came before it. */
-    d->banks[q->bank].hit_streak += q->prev != DRAM_NIL;
+    uint32_t ends = dram_at_of(d, &d->lists[q->is_write].queues[q->bank].ends);
+    d->banks[q->bank].hit_streak += q->link.prev != ends;
     done_out->request = q;
     done_out->answer = d->now + c->column[q->is_write].answer;
 }

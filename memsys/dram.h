@@ -212,13 +212,24 @@ extern const uint32_t dram_stat_nrows;
 
 /* ---- the channel ---------------------------------------------------------------------------- */
 
+#define DRAM_SLOT_WORDS (2 * DRAM_MAX_WINDOW / 64)
 #define DRAM_NO_ROW UINT64_MAX
 #define DRAM_NIL UINT32_MAX
 
+/* In order of precedence; the first ones, which banks offer, index tables. */
+enum dram_command {
+    DRAM_CMD_COLUMN,
+    DRAM_CMD_ACT,
+    DRAM_CMD_PRE,
+    DRAM_CMD_OFFERS,
+    DRAM_CMD_REFRESH = DRAM_CMD_OFFERS,
+    DRAM_CMD_NONE
+};
+
 struct dram_bank {
-    uint64_t row;                     /* DRAM_NO_ROW: precharged */
-    simtime_t act_ok, cas_ok, pre_ok; /* earliest command of each sort */
-    uint32_t hit_streak;              /* hits that passed an older request since the row opened */
+    uint64_t row;                  /* DRAM_NO_ROW: precharged */
+    simtime_t ok[DRAM_CMD_OFFERS]; /* earliest command of each sort */
+    uint32_t hit_streak;           /* hits that passed an older request since the row opened */
     uint32_t reserved;
 };
 
@@ -237,6 +248,11 @@ struct dram_rank {
     uint64_t refresh_delaying; /* the last one has been counted as delaying */
 };
 
+/* Neighbours in a ring, as bytes from the start of the channel's state: links, or the bank's ends of the ring. */
+struct dram_link {
+    uint32_t next, prev;
+};
+
 /*
  * A request's life: enqueued at its arrival, behind the others to its bank or, when the scheduler
  * sees a whole window already, in the order of arrival until it does not; opens its row if need be;
@@ -247,7 +263,7 @@ struct dram_request {
     uint64_t row;
     simtime_t arrival, ready; /* ready: the clock edge from which it is seen */
     uint32_t token, src;      /* handed back */
-    uint32_t next, prev;
+    struct dram_link link;    /* when seen, to others of its bank; else `next` is a request that waits, or is free */
     uint16_t bank, slot; /* bank of the channel; slot in its list, when seen */
     /* Not side by side: the compiler would put the bytes together to store them at once, which takes longer. */
     uint8_t rank;
@@ -260,59 +276,50 @@ struct dram_request {
     uint8_t reserved[5]; /* to one host cache line */
 };
 
-/* In order of precedence; the first ones, which banks offer, index tables. */
-enum dram_command {
-    DRAM_CMD_COLUMN,
-    DRAM_CMD_ACT,
-    DRAM_CMD_PRE,
-    DRAM_CMD_OFFERS,
-    DRAM_CMD_REFRESH = DRAM_CMD_OFFERS,
-    DRAM_CMD_NONE
-};
-
 /*
  * The reads, or the writes, of one bank that the scheduler sees, oldest first, and the one command
  * that the bank offers for them: a column command for the oldest hit, or else a row command for the
  * oldest of all. The offer changes only with the bank's own state and requests.
  */
 struct dram_queue {
-    uint32_t first, last;
-    uint32_t command, slot; /* of the offer; DRAM_CMD_NONE: there is none */
+    struct dram_link ends; /* next: the oldest; prev: the youngest */
+    uint32_t offer;        /* its place among the offers of all banks */
+    uint32_t command;      /* of the offer; DRAM_CMD_NONE: there is none, and nothing to offer it for */
 };
 
 /* A request that is seen. Slots are in order of arrival. */
 struct dram_slot {
-    simtime_t ok; /* when the bank allows the command it offers for this request, if it does */
     uint32_t request;
-    uint16_t bank;
-    uint8_t group, rank; /* of the channel */
+    uint16_t bank, reserved;
 };
 
-/*
- * The offer that goes first: the earliest, and of these the one for the oldest request. A time that is
- * past, such as 0, says that it has to be found again; a request's command cannot go at 0.
- */
-struct dram_best {
-    simtime_t time; /* SIM_NEVER: no bank offers the command */
-    uint32_t slot, reserved;
+/* What is compared when the next command is chosen; in no order. */
+struct dram_offer {
+    simtime_t ok; /* when the bank allows the command */
+    /* What else limits it, and how it stands among those that may go at the same time. */
+    uint16_t group_limit, rank_limit; /* in the tables of these limits, by dram_limit first */
+    uint16_t order;                   /* DRAM_ORDER_ROW, unless it is a column command; the slot of the request */
+    uint16_t bank;
 };
+#define DRAM_ORDER_BITS 10 /* of `order` */
+#define DRAM_ORDER_ROW (1u << (DRAM_ORDER_BITS - 1))
+_Static_assert(DRAM_ORDER_ROW == DRAM_SLOT_WORDS * 64, "an order is a slot and one bit");
 
 /*
  * All reads, or all writes. The scheduler sees the oldest ones, a window of them: these have slots.
  * A new one takes the next slot; when there is none left, the requests move up.
  */
-#define DRAM_SLOT_WORDS (2 * DRAM_MAX_WINDOW / 64)
 struct dram_list {
     uint32_t n, nseen;                  /* requests; those that have slots */
     uint32_t unseen_first, unseen_last; /* the others */
     uint32_t window, nslots;            /* nslots: taken so far */
     uint32_t nwords;                    /* of a set of slots, for now */
     uint32_t any_renew;                 /* `renew` is not empty */
-    struct dram_best best[DRAM_CMD_OFFERS];
+    uint32_t noffers, reserved;
     uint64_t seen[DRAM_SLOT_WORDS];
-    uint64_t offers[DRAM_CMD_OFFERS][DRAM_SLOT_WORDS]; /* by command */
-    uint64_t renew[DRAM_MAX_BANKS / 64];               /* banks whose offer may have changed */
+    uint64_t renew[DRAM_MAX_BANKS / 64]; /* banks whose offer may have changed */
     struct dram_queue queues[DRAM_MAX_BANKS];
+    struct dram_offer offers[DRAM_MAX_BANKS + 1]; /* and room for one that may not become any */
     struct dram_slot slots[DRAM_SLOT_WORDS * 64];
 };
 
@@ -320,6 +327,8 @@ struct dram_plan {
     simtime_t time; /* SIM_NEVER: nothing to do */
     uint32_t command, request;
     uint32_t is_stale, is_write;
+    uint32_t order; /* of the offer that goes first */
+    uint32_t reserved;
 };
 
 /* State of one channel, flat. */
@@ -337,7 +346,6 @@ struct dram {
     struct dram_rank ranks[DRAM_MAX_RANKS];
     /* Earliest commands; those of ranks include the data bus and the window of four ACT. */
     simtime_t rank_ok[DRAM_LIMITS][DRAM_MAX_RANKS];
-    simtime_t least_ok[DRAM_LIMITS]; /* the least of all ranks */
     simtime_t group_ok[DRAM_LIMITS][DRAM_MAX_GROUPS];
     struct dram_bank banks[DRAM_MAX_BANKS];
     struct dram_request requests[];

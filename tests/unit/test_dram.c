@@ -448,11 +448,11 @@ static struct dram_plan plan_by_scan(void)
             p.request = s->row;
         }
         if (p.command == DRAM_CMD_COLUMN)
-            p.time = time_of(p.request, b->cas_ok, writes ? DRAM_LIMIT_WR : DRAM_LIMIT_RD);
+            p.time = time_of(p.request, b->ok[DRAM_CMD_COLUMN], writes ? DRAM_LIMIT_WR : DRAM_LIMIT_RD);
         else if (p.command == DRAM_CMD_ACT)
-            p.time = time_of(p.request, b->act_ok, DRAM_LIMIT_ACT);
+            p.time = time_of(p.request, b->ok[DRAM_CMD_ACT], DRAM_LIMIT_ACT);
         else
-            p.time = time_of(p.request, b->pre_ok, DRAM_LIMIT_PRE);
+            p.time = time_of(p.request, b->ok[DRAM_CMD_PRE], DRAM_LIMIT_PRE);
         bool is_column = p.command == DRAM_CMD_COLUMN;
         bool was_column = best.command == DRAM_CMD_COLUMN;
         bool is_older = best.command != DRAM_CMD_NONE &&
