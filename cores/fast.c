@@ -27,21 +27,28 @@ INLINE uint64_t produced(const struct core *c, uint64_t reach, uint64_t distance
     return (done + ops) & -(uint64_t)(distance - 1 < reach);
 }
 
+/* core_store_written, where looking at the store alone does not tell. */
+static __attribute__((noinline)) bool is_written(struct core *c, uint64_t store_no, uint64_t sq_no)
+{
+    return core_store_written(c, store_no, sq_no);
+}
+
 /*
  * load_forwarded, for a load of a granule that a store in `slot` wrote. The cycle at which it has its data; FORWARD_NOT:
- * not from the store; CYCLE_UNKNOWN: the store has none yet.
+ * not from the store; from CYCLE_UNKNOWN on: the store has none yet. Mostly the store itself tells, as one that
+ * core_store_written knows, or one that is not complete or without its line; which of them cannot be foreseen.
  */
 #define FORWARD_NOT UINT64_C(0)
-static __attribute__((noinline)) uint64_t take_forwarded(const struct run *run, uint32_t slot, uint64_t start)
+INLINE uint64_t take_forwarded(const struct run *run, struct core *c, uint32_t slot, uint64_t start)
 {
-    struct core *c = run->c;
-    uint64_t store_no = c->forward[slot].window_no, sq_no = c->forward[slot].sq_no, forward = run->forward_cycles;
-    if (sq_no < c->sq_head || core_store_written(c, store_no, sq_no))
-        return FORWARD_NOT;
-    if (store_no < c->head)
-        return start + forward;
-    uint64_t stored = flight_of(run, store_no)->done;
-    return stored == CYCLE_UNKNOWN ? stored : u64_max(start, stored) + forward;
+    const uint64_t store_no = c->forward[slot].window_no, sq_no = c->forward[slot].sq_no;
+    const uint64_t stored = flight_of(run, store_no)->done & -(uint64_t)(store_no >= c->head);
+    const uint64_t held = u64_max(run->sq[sq_no & run->sq_mask].fill, stored) > c->touch;
+    /* Both are below: the top bit of the differences, as gcc would make jumps of two comparisons. */
+    uint64_t written = ((sq_no - u64_max(c->filled_head, c->sq_head)) & (store_no - u64_max(c->done_head, c->head))) >> 63;
+    if (!LIKELY((written | held) != 0))
+        written = is_written(c, store_no, sq_no);
+    return (u64_max(start, stored) + run->forward_cycles) & (written - 1);
 }
 
 /* An access that comes: what is known of it before its line is looked for. */
@@ -228,12 +235,12 @@ INLINE bool hit_access(const struct run *run, struct core *c, const struct acces
         uint64_t granule = r->vaddr >> 3;
         uint32_t slot = core_forward_slot(granule);
         if (c->forward[slot].key == granule) {
-            uint64_t done = take_forwarded(run, slot, a.start);
-            if (done == CYCLE_UNKNOWN) {
-                run->row->n2m -= a.page.is_2m;
-                return false;
-            }
+            uint64_t done = take_forwarded(run, c, slot, a.start);
             if (done != FORWARD_NOT) {
+                if (!LIKELY(done < CYCLE_UNKNOWN)) {
+                    run->row->n2m -= a.page.is_2m;
+                    return false;
+                }
                 add_load(run, c, &a, SERVED_L1, done);
                 run->row->nforwards++;
                 return true;

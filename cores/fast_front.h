@@ -26,7 +26,6 @@ struct run {
     struct store_entry *sq;
     uint64_t window_mask, sq_mask;
     uint64_t rob_span; /* instructions that fit behind one in the ROB */
-    uint64_t no_store; /* the place beside the store queue */
     uint64_t store_queue, va_mask;
     uint32_t load_queue;
     uint64_t limit; /* cycle before which to stop */
@@ -81,7 +80,7 @@ static inline struct run make_run(const struct core_ctx *x, const struct fe_bloc
     struct core *c = x->c;
     const struct core_params *p = x->p;
     return (struct run){.x = x, .c = c, .b = b, .flights = core_flight(c, 0), .sq = core_sq(c, 0),
-                        .window_mask = c->window_size - 1, .sq_mask = c->sq_size - 1, .no_store = c->sq_size, .rob_span = p->core.rob - 1,
+                        .window_mask = c->window_size - 1, .sq_mask = c->sq_size - 1, .rob_span = p->core.rob - 1,
                         .load_queue = (uint32_t)p->core.load_queue, .store_queue = p->core.store_queue,
                         .va_mask = radix_va_mask(c->levels), .limit = u64_min(until, c->fault_at),
                         .width = (uint32_t)p->core.width,
@@ -127,15 +126,16 @@ INLINE bool retire_complete(const struct run *run, struct core *c)
 static __attribute__((noinline)) void retire_ripe(const struct run *run)
 {
     struct core *c = run->c;
-    const uint64_t by = u64_min(c->touch, c->last_cycle), tail = c->tail;
+    const uint64_t by = u64_min(c->touch, c->last_cycle), tail = c->tail, no_store = c->sq_size;
+    const struct run at_hand = *run;
     uint64_t head = c->head, retired = c->retire_cycle, nstores = 0;
     for (; head != tail; head++) {
-        const struct flight *e = flight_of(run, head);
+        const struct flight *e = flight_of(&at_hand, head);
         if (e->done > by) /* unknown, too */
             break;
         const uint64_t store = e->flags & ACC_STORE; /* arithmetic and no jumps: it cannot be foreseen */
         retired = u64_max(retired, e->done);
-        run->sq[run->no_store ^ ((run->no_store ^ e->place) & -store)].retired = retired;
+        at_hand.sq[no_store ^ ((no_store ^ e->place) & -store)].retired = retired;
         nstores += store;
     }
     c->window_loads -= (uint32_t)(head - c->head - nstores);
