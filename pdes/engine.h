@@ -5,9 +5,10 @@
  * its own rank and on the others. From these and the declared minimum latency of each edge between
  * classes follows how far each class may run: safe[X] = min over Y of (bound[Y] + distance[Y][X]),
  * the distance being the least latency over chains of messages. In one process the class that is
- * behind runs up to its safe time, then the one that is now behind; nothing is ever exchanged. Several
- * ranks go in rounds: every class runs up to its safe time, and the ranks exchange what they sent and how
- * far they are; classes whose messages are long on their way (DRAM) run while the others' are awaited. Two rounds are about a round trip of the simulated machine, and an idle machine
+ * behind, and cannot wait, runs up to its safe time, then the one that is now behind; nothing is ever
+ * exchanged. Several ranks go in rounds: every class runs up to its safe time, and the ranks exchange what
+ * they sent and how far they are; classes whose messages are long on their way (DRAM) run while the
+ * others' are awaited. Two rounds are about a round trip of the simulated machine, and an idle machine
  * skips ahead. Windows never show in results: `cut_seed` shortens them at random to prove it.
  */
 #ifndef PDES_ENGINE_H

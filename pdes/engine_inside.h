@@ -48,6 +48,7 @@ struct engine {
     simtime_t bound[ENGINE_MAX_CLASSES];  /* earliest thing pending on this rank */
     simtime_t until[ENGINE_MAX_CLASSES];  /* everything before it is done */
     simtime_t agreed[ENGINE_MAX_CLASSES]; /* the same on any rank or on the way, as of the last exchange */
+    simtime_t patience[ENGINE_MAX_CLASSES]; /* a class can be so far behind and hold up nobody */
     struct engine_edge edges[ENGINE_MAX_CLASSES][2 * ENGINE_MAX_CLASSES]; /* [src][way to dst] */
     simtime_t latency[ENGINE_MAX_CLASSES][ENGINE_MAX_CLASSES];  /* [src][dst] */
     simtime_t distance[ENGINE_MAX_CLASSES][ENGINE_MAX_CLASSES]; /* [dst][src]: least over chains of edges */
@@ -100,6 +101,24 @@ static inline simtime_t engine_reach(const struct engine *e, const simtime_t *bo
     for (uint32_t y = 0; y < ENGINE_MAX_CLASSES; y++) /* bounds of those that do not exist are never */
         least = u64_min(least, bounds[y] + e->distance[x][y]);
     return least;
+}
+
+/* What a class sends is on its way at least so long. */
+static inline simtime_t engine_nearest(const struct engine *e, uint32_t x)
+{
+    simtime_t nearest = BOUND_NEVER;
+    for (uint32_t y = 0; y < e->nclasses; y++)
+        nearest = u64_min(nearest, e->latency[x][y]);
+    return nearest;
+}
+
+/* The shortest one of all. */
+static inline simtime_t engine_round_trip(const struct engine *e)
+{
+    simtime_t round_trip = BOUND_NEVER;
+    for (uint32_t x = 0; x < e->nclasses; x++)
+        round_trip = u64_min(round_trip, e->distance[x][x]);
+    return round_trip;
 }
 
 static inline struct inbox_lane *engine_lane(const struct lp *src, struct lp *dst)

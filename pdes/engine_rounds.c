@@ -75,15 +75,9 @@ static void run_patient(void *ctx)
 
 static void choose_patient(struct engine *e)
 {
-    simtime_t round_trip = BOUND_NEVER;
+    simtime_t round_trip = engine_round_trip(e);
     for (uint32_t x = 0; x < e->nclasses; x++)
-        round_trip = u64_min(round_trip, e->distance[x][x]);
-    for (uint32_t x = 0; x < e->nclasses; x++) {
-        simtime_t nearest = BOUND_NEVER;
-        for (uint32_t y = 0; y < e->nclasses; y++)
-            nearest = u64_min(nearest, e->latency[x][y]);
-        e->patient[x] = e->nparts > 1 && e->probe.begin == NULL && nearest / 3 >= round_trip;
-    }
+        e->patient[x] = e->nparts > 1 && e->probe.begin == NULL && engine_nearest(e, x) / 3 >= round_trip;
 }
 
 /* All classes go as far as the bounds allow that the last exchange told, but for the patient ones. */

@@ -3,6 +3,9 @@
  *
  *     the class that is furthest behind -> its safe time -> run its LPs -> the class that is now behind ...
  *
+ * Behind is also who could wait: a class whose messages are long on their way (DRAM) lets others go ahead, and
+ * so does in one stretch what would take several.
+ *
  * Several ranks: engine_rounds.c.
  */
 #include <string.h>
@@ -337,32 +340,56 @@ void engine_run_class(struct engine *e, uint32_t x, simtime_t next, simtime_t un
     run_or_time_class(e, x, next, until, n);
 }
 
-/* The class that is furthest behind. */
-static inline uint32_t furthest_behind(const struct engine *e, simtime_t *next_out)
+/*
+ * A class whose messages are longer on their way than the shortest round trip may wait for the difference, so that
+ * it has more to do when its turn comes.
+ */
+static void choose_patience(struct engine *e)
+{
+    simtime_t round_trip = engine_round_trip(e);
+    for (uint32_t x = 0; x < e->nclasses; x++) {
+        simtime_t nearest = engine_nearest(e, x);
+        e->patience[x] = nearest < BOUND_NEVER && nearest > round_trip ? nearest - round_trip : 0;
+    }
+}
+
+/* The class that is furthest behind, but for its patience. */
+static inline uint32_t furthest_behind(const struct engine *e, const simtime_t *patience, simtime_t *next_out)
 {
     uint32_t best = 0;
-    simtime_t next = BOUND_NEVER;
+    simtime_t least = 2 * BOUND_NEVER;
     for (uint32_t x = 0; x < ENGINE_MAX_CLASSES; x++) {
-        best = e->bound[x] < next ? x : best;
-        next = u64_min(e->bound[x], next);
+        simtime_t at = e->bound[x] + patience[x];
+        best = at < least ? x : best;
+        least = u64_min(at, least);
     }
-    if (e->mirror_due < next) {
+    *next_out = e->bound[best];
+    if (e->mirror_due < least) {
         best = e->cfg.mirror_reader_class; /* may be no class at all */
-        next = e->mirror_due;
+        *next_out = e->mirror_due;
     }
-    *next_out = next;
     return best;
+}
+
+/* Whose turn it is. If that one has reached the epoch's end, others may still be behind it that could wait. */
+static inline uint32_t next_class(const struct engine *e, simtime_t *next_out)
+{
+    static const simtime_t none[ENGINE_MAX_CLASSES];
+    uint32_t x = furthest_behind(e, e->patience, next_out);
+    if (__builtin_expect(*next_out >= e->epoch_end, 0))
+        x = furthest_behind(e, none, next_out);
+    return x;
 }
 
 /*
  * One process: whoever is furthest behind goes on, until the epoch's end. It always may, since every
- * latency is more than 0.
+ * latency is more than 0, and more than the sender's patience: the others' messages arrive later.
  */
 static void run_windows(struct engine *e)
 {
     simtime_t next;
     uint64_t start = engine_now_ns();
-    for (uint32_t x = furthest_behind(e, &next); next < e->epoch_end; x = furthest_behind(e, &next))
+    for (uint32_t x = next_class(e, &next); next < e->epoch_end; x = next_class(e, &next))
         run_or_time_class(e, x, next, u64_min(engine_reach(e, e->bound, x), e->epoch_end), e->host.nwindows++);
     e->host.run_ns += engine_now_ns() - start;
     engine_exchange(e); /* with nobody */
@@ -417,6 +444,7 @@ static void start_lps(struct engine *e)
 static void prepare(struct engine *e)
 {
     close_distances(e);
+    choose_patience(e);
     choose_lanes(e);
     engine_watch_sends(e, false);
     for (uint32_t x = 0; x < e->nclasses && e->hooks.mirror; x++)
