@@ -396,7 +396,8 @@ bool core_retire_all(const struct core_ctx *x)
     const struct flight *const flights = core_flight(c, 0);
     struct store_entry *const sq = core_sq(c, 0);
     const uint64_t mask = c->window_size - 1;
-    uint64_t head = c->head, retired = c->retire_cycle;
+    const uint64_t no_store = c->sq_size;
+    uint64_t head = c->head, retired = c->retire_cycle, nstores = 0;
     if (lp_logs(x->lp, CE_RETIRE)) {
         while (c->head != c->tail && core_retire_oldest(x))
             ;
@@ -404,13 +405,13 @@ bool core_retire_all(const struct core_ctx *x)
     }
     for (; head != c->tail && flights[head & mask].done != CYCLE_UNKNOWN; head++) {
         const struct flight *e = &flights[head & mask];
+        const uint64_t store = e->flags & ACC_STORE; /* arithmetic and no jumps: it cannot be foreseen */
         charge_wait(c, head, e->done);
         retired = u64_max(retired, e->done);
-        if (e->flags & ACC_STORE)
-            sq[e->place].retired = retired;
-        else
-            c->window_loads--;
+        sq[no_store ^ ((no_store ^ e->place) & -store)].retired = retired;
+        nstores += store;
     }
+    c->window_loads -= (uint32_t)(head - c->head - nstores);
     c->head = head;
     c->retire_cycle = retired;
     set_rob_limit(x);
