@@ -273,20 +273,48 @@ INLINE bool make_room(const struct run *run, struct core *c, const bool write)
 
 /* ---- translation ------------------------------------------------------------------------------- */
 
-/* translate_data for a page that an L1 TLB of one size holds, and not as the latest one; else nothing changes. */
-static __attribute__((noinline)) bool find_in_tlb(struct core *c, uint64_t array_at, uint64_t vaddr, unsigned shift,
-                                                  uint64_t needs, struct recent_page *recent)
+enum found { FOUND_NOT, FOUND_UNFIT, FOUND };
+
+/* A page of one size in its L1 TLB, which is used if it has what the access needs; else nothing changes. */
+INLINE enum found find_in_tlb(struct core *c, uint64_t array_at, uint64_t vaddr, const unsigned shift, uint64_t needs,
+                              struct recent_page *recent)
 {
     struct sarray *a = core_at(c, array_at);
     if (a->nused == 0)
-        return false;
+        return FOUND_NOT;
     uint32_t set = tlb_set(a, vaddr, shift);
     int way = sarray_find(a, set, tlb_tag(c->asid, vaddr, shift));
-    if (way < 0 || (*sarray_data(a, set, (uint32_t)way) & needs) != needs)
-        return false;
+    if (way < 0)
+        return FOUND_NOT;
+    uint64_t payload = *sarray_data(a, set, (uint32_t)way);
+    if ((payload & needs) != needs)
+        return FOUND_UNFIT;
     sarray_hit(a, set, (uint32_t)way);
-    *recent = (struct recent_page){vaddr >> shift, *sarray_data(a, set, (uint32_t)way)};
-    return true;
+    *recent = (struct recent_page){vaddr >> shift, payload};
+    return FOUND;
+}
+
+INLINE struct recent_page *latest_4k(struct core *c, uint64_t vaddr)
+{
+    return &c->recent_4k[(vaddr >> PAGE_SHIFT) & c->recent_4k_mask];
+}
+
+INLINE struct recent_page *latest_2m(struct core *c, uint64_t vaddr)
+{
+    return &c->recent_2m[(vaddr >> PAGE_SHIFT_2M) & c->recent_2m_mask];
+}
+
+/*
+ * translate_data for a page that an L1 TLB holds, and not as the latest of its set, which it is then: its size as a
+ * shift; 0: another case, and nothing changed.
+ */
+static __attribute__((noinline)) unsigned find_other_page(struct core *c, uint64_t vaddr, uint64_t needs)
+{
+    enum found is = find_in_tlb(c, c->at.l1d4k, vaddr, PAGE_SHIFT, needs, latest_4k(c, vaddr));
+    if (is != FOUND_NOT)
+        return is == FOUND ? PAGE_SHIFT : 0;
+    is = find_in_tlb(c, c->at.l1d2m, vaddr, PAGE_SHIFT_2M, needs, latest_2m(c, vaddr));
+    return is == FOUND ? PAGE_SHIFT_2M : 0;
 }
 
 /* A translation from the L1 TLBs. */
@@ -296,30 +324,29 @@ struct hit {
     bool is_2m;          /* and counted as such */
 };
 
-/* translate_data for pages of 4 KiB that the L1 TLB holds, and those of 2 MiB that it used latest. */
+/* translate_data for pages of 4 KiB and 2 MiB that an L1 TLB holds. */
 INLINE bool find_page(const struct run *run, struct core *c, uint64_t vaddr, uint64_t needs, uint64_t issue, struct hit *h)
 {
-    struct recent_page *r = &c->recent_4k[(vaddr >> PAGE_SHIFT) & c->recent_4k_mask];
+    const struct recent_page *r = latest_4k(c, vaddr), *r2 = latest_2m(c, vaddr);
+    unsigned shift = PAGE_SHIFT;
     if (issue + run->least_tlb < c->walked_until)
         return false;
-    if (r->page != vaddr >> PAGE_SHIFT) {
-        const struct recent_page *r2 = &c->recent_2m[(vaddr >> PAGE_SHIFT_2M) & c->recent_2m_mask];
-        if (r2->page == vaddr >> PAGE_SHIFT_2M && (r2->payload & needs) == needs) {
-            h->tlb_cycles = run->cycles_2m;
-            h->paddr = (r2->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << PAGE_SHIFT_2M) - 1));
-            h->is_2m = true;
-            run->row->n2m++;
-            return true;
-        }
-        if (!find_in_tlb(c, c->at.l1d4k, vaddr, PAGE_SHIFT, needs, r))
-            return false;
-    } else if ((r->payload & needs) != needs) {
+    if (r->page != vaddr >> PAGE_SHIFT)
+        shift = r2->page == vaddr >> PAGE_SHIFT_2M && (r2->payload & needs) == needs ? PAGE_SHIFT_2M
+                                                                                   : find_other_page(c, vaddr, needs);
+    else if ((r->payload & needs) != needs)
         return false;
+    if (shift == PAGE_SHIFT_2M) {
+        h->tlb_cycles = run->cycles_2m;
+        h->paddr = (r2->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << PAGE_SHIFT_2M) - 1));
+        h->is_2m = true;
+        run->row->n2m++;
+        return true;
     }
     h->tlb_cycles = run->cycles_4k;
     h->paddr = (r->payload & ~TLB_FLAGS) + (vaddr & (PAGE_BYTES - 1));
     h->is_2m = false;
-    return true;
+    return shift != 0;
 }
 
 #endif

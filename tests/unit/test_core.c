@@ -202,6 +202,7 @@ static void show(const struct rig *r, uint64_t from_epoch, struct shown *s)
     for (uint32_t i = 0; i < r->ncores; i++) {
         s->cores[i] = *rig_core(r, i);
         s->cores[i].later_at = 0; /* the answer to the latest question, which windows ask */
+        s->cores[i].tlb_cycles = 0; /* of the latest translation by the general code, which windows send some to */
     }
 }
 
