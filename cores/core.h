@@ -156,7 +156,7 @@ struct miss {
     uint8_t prefetch; /* enum miss_prefetch; of data */
     uint8_t code_prefetch; /* a line of code that dispatch has not come to */
     uint8_t in_l2;    /* the line may be in L2 meanwhile, as one of code */
-    uint8_t seen;     /* the L1D prefetcher has seen the access that missed first: */
+    uint8_t seen;     /* the L1D prefetcher wants to know of its fill for the access that missed first: */
     uint32_t ip;
     uint64_t vaddr, asked; /* its address, and the cycle at which it began */
 };
@@ -242,6 +242,7 @@ struct core_share {
 #define CODE_LINES 1024u
 #define CODE_PAGES 256u
 #define MAX_WALKERS 64u
+#define WALK_PAGES 256u
 #define WALK_QUEUED 1024u
 #define NPWC 4u
 
@@ -343,6 +344,7 @@ struct core {
     uint64_t walked_until;
     uint64_t walking;                /* a bit for each walker at work */
     uint64_t walk_page[MAX_WALKERS]; /* number of the 4 KiB page of its walk, or of its last one */
+    uint8_t walk_pages[WALK_PAGES];  /* by hash of the page: how many of these */
     struct walk walks[MAX_WALKERS];
     uint32_t walk_queue_head, walk_queue_n, walk_queue_size;
     uint16_t walk_queued[WALK_QUEUED]; /* by hash of the page: how many of the queue */
@@ -371,7 +373,8 @@ struct core {
     /* data prefetchers */
     struct {
         uint32_t on;        /* there is one */
-        uint32_t seen;      /* the cache access in progress is one that the L1D prefetcher sees */
+        uint32_t fills;     /* that of L1D wants to know when lines come */
+        uint32_t seen;      /* so it does that of the cache access in progress */
         uint32_t ip;        /* its instruction */
         uint32_t first_use; /* it was the first to use a line that was prefetched into L1D, */
         uint32_t latency;   /*   which took so many cycles */

@@ -187,9 +187,11 @@ static void core_start(struct lp *lp)
     for (uint32_t i = 0; i < CODE_LINES; i++)
         c->code_line[i].line = UINT64_MAX;
     c->absent_line = UINT64_MAX;
+    c->walk_pages[0] = MAX_WALKERS;
     for (uint32_t i = 0; i < PREFETCH_LATEST; i++)
         c->pf.latest[i] = UINT64_MAX;
     c->pf.on = x->p->l1d.prefetcher != PREFETCHER_none || x->p->l2.prefetcher != PREFETCHER_none;
+    c->pf.fills = prefetch_table[x->p->l1d.prefetcher]->fill != NULL;
     for (uint32_t i = 0; i < FORWARD_SLOTS; i++)
         c->forward[i].key = UINT64_MAX;
 }

@@ -192,7 +192,7 @@ struct served core_seen_access(const struct core_ctx *x, const struct seen *s, b
     c->pf.vaddr = s->vaddr;
     c->pf.ip = s->ip;
     c->pf.first_use = c->pf.asked_l2 = 0;
-    c->pf.seen = seen;
+    c->pf.seen = seen & c->pf.fills;
     const struct served got = core_cache_access(x, s->paddr, LINE_DATA, write, start, who);
     c->pf.seen = 0;
     if (c->pf.asked_l2)
@@ -211,8 +211,6 @@ void core_seen_fill(const struct core_ctx *x, const struct miss *m)
 {
     struct core *c = x->c;
     const struct prefetch_ops *o = prefetch_table[x->p->l1d.prefetcher];
-    if (o->fill == NULL)
-        return;
     struct prefetch_fill f = {m->vaddr, m->asked, m->ip, (uint32_t)(c->touch - m->start)};
     o->fill(core_at(c, c->at.prefetch_l1d), &x->p->prefetch, &f);
 }

@@ -273,13 +273,17 @@ static inline void count_pwc(struct core_stats *s, unsigned hit)
     }
 }
 
+static uint8_t *nwalkers_like(struct core *c, uint64_t page) { return &c->walk_pages[(page ^ page >> 8) % WALK_PAGES]; }
+
 /* Puts a walk on walker `idx` at cycle `start`; true: it has ended already. */
 static bool start_walk(const struct core_ctx *x, uint32_t idx, const struct walk_request *r, uint64_t start)
 {
     struct core *c = x->c;
     struct walk *w = &c->walks[idx];
     c->walking |= UINT64_C(1) << idx;
+    --*nwalkers_like(c, c->walk_page[idx]);
     c->walk_page[idx] = r->vaddr >> PAGE_SHIFT;
+    ++*nwalkers_like(c, c->walk_page[idx]);
     w->vaddr = r->vaddr;
     w->asked = r->asked;
     w->start = start;
@@ -452,7 +456,7 @@ INLINE struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, b
 {
     struct core *c = x->c;
     struct xlate joined;
-    for (uint32_t i = 0; i < x->p->ptw.walkers; i++)
+    for (uint32_t i = 0; *nwalkers_like(c, vaddr >> PAGE_SHIFT) != 0 && i < x->p->ptw.walkers; i++)
         if (c->walk_page[i] == vaddr >> PAGE_SHIFT && join_walk(x, i, vaddr, write, exec, asked, who, &joined))
             return joined;
     struct walk_request *same = find_queued(c, vaddr);

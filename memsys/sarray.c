@@ -34,12 +34,17 @@ void sarray_init(struct sarray *a, const struct sarray_cfg *cfg)
 int sarray_find_in_groups(const struct sarray *a, const uint64_t *row, uint64_t tag)
 {
     const uint8_t fp = sarray_fingerprint(tag);
-    for (uint32_t g = 0; g < a->ngroups; g++)
-        for (uint32_t mask = bytes16_equal((const uint8_t *)row + 16 * g, fp); mask != 0; mask &= mask - 1) {
-            uint32_t way = 16 * g + (uint32_t)__builtin_ctz(mask);
-            if (row[sarray_tag_word(a, way)] == tag)
+    for (uint32_t g = 0; g < a->ngroups; g += 2) {
+        uint32_t mask = bytes16_equal((const uint8_t *)row + 16 * g, fp);
+        if (g + 1 < a->ngroups)
+            mask |= bytes16_equal((const uint8_t *)row + 16 * g + 16, fp) << 16;
+        do { /* whether there is a candidate cannot be foreseen, with so many ways: its tag decides at once */
+            const uint32_t none = mask == 0, way = 16 * g + (uint32_t)__builtin_ctz(mask | none);
+            if (((row[sarray_tag_word(a, way)] ^ tag) | none) == 0)
                 return (int)way;
-        }
+            mask &= mask - 1;
+        } while (mask != 0);
+    }
     return -1;
 }
 

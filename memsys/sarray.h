@@ -90,12 +90,16 @@ static inline void repl_ages_touch(uint64_t *row, uint32_t nways, uint32_t way)
 
 static inline uint32_t repl_ages_oldest(const uint64_t *row, uint32_t nways)
 {
-    const uint8_t *ages = (const uint8_t *)row;
-    for (uint32_t g = 0;; g++) {
-        uint32_t mask = bytes16_equal(ages + 16 * g, (uint8_t)(nways - 1));
-        if (mask != 0)
-            return 16 * g + (uint32_t)__builtin_ctz(mask);
+    const uint8_t *ages = (const uint8_t *)row, oldest = (uint8_t)(nways - 1);
+    uint32_t g = 0, mask = bytes16_equal(ages, oldest);
+    while (nways > 16 * g + 16) { /* two at once: in which of them it is cannot be foreseen */
+        mask |= bytes16_equal(ages + 16 * g + 16, oldest) << 16;
+        if (mask != 0 || nways <= 16 * g + 32)
+            break;
+        g += 2;
+        mask = bytes16_equal(ages + 16 * g, oldest);
     }
+    return 16 * g + (uint32_t)__builtin_ctz(mask);
 }
 
 /* ---- layout --------------------------------------------------------------------------------- */
