@@ -335,6 +335,7 @@ struct core {
         uint64_t page;
         struct sarray_spot spot;
     } code_page[CODE_PAGES];
+    uint64_t l1_missed_page; /* page of the access in progress, if the L1 data TLBs of 4 KiB and 2 MiB are known to lack it */
     uint64_t missed_page; /* number of a 4 KiB page of which neither the L1 data TLBs nor the STLB know anything */
     struct {
         uint64_t page, ready;

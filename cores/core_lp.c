@@ -186,7 +186,7 @@ static void core_start(struct lp *lp)
         c->recent_line[i].line = UINT64_MAX;
     for (uint32_t i = 0; i < CODE_LINES; i++)
         c->code_line[i].line = UINT64_MAX;
-    c->absent_line = UINT64_MAX;
+    c->absent_line = c->l1_missed_page = UINT64_MAX;
     c->walk_pages[0] = MAX_WALKERS;
     for (uint32_t i = 0; i < PREFETCH_LATEST; i++)
         c->pf.latest[i] = UINT64_MAX;

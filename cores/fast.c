@@ -302,6 +302,7 @@ static __attribute__((noinline)) bool general_access(const struct run *run, cons
     struct core *c = run->c;
     run->x->lp->now = time_of(run->x->cfg, c->touch);
     core_access_dispatch(run->x, r, false, c->touch, ip);
+    c->l1_missed_page = UINT64_MAX;
     /* It has counted itself. */
     if (r->flags & ACC_STORE)
         run->row->sq_tail++;

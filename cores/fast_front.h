@@ -314,6 +314,8 @@ static __attribute__((noinline)) unsigned find_other_page(struct core *c, uint64
     if (is != FOUND_NOT)
         return is == FOUND ? PAGE_SHIFT : 0;
     is = find_in_tlb(c, c->at.l1d2m, vaddr, PAGE_SHIFT_2M, needs, latest_2m(c, vaddr));
+    if (is == FOUND_NOT)
+        c->l1_missed_page = vaddr >> PAGE_SHIFT; /* for look_up, which need not look again */
     return is == FOUND ? PAGE_SHIFT_2M : 0;
 }
 

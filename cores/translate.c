@@ -542,12 +542,15 @@ static uint64_t dirty_assist(const struct core_ctx *x, uint64_t vaddr, uint64_t 
 
 INLINE struct hit probe_l1(struct core *c, uint64_t vaddr, bool exec)
 {
-    uint64_t *p = tlb_lookup(l1_of(c, exec, PAGE_SHIFT), c->asid, vaddr, PAGE_SHIFT);
-    if (p != NULL)
-        return (struct hit){p, PAGE_SHIFT};
-    p = tlb_lookup(l1_of(c, exec, PAGE_SHIFT_2M), c->asid, vaddr, PAGE_SHIFT_2M);
-    if (p != NULL || exec)
-        return (struct hit){p, PAGE_SHIFT_2M};
+    uint64_t *p;
+    if (exec || vaddr >> PAGE_SHIFT != c->l1_missed_page) {
+        p = tlb_lookup(l1_of(c, exec, PAGE_SHIFT), c->asid, vaddr, PAGE_SHIFT);
+        if (p != NULL)
+            return (struct hit){p, PAGE_SHIFT};
+        p = tlb_lookup(l1_of(c, exec, PAGE_SHIFT_2M), c->asid, vaddr, PAGE_SHIFT_2M);
+        if (p != NULL || exec)
+            return (struct hit){p, PAGE_SHIFT_2M};
+    }
     p = tlb_lookup(l1_of(c, exec, PAGE_SHIFT_1G), c->asid, vaddr, PAGE_SHIFT_1G);
     return (struct hit){p, PAGE_SHIFT_1G};
 }
