@@ -84,12 +84,10 @@ static void add_bracket(const struct core_ctx *x, uint64_t no, const struct acce
  * only, and for which nobody waits, is complete then and there: between now and its turn in core_run_wakes only
  * older accesses act, and they do not look at it.
  */
-static void tell_dependents(const struct core_ctx *x, uint32_t link, uint64_t done)
+INLINE void tell_all(const struct core_ctx *x, struct flight *flights, struct inflight *window, uint32_t link, uint64_t done)
 {
     struct core *c = x->c;
-    struct inflight *const window = core_window(c, 0);
-    struct flight *const flights = core_flight(c, 0);
-    do {
+    while (link != 0) {
         const uint32_t idx = (link - 1) >> 2, slot = (link - 1) & 3;
         struct inflight *d = &window[idx];
         link = d->next_dependent[slot];
@@ -109,7 +107,12 @@ static void tell_dependents(const struct core_ctx *x, uint32_t link, uint64_t do
         } else {
             core_set_wake(c, idx);
         }
-    } while (link != 0);
+    }
+}
+
+static __attribute__((noinline)) void tell_dependents(const struct core_ctx *x, uint32_t link, uint64_t done)
+{
+    tell_all(x, core_flight(x->c, 0), core_window(x->c, 0), link, done);
 }
 
 /* Access `no`, in `f` and `e`, can retire from cycle `done` on. */
@@ -305,10 +308,20 @@ void core_tell_waiters(const struct core_ctx *x, waiter_t who, enum served_by le
         if (kind == WAIT_LOAD) {
             struct flight *f = &flights[idx];
             struct inflight *e = &window[idx];
+            uint64_t done = u64_max(at, e->ready + latency);
+            if (f->flags & ACC_LOCK)
+                done += x->p->core.lock_cycles;
             who = e->next_waiter;
+            /* complete, for a load */
+            f->done = done;
+            f->phase = PH_DONE;
             f->level = (uint8_t)level;
-            uint64_t extra = f->flags & ACC_LOCK ? x->p->core.lock_cycles : 0;
-            complete(x, no_of(c, idx), f, e, u64_max(at, e->ready + latency) + extra);
+            CORE_LOG(x, DONE, no_of(c, idx), e->vaddr, done, f->level);
+            if (!e->kernel)
+                c->load_done[f->place] = done;
+            const uint32_t dependents = e->dependents;
+            e->dependents = 0;
+            tell_all(x, flights, window, dependents, done);
         } else if (kind == WAIT_STORE) {
             who = sq[idx].next_waiter;
             sq[idx].fill = at;
