@@ -112,10 +112,7 @@ static inline void use_in_l2(struct core *c, uint64_t *held)
 
 /* ---- fills ------------------------------------------------------------------------------------ */
 
-static void count_kind(struct core *c, uint64_t data, int n)
-{
-    c->stats.l2_pt_lines += ((data & LINE_KIND_MASK) == LINE_PT ? UINT64_MAX : 0) & (uint64_t)(int64_t)n;
-}
+static inline uint64_t is_pt(uint64_t data) { return (data & LINE_KIND_MASK) == LINE_PT; }
 
 /* L2 lacks the line, or is not there. */
 INLINE void put_into_l2(const struct core_ctx *x, uint64_t line, uint64_t data)
@@ -129,12 +126,12 @@ INLINE void put_into_l2(const struct core_ctx *x, uint64_t line, uint64_t data)
         return;
     }
     if (sarray_replace(a, cache_set(a, line), line, data, &old)) {
-        count_kind(c, old.data, -1);
+        c->stats.l2_pt_lines -= is_pt(old.data);
         leave_l2(c, old.data);
         if (old.data & LINE_DIRTY)
             write_back(x, old.tag, old.data);
     }
-    count_kind(c, data, 1);
+    c->stats.l2_pt_lines += is_pt(data);
     c->stats.l2_prefetch_unused += (data & LINE_PREFETCHED) != 0;
 }
 
@@ -406,7 +403,7 @@ static uint64_t prefetched(uint64_t kind, uint64_t latency, uint64_t ready)
            ready << LINE_READY_SHIFT;
 }
 
-static void send_prefetch(const struct core_ctx *x, uint64_t line, enum miss_prefetch where, uint64_t start)
+INLINE void send_prefetch(const struct core_ctx *x, uint64_t line, const enum miss_prefetch where, uint64_t start)
 {
     uint32_t idx = new_miss(x, line, LINE_DATA, start);
     core_miss(x->c, idx)->prefetch = (uint8_t)where;
@@ -675,7 +672,7 @@ void core_line_invalidate(const struct core_ctx *x, uint64_t line, bool keep_dir
     leave_l2(c, l2_data);
     drop(l1i(c), line, &found);
     if (in_l2)
-        count_kind(c, l2_data, -1);
+        c->stats.l2_pt_lines -= is_pt(l2_data);
     c->stats.invalidated += found || in_l2;
     forget_recent_line(recent_in_l1d(c, line));
     forget_code_line(c, line);
