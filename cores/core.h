@@ -576,6 +576,8 @@ void core_prefetch_walked(const struct core_ctx *x, const struct walk *w);
 /* `ip`: its instruction, as prefetchers know it. */
 void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t at,
                           uint32_t ip);
+/* The touch of an access in phase PH_XLATE, the event log being off, whose page is none of those used latest. */
+void core_touch_missed(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e);
 /* The data of store `no`, at `e`, comes from load `load`, which is unanswered, `ops` instructions later. */
 void core_wait_for_data(struct core *c, struct inflight *e, uint64_t no, uint64_t load, uint8_t ops);
 /* A line has come from `level` at the touch clock for those who wait for it, `who` being the first of them. */

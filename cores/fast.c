@@ -228,8 +228,11 @@ INLINE bool hit_access(const struct run *run, struct core *c, const struct acces
         if (write)
             a.data_ready = u64_max(a.data_ready, produced(c, reach, r->data_dep, r->data_ops));
     }
-    if (!find_page(run, c, r->vaddr & run->va_mask, write ? TLB_W | TLB_D : 0, a.issue, &a.page))
+    if (!find_page(run, c, r->vaddr & run->va_mask, write ? TLB_W | TLB_D : 0, a.issue, &a.page)) {
+        run->row->issue = a.issue;
+        run->row->data_ready = a.data_ready;
         return false;
+    }
     a.start = a.issue + a.page.tlb_cycles;
     if (!write) {
         uint64_t granule = r->vaddr >> 3;
@@ -296,12 +299,43 @@ INLINE enum outcome take_access(const struct run *run, const struct access_rec *
     return LIKELY(hit_access(run, run->c, r, ip, write)) ? OUT_DONE : OUT_GENERAL;
 }
 
+/*
+ * core_access_dispatch for an access whose address is known, to a page that no L1 TLB has. It counts itself, as it does
+ * there.
+ */
+static void miss_tlb(const struct run *run, const struct access_rec *r, uint32_t ip)
+{
+    struct core *c = run->c;
+    const struct access a = {.r = r, .issue = run->row->issue, .ip = ip};
+    const uint64_t no = c->tail;
+    struct flight *f;
+    if (r->flags & ACC_STORE) {
+        const uint64_t sq_no = c->sq_tail++, place = sq_no & run->sq_mask;
+        run->sq[place] = (struct store_entry){.retired = CYCLE_UNKNOWN, .fill = CYCLE_UNKNOWN, .no = sq_no};
+        f = add_complete(run, c, &a, true, SERVED_L1, place, CYCLE_UNKNOWN);
+        c->stats.stores++;
+    } else {
+        f = add_load(run, c, &a, SERVED_L1, CYCLE_UNKNOWN);
+        c->stats.loads++;
+    }
+    struct inflight *e = wait_in(c, f, &a, PH_XLATE);
+    e->ready = a.issue;
+    if (!(r->flags & ACC_STORE) || run->row->data_ready < CYCLE_UNKNOWN)
+        e->data_ready = run->row->data_ready;
+    else
+        core_wait_for_data(c, e, no, c->loads_dispatched - r->data_dep, r->data_ops);
+    core_touch_missed(run->x, no, f, e);
+}
+
 /* The general code for an access that is no common case; true: others wait to run. */
 static __attribute__((noinline)) bool general_access(const struct run *run, const struct access_rec *r, uint32_t ip)
 {
     struct core *c = run->c;
     run->x->lp->now = time_of(run->x->cfg, c->touch);
-    core_access_dispatch(run->x, r, false, c->touch, ip);
+    if (c->l1_missed_page != UINT64_MAX)
+        miss_tlb(run, r, ip);
+    else
+        core_access_dispatch(run->x, r, false, c->touch, ip);
     c->l1_missed_page = UINT64_MAX;
     /* It has counted itself. */
     if (r->flags & ACC_STORE)

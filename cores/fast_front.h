@@ -42,6 +42,7 @@ struct run {
          * line counted itself.
          */
         uint64_t n2m, nforwards, nmerged, nothers;
+        uint64_t issue, data_ready; /* of an access whose page no L1 TLB has, as in struct access */
     } *row;
 };
 

@@ -251,6 +251,16 @@ static __attribute__((noinline)) void touch_late(const struct core_ctx *x, uint6
     touch(x, no, f, e);
 }
 
+void core_touch_missed(const struct core_ctx *x, uint64_t no, struct flight *f, struct inflight *e)
+{
+    struct core *c = x->c;
+    struct xlate r = core_look_up_data(x, e->vaddr & radix_va_mask(c->levels), f->flags & ACC_STORE, f->issue,
+                                       waiter_make(WAIT_LOAD, (uint32_t)(no & (c->window_size - 1))));
+    f->tlb_cycles = (uint16_t)c->tlb_cycles;
+    if (!xlate_waits(r)) /* or it has its phase */
+        translated(x, no, f, e, r);
+}
+
 void core_access_dispatch(const struct core_ctx *x, const struct access_rec *r, bool kernel, uint64_t at,
                           uint32_t ip)
 {
