@@ -283,15 +283,12 @@ INLINE enum found find_in_tlb(struct core *c, uint64_t array_at, uint64_t vaddr,
     struct sarray *a = core_at(c, array_at);
     if (a->nused == 0)
         return FOUND_NOT;
-    uint32_t set = tlb_set(a, vaddr, shift);
-    int way = sarray_find(a, set, tlb_tag(c->asid, vaddr, shift));
-    if (way < 0)
+    const uint64_t *held = sarray_use_if(a, tlb_set(a, vaddr, shift), tlb_tag(c->asid, vaddr, shift), 0, needs);
+    if (held == NULL)
         return FOUND_NOT;
-    uint64_t payload = *sarray_data(a, set, (uint32_t)way);
-    if ((payload & needs) != needs)
+    if ((*held & needs) != needs)
         return FOUND_UNFIT;
-    sarray_hit(a, set, (uint32_t)way);
-    *recent = (struct recent_page){vaddr >> shift, payload};
+    *recent = (struct recent_page){vaddr >> shift, *held};
     return FOUND;
 }
 

@@ -112,16 +112,13 @@ static inline uint64_t *l1d_recent(struct core *c, uint64_t line)
 static inline uint64_t *l1d_find(struct core *c, uint64_t line)
 {
     struct sarray *a = core_at(c, c->at.l1d);
-    uint32_t set = cache_set(a, line);
-    int way = sarray_find(a, set, line);
-    if (way < 0) {
+    uint64_t *held = sarray_use_if(a, cache_set(a, line), line, LINE_PREFETCHED, 0);
+    if (held == NULL) {
         c->absent_line = line;
         return NULL;
     }
-    uint64_t *held = sarray_data(a, set, (uint32_t)way);
     if (*held & LINE_PREFETCHED)
         return NULL;
-    sarray_hit(a, set, (uint32_t)way);
     note_recent_line(c, recent_in_l1d(c, line), line, held);
     return held;
 }

@@ -54,3 +54,14 @@ void sarray_invalidate_all(struct sarray *a)
         for (uint32_t w = 0; w < a->nways; w++)
             sarray_invalidate(a, s, w);
 }
+
+uint64_t *sarray_use_any_if(struct sarray *a, uint32_t set, uint64_t tag, uint64_t without, uint64_t with)
+{
+    int way = sarray_find(a, set, tag);
+    if (way < 0)
+        return NULL;
+    uint64_t *data = sarray_data(a, set, (uint32_t)way);
+    if (((*data & without) | (~*data & with)) == 0)
+        sarray_hit(a, set, (uint32_t)way);
+    return data;
+}

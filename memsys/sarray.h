@@ -156,6 +156,9 @@ static inline uint8_t *sarray_fingerprints(struct sarray *a, uint32_t set)
 /* sarray_find in a set of more than sixteen ways. */
 int sarray_find_in_groups(const struct sarray *a, const uint64_t *row, uint64_t tag);
 
+/* sarray_use_if in any array. */
+uint64_t *sarray_use_any_if(struct sarray *a, uint32_t set, uint64_t tag, uint64_t without, uint64_t with);
+
 /* The way of `set` that holds `tag`, or -1; an array without ways holds none. No side effect. */
 static inline int sarray_find(const struct sarray *a, uint32_t set, uint64_t tag)
 {
@@ -215,6 +218,28 @@ static inline uint64_t *sarray_use(struct sarray *a, uint32_t set, uint64_t tag)
         return row + 5 + 2 * way;
     }
     return NULL;
+}
+
+/*
+ * The same for an entry whose payload has none of the bits `without` and all of `with`; another one is found, but not used.
+ */
+static inline __attribute__((always_inline)) uint64_t *sarray_use_if(struct sarray *a, uint32_t set, uint64_t tag,
+                                                                     uint64_t without, uint64_t with)
+{
+    if (__builtin_expect((a->repl == REPL_LRU) & (a->ngroups == 1), 1)) { /* the usual one, each row read once */
+        uint64_t *row = sarray_row(a, set);
+        for (uint32_t mask = bytes16_equal((const uint8_t *)row, sarray_fingerprint(tag)); mask != 0; mask &= mask - 1) {
+            uint32_t way = (uint32_t)__builtin_ctz(mask);
+            uint64_t *entry = row + 4 + 2 * way;
+            if (entry[0] != tag)
+                continue;
+            if (((entry[1] & without) | (~entry[1] & with)) == 0)
+                bytes16_renew((uint8_t *)(row + 2), ((const uint8_t *)(row + 2))[way]);
+            return entry + 1;
+        }
+        return NULL;
+    }
+    return sarray_use_any_if(a, set, tag, without, with);
 }
 
 /*

@@ -245,7 +245,14 @@ static void replacing_and_using_are_their_two_steps_in_one(void)
                     sarray_hit(a, set, at);
                     CU_ASSERT_PTR_EQUAL(sarray_use(b, set, sarray_tag(a, set, at)), sarray_data(b, set, at));
                 }
+                if (tag % 3 == 1 && sarray_valid(a, set, at)) {
+                    const uint64_t held = sarray_tag(a, set, at), without = tag >> 1 & 5, with = tag & 2;
+                    if ((~held & without) == 0 && (held & with) == 0)
+                        sarray_hit(a, set, at);
+                    CU_ASSERT_PTR_EQUAL(sarray_use_if(b, set, held, without, with), sarray_data(b, set, at));
+                }
                 CU_ASSERT_PTR_NULL(sarray_use(b, set, tag + 1));
+                CU_ASSERT_PTR_NULL(sarray_use_if(b, set, tag + 1, 0, 0));
             }
             CU_ASSERT_EQUAL(memcmp(a, b, sarray_bytes(&cfg)), 0);
             free(a);
