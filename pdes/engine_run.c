@@ -36,12 +36,9 @@ static __attribute__((cold, noinline)) void say_past(const struct engine *e, con
                (unsigned long long)e->until[dst->cls]);
 }
 
-/* The LP's part of its class's bound is at most as late already: nothing is to be done if it is not before that. */
 static inline void note_pending(struct engine *e, struct lp *dst, simtime_t time)
 {
-    if (time >= *dst->next)
-        return;
-    *dst->next = time;
+    *dst->next = u64_min(*dst->next, time);
     e->bound[dst->cls] = u64_min(e->bound[dst->cls], time);
 }
 
@@ -99,7 +96,7 @@ static __attribute__((noinline)) struct msg *post_between(struct engine *e, stru
     return m;
 }
 
-/* The usual case without a call: to an LP of this rank, behind all others of its lane. */
+/* The usual case without a call: to an LP of this rank, behind all others of its lane, or nearly. */
 struct msg *lp_post(struct lp *lp, lpid_t dst_id, simtime_t time, uint16_t type)
 {
     struct engine *e = lp->engine;
@@ -112,9 +109,8 @@ struct msg *lp_post(struct lp *lp, lpid_t dst_id, simtime_t time, uint16_t type)
     struct msg *m = inbox_take_slot(b);
     address(m, lp, dst_id, time);
     struct inbox_lane *l = &b->lanes[edge->lane];
-    if (!inbox_goes_last(l, m, time))
+    if (!inbox_enter_near(l, m, time, lp->id))
         return post_between(e, dst, l, m);
-    inbox_append(l, m, time);
     note_pending(e, dst, time);
     return m;
 }

@@ -11,7 +11,7 @@ struct inbox_chunk {
     _Alignas(64) struct inbox_chunk *next;
 };
 
-/* Where the room of a lane begins; a key with the time 0 is before it. */
+/* Where the room of a lane begins; INBOX_NEAR keys with the time 0 are before it. */
 static struct inbox_key *base_of(const struct inbox_lane *l, uint32_t cap) { return l->end - 2 * (size_t)cap; }
 
 void inbox_init(struct inbox *b)
@@ -30,7 +30,7 @@ void inbox_free(struct inbox *b)
         b->chunks = next;
     }
     for (unsigned i = 0; i < INBOX_LANES && b->cap > 0; i++)
-        free(base_of(&b->lanes[i], b->cap) - 1);
+        free(base_of(&b->lanes[i], b->cap) - INBOX_NEAR);
     inbox_init(b);
 }
 
@@ -46,12 +46,14 @@ static void *lines_alloc(size_t bytes)
 static void grow_lane(struct inbox_lane *l, uint32_t old_cap, uint32_t cap)
 {
     size_t n = (size_t)(l->tail - l->head);
-    struct inbox_key *keys = lines_alloc((2 * (size_t)cap + 2) * sizeof *keys);
-    *keys++ = (struct inbox_key){0};
+    static struct msg nothing;
+    struct inbox_key *keys = lines_alloc((2 * (size_t)cap + INBOX_NEAR + 1) * sizeof *keys);
+    for (unsigned i = 0; i < INBOX_NEAR; i++)
+        *keys++ = (struct inbox_key){0, &nothing};
     if (n > 0)
         memcpy(keys, l->head, n * sizeof *keys);
     if (old_cap > 0)
-        free(base_of(l, old_cap) - 1);
+        free(base_of(l, old_cap) - INBOX_NEAR);
     *l = (struct inbox_lane){.head = keys, .tail = keys + n, .end = keys + 2 * (size_t)cap};
     l->tail->time = SIM_NEVER;
 }

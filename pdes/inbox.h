@@ -14,6 +14,7 @@
 #include "pdes/msg.h"
 
 #define INBOX_LANES 2
+#define INBOX_NEAR 3 /* most messages find their place behind the last, or among so many */
 
 struct inbox_key {
     simtime_t time;
@@ -21,7 +22,10 @@ struct inbox_key {
 };
 
 struct inbox_lane {
-    /* Sorted. The key at `tail` has the time SIM_NEVER; that before `head` is the one taken out last. */
+    /*
+     * Sorted. The key at `tail` has the time SIM_NEVER; those before `head` are the ones taken out last, or have
+     * the time 0, and there are always INBOX_NEAR.
+     */
     struct inbox_key *head, *tail;
     struct inbox_key *end; /* of the room for them: 2 * cap, so that they can move along */
 };
@@ -85,6 +89,28 @@ static inline void inbox_append(struct inbox_lane *l, struct msg *m, simtime_t t
 {
     *l->tail++ = (struct inbox_key){time, m};
     l->tail->time = SIM_NEVER;
+}
+
+/*
+ * Puts in a message that was sent after all of its sender's and is later than all that were taken out, as
+ * inbox_insert does, but without branches: how many keys it has to pass cannot be foreseen. False: more than two, or
+ * one of the same time, or there is no room.
+ */
+static inline bool inbox_enter_near(struct inbox_lane *l, struct msg *m, simtime_t time, lpid_t src)
+{
+    struct inbox_key *t = l->tail, last = t[-1], before = t[-2];
+    size_t passes_last = last.time > time, passes_both = before.time > time;
+    struct inbox_key *place = t - passes_last - passes_both;
+    /* Of one time, a later sender goes behind: asked at once, as neither half can be foreseen. */
+    bool tied = ((place[-1].time ^ time) | (place[-1].m->src <= src)) == 0;
+    if (__builtin_expect(t == l->end || t[-INBOX_NEAR].time > time || tied, 0))
+        return false;
+    t[passes_last - 1] = last;
+    t[passes_both - 2] = before;
+    *place = (struct inbox_key){time, m};
+    t[1].time = SIM_NEVER;
+    l->tail = t + 1;
+    return true;
 }
 
 /* The message lies in a slot that was taken; `time` is its time. */

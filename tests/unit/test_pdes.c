@@ -93,6 +93,40 @@ static void lanes_and_places_far_from_the_end_keep_the_order(void)
     inbox_free(&b);
 }
 
+/* What is sent is later than what was taken out, at times that often are the same, from senders in any order. */
+static void a_place_near_the_end_is_the_one_that_a_search_finds(void)
+{
+    struct inbox b;
+    inbox_init(&b);
+    struct msg m, last = {0};
+    unsigned nnear = 0, nout = 0, nwrong = 0;
+    for (uint64_t i = 0; i < 20000; i++) {
+        uint64_t r = rng_draw(1, 0, 0, 2, i);
+        if (inbox_count(&b) > r % 12) {
+            take_out(&b, &m);
+            nwrong += nout++ > 0 && !msg_before(&last, &m);
+            last = m;
+        } else {
+            m = message(last.time + 1 + (r >> 8) % 12, (lpid_t)(r >> 16) % 3, i);
+            struct msg *slot = inbox_take_slot(&b);
+            struct inbox_lane *l = &b.lanes[r >> 24 & 1];
+            *slot = m;
+            bool near = inbox_enter_near(l, slot, m.time, m.src);
+            nnear += near;
+            if (!near)
+                inbox_insert(&b, l, slot);
+        }
+    }
+    CU_ASSERT(nnear > 4000 && nout + inbox_count(&b) - nnear > 1000);
+    CU_ASSERT_EQUAL(nwrong, 0);
+    while (inbox_count(&b) > 0) {
+        take_out(&b, &m);
+        CU_ASSERT(msg_before(&last, &m));
+        last = m;
+    }
+    inbox_free(&b);
+}
+
 /* A ring of LPs in two classes that pass tokens on and sum what they saw, in order. */
 struct ring_state {
     uint64_t hash, count, epochs_seen;
@@ -333,6 +367,7 @@ static void marks_take_effect_once_at_the_next_boundary(void)
 
 UNIT_MAIN("pdes", UNIT(messages_come_out_by_time_then_source_then_sequence),
           UNIT(a_thousand_random_messages_come_out_sorted), UNIT(lanes_and_places_far_from_the_end_keep_the_order),
+          UNIT(a_place_near_the_end_is_the_one_that_a_search_finds),
           UNIT(windows_cut_at_random_do_not_show),
           UNIT(saved_scrambled_and_restored_lps_go_on_with_the_same_digest),
           UNIT(one_queue_without_windows_gives_the_same_and_can_be_saved),
