@@ -49,10 +49,9 @@ struct tage {
 static inline bool says_taken(const struct entry *e) { return e->counter >= WEAK_TAKEN; }
 
 /*
- * What becomes of a counter of three bits, and of one of two. Tables and arithmetic instead of branches: which way a
- * counter goes, and whether at all, a host cannot foresee.
+ * What becomes of a counter of three bits, and of one of two, when it stays, goes down, goes up. Tables and arithmetic
+ * instead of branches: which way a counter goes, and whether at all, a host cannot foresee.
  */
-/* A row of the tables: stay, go down, go up. */
 static inline uint32_t move(uint32_t at_all, uint32_t up) { return (1 + up) & (0u - at_all); }
 static const uint8_t next3[][8] = {{0, 1, 2, 3, 4, 5, 6, 7}, {0, 0, 1, 2, 3, 4, 5, 6}, {1, 2, 3, 4, 5, 6, 7, 7}};
 static const uint8_t next2[][4] = {{0, 1, 2, 3}, {0, 0, 1, 2}, {1, 2, 3, 3}};

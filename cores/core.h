@@ -187,13 +187,22 @@ struct walk_request {
     uint8_t write, exec, prefetch;
 };
 
+/*
+ * How prediction came to a line: straight on, and the next branch is on it; by the branch before; straight on, and
+ * the next branch is further on; or it is not known how.
+ */
+enum way { WAY_STRAIGHT, WAY_TAKEN, WAY_THROUGH, WAY_UNKNOWN };
+
 /* A line of code that was asked for and that dispatch has not reached. */
 struct fetch_entry {
     uint64_t line;  /* its virtual address, in lines */
     uint64_t paddr;
     uint64_t ready; /* cycle it is there; CYCLE_UNKNOWN: unanswered */
-    uint32_t ahead; /* 1: it was prefetched; 2: but dispatch had to wait for it */
+    uint32_t br;    /* the first branch that is on it or behind it, as prediction goes */
+    uint16_t way;   /* enum way */
+    uint16_t ahead; /* 1: it was prefetched; 2: but dispatch had to wait for it */
 };
+#define UNKNOWN_BRANCH UINT32_MAX
 
 #define NO_LINE UINT64_MAX
 #define FETCH_QUEUE_MAX 64u
@@ -201,12 +210,14 @@ struct fetch_entry {
 /* The instruction side between branch prediction and dispatch; see fetch.c. */
 struct fetch {
     uint64_t line;     /* of the latest instruction, in lines of the virtual address space */
+    uint32_t line_br;  /* its entry's `br`; UNKNOWN_BRANCH: it says nothing */
     uint64_t due;      /* line that a taken branch went to, before its first instruction; else NO_LINE */
     uint64_t due_off;  /* instructions after the last access up to that branch */
     uint64_t page, frame; /* of the latest instruction: virtual page number, physical address */
     /* Prediction runs ahead: it is in `ahead_line` and next meets branch `ahead_br` of the block. */
     uint32_t ahead_br;
-    uint32_t ahead_due; /* it runs ahead, and the line is still to be asked for */
+    uint32_t ahead_due; /* it runs ahead, and the line is still to be asked for: */
+    uint32_t ahead_way; /*   and this is how prediction came to it */
     uint32_t wrong;     /* enum bpred_miss of branch `ahead_br`: stands there until dispatch is behind it */
     uint32_t stop_br;   /* the branch that it must not come to, for the next event or the end of the block, */
     uint32_t stop_ev;   /*   as long as the thread is before this event of the block */

@@ -421,6 +421,7 @@ static enum item step(const struct core_ctx *x, uint64_t until)
     c->pos.acc = c->pos.ev = c->pos.br = 0;
     c->pos.gap_done = 0;
     c->fetch.ahead_br = c->fetch.stop_ev = 0;
+    core_forget_path(c);
     c->fetch.go = c->fetch.on;
     return ITEM_PASSED;
 }

@@ -145,9 +145,41 @@ static inline void pop_line(struct core *c)
     struct fetch *f = &c->fetch;
     const struct fetch_entry *e = next_line(f);
     f->line = e->line;
+    f->line_br = e->br;
     c->stats.l1i_useful += e->ahead != 0;
     f->head++;
     f->go |= f->ahead_due; /* to what else prediction stands at, the place in the queue makes no difference */
+}
+
+/*
+ * Branches have other numbers from now on, or prediction is on a line that those in the queue did not lead it to: how it came
+ * to these is not known.
+ */
+void core_forget_path(struct core *c);
+
+/*
+ * The next branch, `no`, or the first behind it that may not be one that prediction has passed and that stays on the
+ * line of the latest instruction. Of those before it nothing comes but that they are counted.
+ */
+static inline uint32_t first_to_see(const struct fetch *f, uint32_t no)
+{
+    const struct fetch_entry *e = next_line(f);
+    const bool some = f->head != f->tail;
+    const uint32_t end = some ? e->br : f->ahead_br, leaves = some ? e->way & WAY_TAKEN : f->ahead_due;
+    return (no >= f->line_br) & ((uint64_t)no + leaves < end) ? end - leaves : no;
+}
+
+/* Dispatch passes the branch that prediction stands at, on `line`; prediction goes on behind it, on `next`. */
+static inline void goes_on(struct core *c, uint64_t line, uint64_t next)
+{
+    struct fetch *f = &c->fetch;
+    if (__builtin_expect(f->head != f->tail, 0))
+        core_forget_path(c); /* those lines led elsewhere */
+    f->ahead_br++;
+    f->ahead_line = next;
+    f->ahead_due = f->on & (next != line);
+    f->ahead_way = WAY_TAKEN;
+    f->go = f->on;
 }
 
 /* core_run_ahead would change nothing now. */

@@ -349,7 +349,7 @@ static __attribute__((noinline)) bool general_access(const struct run *run, cons
 static __attribute__((noinline)) void run_others(const struct run *run, const struct access_rec *r)
 {
     struct core *c = run->c;
-    count_row(run->x, run->row);
+    count_row(run->x, run->b, run->row);
     spin_watch(c, run->b, r);
     if (c->fetch.go)
         core_run_ahead(run->x, run->b);
@@ -365,35 +365,47 @@ static __attribute__((noinline)) void watch_again(const struct run *run, const s
     spin_watch(run->c, run->b, r);
 }
 
+/* The row ends at `r`; `passed`: the branches before it are behind us. */
+static const struct access_rec *leave_row(const struct run *run, const struct access_rec *r, bool passed)
+{
+    catch_up(run, r, passed);
+    return r;
+}
+
 /* The accesses from r on; returns the first that is another case, whose place in the block is not yet noted. */
 static const struct access_rec *run_row(const struct run *run, const struct access_rec *r, const struct access_rec *end,
                                         uint64_t stop)
 {
     struct core *c = run->c;
     const uint64_t *const pcs = run->b->pcs;
-    const struct access_rec *branch = next_branch_at(run, end);
+    const struct access_rec *stop_at = next_stop(run, end);
     for (; r < end; r++) {
         const uint64_t pc = pcs[r->pc_id], last = c->ordinal + (r->gap - c->pos.gap_done); /* its own ordinal */
         if ((r->flags & (ACC_LOCK | ACC_FENCE)) || last >= stop)
-            return r;
-        if (r >= branch) {
-            if (!pass_branches(run, r))
+            return leave_row(run, r, false);
+        if (r >= stop_at) {
+            stop_at = pass_branches(run, r, end);
+            if (stop_at == NULL)
                 return r;
-            branch = next_branch_at(run, end);
         }
-        if (pc >> LINE_SHIFT != c->fetch.line && run->code && r->gap != 0 && !code_ready(run, pc >> LINE_SHIFT, r->gap - 1u))
-            return r;
+        if (pc >> LINE_SHIFT != c->fetch.line && run->code && r->gap != 0) {
+            catch_up(run, r, true);
+            if (!code_ready(run, pc >> LINE_SHIFT, r->gap - 1u))
+                return r;
+            stop_at = next_stop(run, end);
+        }
         if (last != c->ordinal && !take_instructions(run, c, last))
-            return r;
+            return leave_row(run, r, true);
         c->pos.gap_done = 0;
         const uint32_t ip = prefetch_ip(pc);
         const enum outcome out = r->flags & ACC_STORE ? take_access(run, r, ip, true) : take_access(run, r, ip, false);
         if (!LIKELY(out == OUT_DONE)) {
             if (out == OUT_NOT) {
                 c->pos.gap_done = r->gap;
-                return r;
+                return leave_row(run, r, true);
             }
             if (general_access(run, r, ip)) {
+                catch_up(run, r, true);
                 c->pos.acc = run->b->acc_from + (uint32_t)(r - run->b->piece);
                 run_others(run, r);
                 return NULL;
@@ -408,7 +420,7 @@ static const struct access_rec *run_row(const struct run *run, const struct acce
         if (c->fetch.go)
             run_ahead(run, c);
     }
-    return r;
+    return leave_row(run, r, false);
 }
 
 void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t end, uint64_t stop, uint64_t until)
@@ -425,7 +437,7 @@ void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t 
         r = run_row(&run, r, fe_acc(b, end), stop_ordinal);
     if (r == NULL)
         return;
-    count_row(x, &row);
+    count_row(x, b, &row);
     if (r != first || c->touch != touch)
         x->lp->now = time_of(x->cfg, c->touch);
     c->pos.acc = b->acc_from + (uint32_t)(r - b->piece);

@@ -115,51 +115,112 @@ static __attribute__((noinline)) bool predict_here(const struct run *run, const 
         fetch->wrong = core_predict(run->x, run->b, br);
     if (fetch->wrong != BPRED_RIGHT)
         return false;
-    fetch->ahead_br++;
-    fetch->ahead_line = next;
-    fetch->ahead_due = fetch->on & (next != line);
-    fetch->go = fetch->on;
+    goes_on(run->c, line, next);
     return true;
 }
 
 /* The access that the next branch stands before. */
 INLINE uint32_t branch_at(const struct fe_block *b, uint32_t no) { return no < b->nbr ? b->br_at[no].pos : UINT32_MAX; }
 
-/* The same in the row, which ends at `end`. */
-INLINE const struct access_rec *next_branch_at(const struct run *run, const struct access_rec *end)
+/* Access `acc` of the block, if it is in the row, which ends at `end`; else `end`. */
+INLINE const struct access_rec *in_row(const struct run *run, uint32_t acc, const struct access_rec *end)
 {
     const struct access_rec *piece = run->b->piece;
-    uint32_t at = branch_at(run->b, run->c->pos.br) - run->b->acc_from;
+    uint32_t at = acc - run->b->acc_from;
     return at < (uint32_t)(end - piece) ? piece + at : end;
 }
 
 /*
- * The branches before access `r`, and the lines of code that they went to; false: another case, and what is
- * before it is passed.
+ * The access at which the row has to look at branches again: those before the first to see are passed by their number
+ * alone, and pos.br may stay behind until then (catch_up).
  */
-static __attribute__((noinline)) bool pass_branches(const struct run *run, const struct access_rec *r)
+INLINE const struct access_rec *next_stop(const struct run *run, const struct access_rec *end)
+{
+    return in_row(run, branch_at(run->b, first_to_see(&run->c->fetch, run->c->pos.br)), end);
+}
+
+/* The branches that the row has passed by number alone, those before access `r` or, not `with`, before the one before it. */
+static __attribute__((noinline)) void catch_up(const struct run *run, const struct access_rec *r, bool with)
 {
     struct core *c = run->c;
-    struct fetch *fetch = &c->fetch;
+    const uint32_t acc = run->b->acc_from + (uint32_t)(r - run->b->piece) + with, end = first_to_see(&c->fetch, c->pos.br);
+    while (c->pos.br < end && branch_at(run->b, c->pos.br) < acc)
+        c->pos.br++;
+}
+
+/*
+ * The queue's next line comes: a `taken` branch, the last of `off` instructions, went to it; or else that branch is on it.
+ * False: another case.
+ */
+INLINE bool cross_late(const struct run *run, uint64_t line, uint32_t off, uint32_t taken)
+{
+    struct fetch *f = &run->c->fetch;
+    const uint32_t before = off - ((off != 0) & (taken ^ 1));
+    if (line_comes(run, line, before))
+        return true;
+    f->due = taken ? line : f->due;
+    f->due_off = taken ? before : f->due_off;
+    return false;
+}
+
+/* Branch `no`, of which prediction does not say all; false: another case, and what is before it is passed. */
+static __attribute__((noinline)) bool see_branch(const struct run *run, uint32_t no)
+{
+    struct core *c = run->c;
+    const struct fe_block *b = run->b;
+    const struct branch_rec *br = fe_br(b, no);
+    uint64_t line = b->pcs[br->pc_id] >> LINE_SHIFT, next = br->taken ? b->pcs[br->target_id] >> LINE_SHIFT : line;
+    c->pos.br = no;
+    if (line != c->fetch.line && run->code && !line_ready(run, c, line, br->instr_off > 0 ? br->instr_off - 1u : 0))
+        return false;
+    if (no == c->fetch.ahead_br && !predict_here(run, br, line, next))
+        return false;
+    c->pos.br = no + 1;
+    if (next == line || !run->code)
+        return true;
+    if (!line_is_here(c, next))
+        return cross_late(run, next, br->instr_off, 1);
+    pop_line(c);
+    return true;
+}
+
+/* pass_branches, from where prediction does not know the way. */
+INLINE const struct access_rec *see_branches(const struct run *run, uint32_t acc, const struct access_rec *end)
+{
+    uint32_t no;
+    while (branch_at(run->b, no = first_to_see(&run->c->fetch, run->c->pos.br)) <= acc)
+        if (!see_branch(run, no))
+            return NULL;
+    return next_stop(run, end);
+}
+
+/*
+ * The branches before access `r`, and the lines of code that they went to. Returns the access at which to look again;
+ * NULL: another case, and what is before it is passed. As far as prediction has led from line to line (first_to_see), the
+ * queue says all.
+ */
+static __attribute__((noinline)) const struct access_rec *pass_branches(const struct run *run, const struct access_rec *r,
+                                                                        const struct access_rec *end)
+{
+    struct core *c = run->c;
+    const struct fetch *f = &c->fetch;
     const struct fe_block *b = run->b;
     const uint32_t acc = b->acc_from + (uint32_t)(r - b->piece);
-    uint32_t no = c->pos.br;
-    do {
-        const struct branch_rec *br = fe_br(b, no);
-        uint64_t line = b->pcs[br->pc_id] >> LINE_SHIFT, next = br->taken ? b->pcs[br->target_id] >> LINE_SHIFT : line;
-        if (line != fetch->line && run->code && !line_ready(run, c, line, br->instr_off > 0 ? br->instr_off - 1u : 0))
-            return false;
-        if (no == fetch->ahead_br && !predict_here(run, br, line, next))
-            return false;
-        c->stats.branches[br->kind]++;
-        c->pos.br = ++no;
-        if (next != line && run->code && !line_ready(run, c, next, br->instr_off)) {
-            fetch->due = next;
-            fetch->due_off = br->instr_off;
-            return false;
-        }
-    } while (branch_at(b, no) <= acc);
-    return true;
+    while ((f->head != f->tail) & (c->pos.br >= f->line_br)) {
+        const struct fetch_entry *e = next_line(f);
+        const uint32_t taken = e->way & WAY_TAKEN, br = e->br;
+        if ((e->way > WAY_TAKEN) | (c->pos.br + taken > br))
+            break;
+        const uint32_t at = b->br_at[br - taken].pos;
+        if (at > acc)
+            return in_row(run, at, end);
+        c->pos.br = br;
+        if ((e->ready <= c->slot_cycle) & (page_of_line(e->line) == f->page))
+            pop_line(c);
+        else if (!cross_late(run, e->line, fe_br(b, br - taken)->instr_off, taken))
+            return NULL;
+    }
+    return see_branches(run, acc, end);
 }
 
 /* A line that a branch went to, of which the general code has seen no instruction yet. */

@@ -37,6 +37,7 @@ struct run {
     uint32_t show_stores;    /*   and that of L1D sees stores */
     struct row {
         uint64_t ordinal, loads, sq_tail; /* of the core when counting began */
+        uint32_t br;
         /*
          * Since then: accesses to pages of 2 MiB; loads that an older store served; accesses that joined a line; those whose
          * line counted itself.
@@ -49,7 +50,7 @@ struct run {
 /* Counting begins, for accesses that each hit an L1 TLB. */
 INLINE struct row begin_row(const struct core *c)
 {
-    return (struct row){.ordinal = c->ordinal, .loads = c->loads_dispatched, .sq_tail = c->sq_tail};
+    return (struct row){.ordinal = c->ordinal, .loads = c->loads_dispatched, .sq_tail = c->sq_tail, .br = c->pos.br};
 }
 
 /* The instructions since then. */
@@ -60,9 +61,11 @@ static inline void count_instructions(struct core *c, struct row *row)
     row->ordinal = c->ordinal;
 }
 
-static __attribute__((noinline)) void count_row(const struct core_ctx *x, struct row *row)
+static __attribute__((noinline)) void count_row(const struct core_ctx *x, const struct fe_block *b, struct row *row)
 {
     struct core *c = x->c;
+    for (uint32_t no = row->br; no < c->pos.br; no++)
+        c->stats.branches[fe_br(b, no)->kind]++;
     uint64_t nloads = c->loads_dispatched - row->loads, nstores = c->sq_tail - row->sq_tail, n = nloads + nstores;
     count_instructions(c, row);
     c->stats.loads += nloads;

@@ -80,8 +80,8 @@ void core_ifetch_released(const struct core_ctx *x, struct xlate r)
 void core_fetch_reset(const struct core_ctx *x)
 {
     struct core *c = x->c;
-    c->fetch = (struct fetch){.line = NO_LINE, .due = NO_LINE, .ahead_line = NO_LINE, .ahead_br = c->pos.br,
-                        .page = NO_LINE,
+    c->fetch = (struct fetch){.line = NO_LINE, .line_br = UNKNOWN_BRANCH, .due = NO_LINE, .ahead_line = NO_LINE,
+                        .ahead_br = c->pos.br, .page = NO_LINE,
                         .on = x->p->l1i.enabled && x->p->l1i.prefetcher == L1I_FETCH_AHEAD,
                         .size = (uint32_t)x->p->l1i.fetch_queue};
     c->branch_wait = 0;
@@ -91,6 +91,16 @@ void core_fetch_reset(const struct core_ctx *x)
 
 static inline struct fetch_entry *queued(struct core *c, uint32_t no) { return &c->fetch.queue[no % FETCH_QUEUE_MAX]; }
 
+void core_forget_path(struct core *c)
+{
+    struct fetch *f = &c->fetch;
+    f->line_br = UNKNOWN_BRANCH;
+    for (uint32_t i = f->head; i != f->tail; i++) {
+        queued(c, i)->br = UNKNOWN_BRANCH;
+        queued(c, i)->way = WAY_UNKNOWN;
+    }
+}
+
 /* The lines of the page behind `line`. */
 static void prefetch_behind(const struct core_ctx *x, uint64_t line, uint64_t frame, uint64_t start)
 {
@@ -99,8 +109,12 @@ static void prefetch_behind(const struct core_ctx *x, uint64_t line, uint64_t fr
             core_code_prefetch(x, frame + (next << LINE_SHIFT & (PAGE_BYTES - 1)), start);
 }
 
-/* Puts a line at the end of the queue; false: it cannot be asked for now (only when `ahead`). */
-static bool enqueue(const struct core_ctx *x, uint64_t line, uint64_t frame, uint64_t start, bool ahead)
+/*
+ * Puts a line at the end of the queue, `br` and `way` with it; false: it cannot be asked for now (only when
+ * `ahead`).
+ */
+static bool enqueue(const struct core_ctx *x, uint64_t line, uint32_t br, enum way way, uint64_t frame, uint64_t start,
+                    bool ahead)
 {
     struct core *c = x->c;
     uint64_t paddr = frame + (line << LINE_SHIFT & (PAGE_BYTES - 1));
@@ -116,7 +130,8 @@ static bool enqueue(const struct core_ctx *x, uint64_t line, uint64_t frame, uin
     if (ready == start && how == 0)
         ready = c->touch; /* hits take no bandwidth; misses begin one a cycle */
     *queued(c, c->fetch.tail++) = (struct fetch_entry){
-        .line = line, .paddr = paddr, .ready = ready, .ahead = (how & CODE_PREFETCHED) != 0};
+        .line = line, .paddr = paddr, .ready = ready, .br = br, .way = (uint16_t)way,
+        .ahead = (how & CODE_PREFETCHED) != 0};
     c->fetch.ahead_cycle = start;
     if ((how & CODE_MISSED) && x->p->l1i.prefetcher != L1I_NONE)
         prefetch_behind(x, line, frame, start);
@@ -142,7 +157,8 @@ static void demand_line(const struct core_ctx *x, uint64_t line)
     struct core *c = x->c;
     struct fetch *f = &c->fetch;
     f->tail = f->head;
-    enqueue(x, line, f->frame, c->touch, false);
+    f->line_br = UNKNOWN_BRANCH;
+    enqueue(x, line, f->ahead_br, WAY_UNKNOWN, f->frame, c->touch, false);
     f->ahead_line = line;
     f->ahead_due = 0;
 }
@@ -269,10 +285,7 @@ enum item core_pass_branch(const struct core_ctx *x, const struct fe_block *b, u
         if (f->wrong != BPRED_RIGHT && (i = redirect(x, b, br, (enum bpred_miss)f->wrong)) != ITEM_PASSED)
             return i;
         f->wrong = BPRED_RIGHT;
-        f->ahead_br++;
-        f->ahead_line = next;
-        f->ahead_due = f->on & (next != line);
-        f->go = f->on;
+        goes_on(c, line, next);
     }
     leave_branch(x, br, line, next);
     return ITEM_PASSED;
@@ -320,7 +333,7 @@ static inline uint64_t probe_code(const struct core_ctx *x, struct core *c, uint
 }
 
 /* The line enters the queue; false: not now. */
-static inline bool ask_ahead(const struct core_ctx *x, struct core *c, uint64_t line)
+static inline bool ask_ahead(const struct core_ctx *x, struct core *c, uint64_t line, uint32_t br, enum way way)
 {
     struct fetch *f = &c->fetch;
     if (f->tail - f->head >= f->size)
@@ -331,12 +344,14 @@ static inline bool ask_ahead(const struct core_ctx *x, struct core *c, uint64_t 
     uint64_t paddr = frame + (line << LINE_SHIFT & (PAGE_BYTES - 1)), start = u64_max(c->touch, f->ahead_cycle + 1);
     const uint64_t *held = use_code_line(c, paddr);
     if (held == NULL || (*held & LINE_PREFETCHED) || *held >> LINE_READY_SHIFT > start)
-        return enqueue(x, line, frame, start, true); /* which finds it the latest of its set, if it is there */
+        return enqueue(x, line, br, way, frame, start, true); /* which finds it the latest of its set, if it is there */
     c->stats.l1i_hits++;
     struct fetch_entry *e = queued(c, f->tail++);
     e->line = line;
     e->paddr = paddr;
     e->ready = c->touch;
+    e->br = br;
+    e->way = (uint16_t)way;
     e->ahead = 0;
     f->ahead_cycle = start;
     return true;
@@ -347,7 +362,7 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
     struct core *c = x->c;
     struct fetch *f = &c->fetch;
     f->go = 0;
-    if (f->ahead_due && !ask_ahead(x, c, f->ahead_line))
+    if (f->ahead_due && !ask_ahead(x, c, f->ahead_line, f->ahead_br, (enum way)f->ahead_way))
         return;
     f->ahead_due = 0;
     if (f->wrong != BPRED_RIGHT)
@@ -360,6 +375,7 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
     while (no < f->stop_br) {
         const struct branch_rec *br = fe_br(b, no);
         uint64_t pc = b->pcs[br->pc_id], target = b->pcs[br->target_id], line = pc >> LINE_SHIFT;
+        enum way way = WAY_TAKEN;
         if (line == ahead) {
             enum bpred_miss miss = predict(bpred, br, pc, target);
             if (miss != BPRED_RIGHT) {
@@ -372,11 +388,13 @@ void core_run_ahead(const struct core_ctx *x, const struct fe_block *b)
             ahead = target >> LINE_SHIFT;
         } else if (line - ahead <= MAX_RUN) {
             ahead++;
+            way = ahead == line ? WAY_STRAIGHT : WAY_THROUGH;
         } else {
             break; /* no straight way to it: a signal, or instructions that were not recorded */
         }
-        if (!ask_ahead(x, c, ahead)) {
+        if (!ask_ahead(x, c, ahead, no, way)) {
             f->ahead_due = 1;
+            f->ahead_way = way;
             break;
         }
     }

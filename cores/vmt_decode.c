@@ -290,7 +290,8 @@ struct steps {
 #define SAME(base, code) [(base) * 8 + (code)] = (base) == VMT_BASE_SAME_PC ? UINT64_MAX : 0,
 #define BACK(base, code) [(base) * 8 + (code)] = ((base) + 1) * sizeof(uint64_t),
 #define BYTES(base, code) [(base) * 8 + (code)] = (code) + ((code) == 7),
-static const struct steps steps = {.mask = {EACH_STEP(MASK)}, .same_pc = {EACH_STEP(SAME)}, .back = {EACH_STEP(BACK)}, .bytes = {EACH_STEP(BYTES)}};
+static const struct steps steps = {
+    .mask = {EACH_STEP(MASK)}, .same_pc = {EACH_STEP(SAME)}, .back = {EACH_STEP(BACK)}, .bytes = {EACH_STEP(BYTES)}};
 _Static_assert(VMT_BASES == VMT_BASE_SAME_PC + 1, "those that BACK reaches");
 
 

@@ -512,6 +512,67 @@ static void a_code_page_not_there_is_faulted_in_by_its_first_line(void)
     rig_close(r);
 }
 
+/*
+ * Code in eight lines of two pages: the path goes straight on, with many branches to a line, and jumps; now and then an
+ * access or a branch is where no path leads to.
+ */
+static void walk_lines(struct rig *r, uint64_t seed)
+{
+    enum { LINES = 8, PER_LINE = 8, STEPS = 1500 };
+    for (uint32_t i = 0; i < LINES * PER_LINE; i++)
+        r->pcs[i] = CODE + i / PER_LINE * 64 + i % PER_LINE * 8 + (i / PER_LINE >= 5 ? PAGE_BYTES - 64 * 5 : 0);
+    uint32_t at = 0, gap = 0;
+    const uint64_t odd = seed % 3 == 0 ? 1000 : 6 + seed % 9;
+    for (uint64_t i = 0; i < STEPS; i++) {
+        uint64_t x = rng_draw(seed, 0, 0, 0, i), lost = x >> 50;
+        uint32_t there = lost % odd == 1 ? (uint32_t)(x >> 8) % 64 : at, target = (uint32_t)(x >> 16) % 64;
+        gap += (x >> 24 & 7) < 5 ? 1 : (uint32_t)(x >> 27) % 9;
+        if ((x & 3) == 0) {
+            rig_load(r, (x >> 33 & 3) == 0 ? B + 64 * (x >> 35 & 15) : A, gap)->pc_id = there;
+            gap = 0;
+            if ((x >> 40) % 12 == 0 && r->threads[0].nblocks < RIG_BLOCKS)
+                rig_new_block(r, 0);
+        } else if (gap > 0) {
+            const bool taken = (x >> 36 & 7) < (seed & 1 ? 1 : 3);
+            rig_branch(r, 0, taken && (x >> 39 & 1) ? BR_JUMP : BR_COND, gap, there, target, taken);
+            at = taken ? target : at;
+        }
+        uint32_t on = (uint32_t)((x >> 30 & 3) == 0) + 7 * (uint32_t)((x >> 28 & 31) == 0);
+        at = lost % odd == 2 ? (uint32_t)(x >> 44) % 64 : (at + on) % 64;
+    }
+    r->threads[0].blocks[r->threads[0].nblocks - 1].tail_gap = gap + 1;
+}
+
+static void branches_passed_by_their_number_are_those_that_stay_on_their_line(void)
+{
+    for (uint64_t seed = 0; seed < 240; seed++) {
+        struct core_stats stats[2];
+        uint64_t digests[2], rows[2] = {0};
+        for (unsigned slow = 0; slow < 2; slow++) {
+            struct rig *r = open_rig(seed % 4 < 2 ? BPRED_none : BPRED_gshare);
+            r->mmu = &mmu_radix;
+            r->slow = slow;
+            r->epoch_cycles = seed & 8 ? 150 : 10000;
+            r->instruction_limit = seed % 3 == 1 ? 300 + 5 * seed : 0;
+            r->p.core.width = 1 + seed % 5;
+            r->p.core.rob = seed % 7 == 0 ? 16 : 128;
+            r->p.core.refill_cycles = 5;
+            r->p.l1i = (struct cache_params){1, (4 + 12 * (seed & 1)) * LINE_BYTES, 2, 5, REPL_LRU, 4, 1, L1I_FETCH_AHEAD, 1,
+                                             seed % 5 == 0 ? 2 : 12};
+            walk_lines(r, seed);
+            rig_run(r);
+            stats[slow] = *rig_stats(r);
+            digests[slow] = engine_digest(r->engine);
+            for (uint64_t i = 0; i < r->nepochs; i++)
+                rows[slow] = rng_mix(rows[slow] + r->epoch_rows[i]);
+            rig_close(r);
+        }
+        IS(digests[0], digests[1]);
+        IS(rows[0], rows[1]);
+        CU_ASSERT_EQUAL(memcmp(&stats[0], &stats[1], sizeof stats[0]), 0);
+    }
+}
+
 UNIT_MAIN("cores/fetch", UNIT(a_branch_predicted_right_costs_nothing),
           UNIT(a_wrong_branch_that_waits_for_nothing_costs_the_refill),
           UNIT(a_branch_behind_the_access_that_it_stands_before_ends_the_run),
@@ -535,4 +596,5 @@ UNIT_MAIN("cores/fetch", UNIT(a_branch_predicted_right_costs_nothing),
           UNIT(a_code_page_that_left_the_tlb_is_not_there), UNIT(a_code_page_shot_down_is_walked_again),
           UNIT(a_loop_over_two_lines_misses_each_once),
           UNIT(a_line_taken_away_is_asked_for_again),
-          UNIT(a_code_page_not_there_is_faulted_in_by_its_first_line))
+          UNIT(a_code_page_not_there_is_faulted_in_by_its_first_line),
+          UNIT(branches_passed_by_their_number_are_those_that_stay_on_their_line))
