@@ -128,11 +128,8 @@ static simtime_t take_bank(struct llc *l, const struct llc_config *c, uint32_t s
     if (c->bank_mask == 0)
         bank = set % c->nbanks;
     simtime_t *bank_free = &l->bank_free[bank];
-    simtime_t start = edge_of(l, c, now);
-    if (start < *bank_free) {
-        l->bank_wait_fs += *bank_free - start; /* whole cycles: both are edges */
-        start = *bank_free;
-    }
+    simtime_t edge = edge_of(l, c, now), start = u64_max(edge, *bank_free);
+    l->bank_wait_fs += start - edge; /* whole cycles: both are edges */
     *bank_free = start + c->busy_fs;
     return start;
 }

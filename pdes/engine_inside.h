@@ -20,6 +20,7 @@ struct lp_class {
     simtime_t *next;     /* of each of these: the earliest thing pending */
     uint32_t nlocal, cap;
     uint32_t nlps; /* on all ranks */
+    bool reacts;   /* its LPs do no more than that; all of a class, or none */
 };
 
 /* Batch to one rank: header, one bound per class that has LPs, messages, mirrored writes. */

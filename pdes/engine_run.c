@@ -164,10 +164,10 @@ static inline bool must_advance(const struct engine *e, const struct lp *lp, sim
            (lp->cls == e->cfg.mirror_reader_class && e->latest_mirror >= lp->advanced && limit > lp->advanced);
 }
 
-static inline void handle_next(struct lp *lp, simtime_t arrival, uint64_t *digest)
+static inline void handle_next(struct lp *lp, uint64_t *digest)
 {
     struct msg *m = inbox_pop(&lp->inbox);
-    lp->now = arrival;
+    lp->now = m->time;
     lp->ndelivered++;
     *digest += msg_digest(m);
     lp->ops->handle(lp, m);
@@ -180,7 +180,7 @@ static inline simtime_t run_reactive(struct engine *e, struct lp *lp, simtime_t 
     uint64_t digest = 0;
     simtime_t arrival;
     while ((arrival = inbox_next_time(&lp->inbox)) < until)
-        handle_next(lp, arrival, &digest);
+        handle_next(lp, &digest);
     e->digest += digest;
     return arrival;
 }
@@ -202,17 +202,15 @@ static inline simtime_t run_active(struct engine *e, struct lp *lp, simtime_t un
             e->digest += digest;
             return u64_min(arrival, lp->next_private);
         }
-        handle_next(lp, arrival, &digest);
+        handle_next(lp, &digest);
         lp->next_private = lp->now;
     }
 }
 
-static inline simtime_t run_lp(struct engine *e, struct lp *lp, simtime_t until)
+simtime_t engine_run_lp(struct engine *e, struct lp *lp, simtime_t until)
 {
     return lp->ops->advance == NULL ? run_reactive(e, lp, until) : run_active(e, lp, until);
 }
-
-simtime_t engine_run_lp(struct engine *e, struct lp *lp, simtime_t until) { return run_lp(e, lp, until); }
 
 /* ---- windows ---------------------------------------------------------------------------------- */
 
@@ -271,7 +269,47 @@ static void run_lps_watched(struct engine *e, uint32_t x, simtime_t until, bool 
     e->nidle++;
 }
 
-/* Runs the LPs of a class that have something to do before `until`; the others too, if `all`. */
+#define DUE_LPS 64u /* of which a word says which ones have something to do */
+
+/* Of the LPs of a class from `first` on. */
+static inline uint64_t due_lps(const struct lp_class *c, uint32_t first, simtime_t until, bool all)
+{
+    uint32_t n = c->nlocal - first < DUE_LPS ? c->nlocal - first : DUE_LPS;
+    uint64_t due = 0;
+    for (uint32_t i = 0; i < n; i++)
+        due |= (uint64_t)((c->next[first + i] < until) | all) << i;
+    return due;
+}
+
+/*
+ * What run_reactive does for each of them, in one loop: with a loop for each, nobody could foresee how often it goes
+ * round.
+ */
+static inline void run_due_reactive(struct engine *e, const struct lp_class *c, uint32_t first, uint64_t due,
+                                    simtime_t until)
+{
+    uint64_t digest = 0;
+    while (due != 0) {
+        uint32_t i = first + (uint32_t)__builtin_ctzll(due);
+        struct lp *lp = c->local[i];
+        handle_next(lp, &digest);
+        simtime_t arrival = inbox_next_time(&lp->inbox);
+        c->next[i] = arrival;
+        due &= due - (arrival >= until);
+    }
+    e->digest += digest;
+}
+
+static inline void run_due_active(struct engine *e, const struct lp_class *c, uint32_t first, uint64_t due,
+                                  simtime_t until)
+{
+    for (; due != 0; due &= due - 1) {
+        uint32_t i = first + (uint32_t)__builtin_ctzll(due);
+        c->next[i] = run_active(e, c->local[i], until);
+    }
+}
+
+/* Runs the LPs of a class that have something to do before `until`; the others that act by themselves too, if `all`. */
 static inline void run_lps(struct engine *e, uint32_t x, simtime_t until, bool all)
 {
     if (__builtin_expect(e->probed, 0)) {
@@ -279,14 +317,16 @@ static inline void run_lps(struct engine *e, uint32_t x, simtime_t until, bool a
         return;
     }
     const struct lp_class *c = &e->classes[x];
-    simtime_t least = BOUND_NEVER, *next = c->next;
     e->bound[x] = BOUND_NEVER; /* what is delivered meanwhile lowers it again */
-    for (uint32_t i = 0, n = c->nlocal; i < n; i++) {
-        if (next[i] < until || all)
-            next[i] = run_lp(e, c->local[i], until);
-        least = u64_min(least, next[i]);
-    }
-    e->bound[x] = u64_min(e->bound[x], least);
+    for (uint32_t first = 0; first < c->nlocal; first += DUE_LPS)
+        if (c->reacts)
+            run_due_reactive(e, c, first, due_lps(c, first, until, false), until);
+        else
+            run_due_active(e, c, first, due_lps(c, first, until, all), until);
+    simtime_t least = e->bound[x];
+    for (uint32_t i = 0; i < c->nlocal; i++)
+        least = u64_min(least, c->next[i]);
+    e->bound[x] = least;
 }
 
 /* The same of readers with writes to pass. */
@@ -437,8 +477,19 @@ static void start_lps(struct engine *e)
     engine_find_bounds(e);
 }
 
+static void find_reacting(struct engine *e)
+{
+    for (uint32_t x = 0; x < e->nclasses; x++) {
+        struct lp_class *c = &e->classes[x];
+        c->reacts = c->nlocal > 0 && c->local[0]->ops->advance == NULL;
+        for (uint32_t i = 0; i < c->nlocal; i++)
+            SIM_ASSERT((c->local[i]->ops->advance == NULL) == c->reacts, "of class %s some LPs only react", c->name);
+    }
+}
+
 static void prepare(struct engine *e)
 {
+    find_reacting(e);
     close_distances(e);
     choose_patience(e);
     choose_lanes(e);
