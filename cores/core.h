@@ -429,6 +429,12 @@ static inline struct store_entry *core_sq(struct core *c, uint64_t i)
 {
     return (struct store_entry *)core_at(c, c->at.sq) + (i & (c->sq_size - 1));
 }
+/* Where the retirement of `f` is noted, found without a jump; that of a load before the store queue, for nobody. */
+static inline uint64_t *core_retired(struct store_entry *sq, const struct flight *f)
+{
+    const int64_t not_store = (int64_t)(f->flags & ACC_STORE) - 1; /* all ones or none */
+    return &sq[f->place | not_store].retired;
+}
 /* Has the store's data left the store queue for L1D, by the touch clock? Then it forwards nothing more. */
 static inline bool core_store_written(struct core *c, uint64_t store_no, uint64_t sq_no)
 {

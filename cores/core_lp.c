@@ -105,7 +105,8 @@ static uint64_t lay_out(struct core *c, const struct core_params *p, const struc
     c->at.flights = take(&n, c->window_size * sizeof(struct flight));
     c->at.window = take(&n, c->window_size * sizeof(struct inflight));
     c->at.wake = take(&n, c->window_size / 64 * sizeof(uint64_t));
-    c->at.sq = take(&n, (c->sq_size + 1) * sizeof(struct store_entry)); /* the last: for what is no store */
+    /* The one before the first is for what is no store. */
+    c->at.sq = take(&n, (c->sq_size + 1) * sizeof(struct store_entry)) + sizeof(struct store_entry);
     c->at.misses = take(&n, (1 + c->miss_size) * sizeof(struct miss)) + sizeof(struct miss); /* one of no line before them */
     c->at.miss_free = take(&n, c->miss_size * sizeof(uint32_t));
     c->at.miss_queue = take(&n, c->miss_size * sizeof(uint32_t));

@@ -112,10 +112,8 @@ INLINE bool retire_complete(const struct run *run, struct core *c)
     if (e->done > c->slot_cycle) /* unknown, too */
         return false;
     c->retire_cycle = u64_max(c->retire_cycle, e->done);
-    if (e->flags & ACC_STORE)
-        run->sq[e->place].retired = c->retire_cycle;
-    else
-        c->window_loads--;
+    *core_retired(run->sq, e) = c->retire_cycle;
+    c->window_loads -= 1 - (e->flags & ACC_STORE);
     c->head++;
     set_rob_limit(run, c);
     return true;
@@ -130,17 +128,16 @@ INLINE bool retire_complete(const struct run *run, struct core *c)
 static __attribute__((noinline)) void retire_ripe(const struct run *run)
 {
     struct core *c = run->c;
-    const uint64_t by = u64_min(c->touch, c->last_cycle), tail = c->tail, no_store = c->sq_size;
-    const struct run at_hand = *run;
+    const uint64_t by = u64_min(c->touch, c->last_cycle), tail = c->tail;
+    struct store_entry *const sq = run->sq;
+    const struct flight *e = flight_of(run, c->head), *const flights = run->flights, *const end = flights + c->window_size;
     uint64_t head = c->head, retired = c->retire_cycle, nstores = 0;
-    for (; head != tail; head++) {
-        const struct flight *e = flight_of(&at_hand, head);
-        if (e->done > by) /* unknown, too */
-            break;
-        const uint64_t store = e->flags & ACC_STORE; /* arithmetic and no jumps: it cannot be foreseen */
+    for (; head != tail && e->done <= by; head++) { /* unknown is later */
         retired = u64_max(retired, e->done);
-        at_hand.sq[no_store ^ ((no_store ^ e->place) & -store)].retired = retired;
-        nstores += store;
+        *core_retired(sq, e) = retired;
+        nstores += e->flags & ACC_STORE;
+        if (!LIKELY(++e != end))
+            e = flights;
     }
     c->window_loads -= (uint32_t)(head - c->head - nstores);
     c->head = head;

@@ -404,10 +404,8 @@ bool core_retire_oldest(const struct core_ctx *x)
     c->retire_cycle = u64_max(c->retire_cycle, e->done);
     CORE_LOG(x, RETIRE, c->head, core_window(c, c->head)->vaddr, e->done, c->retire_cycle, from,
              c->cpi.upto > from ? c->cpi.upto - from : 0);
-    if (e->flags & ACC_STORE)
-        core_sq(c, e->place)->retired = c->retire_cycle;
-    else
-        c->window_loads--;
+    *core_retired(core_sq(c, 0), e) = c->retire_cycle;
+    c->window_loads -= 1 - (e->flags & ACC_STORE);
     c->head++;
     set_rob_limit(x);
     return true;
@@ -419,7 +417,6 @@ bool core_retire_all(const struct core_ctx *x)
     const struct flight *const flights = core_flight(c, 0);
     struct store_entry *const sq = core_sq(c, 0);
     const uint64_t mask = c->window_size - 1;
-    const uint64_t no_store = c->sq_size;
     uint64_t head = c->head, retired = c->retire_cycle, nstores = 0;
     if (lp_logs(x->lp, CE_RETIRE)) {
         while (c->head != c->tail && core_retire_oldest(x))
@@ -428,11 +425,10 @@ bool core_retire_all(const struct core_ctx *x)
     }
     for (; head != c->tail && flights[head & mask].done != CYCLE_UNKNOWN; head++) {
         const struct flight *e = &flights[head & mask];
-        const uint64_t store = e->flags & ACC_STORE; /* arithmetic and no jumps: it cannot be foreseen */
         charge_wait(c, head, e->done);
         retired = u64_max(retired, e->done);
-        sq[no_store ^ ((no_store ^ e->place) & -store)].retired = retired;
-        nstores += store;
+        *core_retired(sq, e) = retired;
+        nstores += e->flags & ACC_STORE;
     }
     c->window_loads -= (uint32_t)(head - c->head - nstores);
     c->head = head;
