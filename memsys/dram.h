@@ -136,6 +136,7 @@ struct dram_config {
     enum dram_mapping mapping;
     bool xor_hash, refresh;
     simtime_t controller_fs;
+    uint64_t tck_reciprocal;
     struct dram_column column[2]; /* reads, writes */
     simtime_t unloaded_fs[3];     /* latency of a read by dram_row_state, if nothing else is there */
     struct dram_bits bits;

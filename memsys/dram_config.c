@@ -1,6 +1,8 @@
 /* See dram.h: parameters, presets, statistics rows and the address mapping. */
 #include "memsys/dram.h"
 
+#include "memsys/clock.h"
+
 static const char *const preset_words[] = {
 #define X(upper, word, ranks, groups, banks, row_bytes) word,
     DRAM_PRESET_LIST(X)
@@ -196,6 +198,7 @@ enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
     c.nrank_bits = is_pow2(c.nranks) ? log2_floor(c.nranks) : DRAM_DIVIDE;
     c.rank_bits = c.group_bits + c.bank_bits;
     c.nbank_words = ((c.nranks << c.rank_bits) + 63) / 64;
+    c.tck_reciprocal = clock_reciprocal(c.t.tck_fs);
     c.column[0] = column_of(&c, false);
     c.column[1] = column_of(&c, true);
     c.unloaded_fs[DRAM_ROW_HIT] = c.t.tcl_fs + c.t.tburst_fs + c.controller_fs;

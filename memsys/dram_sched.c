@@ -179,7 +179,7 @@ static __attribute__((noinline)) void enqueue_any(struct dram *d, const struct d
         .line = line,
         .row = p.row,
         .arrival = now,
-        .ready = clock_edge(now, c->t.tck_fs),
+        .ready = clock_edge(now, c->t.tck_fs, c->tck_reciprocal),
         .token = token,
         .src = src,
         .rank = (uint8_t)p.rank,
@@ -213,7 +213,7 @@ void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, pa
     q->line = line;
     q->row = row;
     q->arrival = now;
-    q->ready = clock_edge(now, c->t.tck_fs);
+    q->ready = clock_edge(now, c->t.tck_fs, c->tck_reciprocal);
     q->token = token;
     q->src = src;
     q->bank = (uint16_t)bank;

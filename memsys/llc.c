@@ -112,13 +112,9 @@ static uint32_t set_of(const struct llc_config *c, paddr_t line)
     return (uint32_t)(number_of(line) / c->nslices % c->array.nsets);
 }
 
-static inline simtime_t edge_of(struct llc *l, const struct llc_config *c, simtime_t now)
+static inline simtime_t edge_of(const struct llc_config *c, simtime_t now)
 {
-    if (now != l->now) {
-        l->now = now;
-        l->edge = clock_edge(now, c->period_fs);
-    }
-    return l->edge;
+    return clock_edge(now, c->period_fs, c->period_reciprocal);
 }
 
 /* When the access that arrives at `now` gets its bank, which it then keeps busy. */
@@ -128,7 +124,7 @@ static simtime_t take_bank(struct llc *l, const struct llc_config *c, uint32_t s
     if (c->bank_mask == 0)
         bank = set % c->nbanks;
     simtime_t *bank_free = &l->bank_free[bank];
-    simtime_t edge = edge_of(l, c, now), start = u64_max(edge, *bank_free);
+    simtime_t edge = edge_of(c, now), start = u64_max(edge, *bank_free);
     l->bank_wait_fs += start - edge; /* whole cycles: both are edges */
     *bank_free = start + c->busy_fs;
     return start;
@@ -231,7 +227,7 @@ static bool write_departs(struct llc *l, const struct llc_config *c, uint32_t ch
     if (idx == LLC_NIL || ch->write_credits == 0)
         return false;
     struct llc_write *w = write_at(l, idx);
-    simtime_t edge = edge_of(l, c, now);
+    simtime_t edge = edge_of(c, now);
     *out = (struct llc_departure){
         .line = w->line,
         .time = u64_max(w->ready, edge + c->tag_fs),
@@ -262,7 +258,7 @@ static bool read_departs(struct llc *l, const struct llc_config *c, uint32_t cha
     struct llc_miss *m = miss_at(l, idx);
     *out = (struct llc_departure){
         .line = m->line,
-        .time = u64_max(m->ready, edge_of(l, c, now) + c->tag_fs),
+        .time = u64_max(m->ready, edge_of(c, now) + c->tag_fs),
         .channel = channel,
         .token = idx,
         .kind = MEM_KIND(m->request.flags),

@@ -68,6 +68,7 @@ struct llc_config {
     uint32_t nrequests_max; /* core credits that can meet at one slice */
     uint32_t dram_reads, dram_writes, victims;
     simtime_t period_fs, tag_fs, data_fs, busy_fs;
+    uint64_t period_reciprocal;
     /* When slices and sets are powers of two: from a line's number to its set. Mask 0: divide. */
     uint32_t set_shift, set_mask;
     uint32_t bank_mask;    /* 0: divide, if there are several banks */
@@ -183,7 +184,6 @@ struct llc_channel {
 struct llc {
     struct llc_stats stats;
     uint64_t nrequests, nanswers, nwritebacks, nacks;
-    simtime_t now, edge; /* the clock edge at or after the time of the last call */
     uint32_t nmisses, nheld;
     uint32_t nvictims_held; /* held writes of fills */
     uint32_t request_free, miss_free, write_free;

@@ -3,6 +3,7 @@
 
 #include "memsys/clock.h"
 #include "memsys/noc.h"
+#include "pdes/rng.h"
 
 #define CYCLE_FS UINT64_C(500000)
 
@@ -88,14 +89,33 @@ static void tiles_are_those_of_a_division_on_the_largest_machines(void)
     }
 }
 
+static simtime_t edge(simtime_t t, simtime_t period_fs)
+{
+    return clock_edge(t, period_fs, clock_reciprocal(period_fs));
+}
+
 static void a_period_is_rounded_once_and_edges_are_its_multiples(void)
 {
     CU_ASSERT_EQUAL(clock_period_fs(3000000000), 333333);
     CU_ASSERT_EQUAL(clock_period_fs(2900000000), 344828);
-    CU_ASSERT_EQUAL(clock_edge(0, 333333), 0);
-    CU_ASSERT_EQUAL(clock_edge(1, 333333), 333333);
-    CU_ASSERT_EQUAL(clock_edge(333333, 333333), 333333);
-    CU_ASSERT_EQUAL(clock_edge(333334, 333333), 666666);
+    CU_ASSERT_EQUAL(edge(0, 333333), 0);
+    CU_ASSERT_EQUAL(edge(1, 333333), 333333);
+    CU_ASSERT_EQUAL(edge(333333, 333333), 333333);
+    CU_ASSERT_EQUAL(edge(333334, 333333), 666666);
+}
+
+/* Periods of a femtosecond to 2^40, times of any size, and those at an edge and beside it. */
+static void edges_are_those_that_a_division_gives(void)
+{
+    unsigned nwrong = 0;
+    for (uint64_t i = 0; i < 200000; i++) {
+        uint64_t r = rng_draw(1, 2, 3, 4, i);
+        simtime_t period = (rng_draw(1, 2, 3, 5, i) >> (24 + r % 40)) + 1;
+        simtime_t t = rng_draw(1, 2, 3, 6, i) >> (2 + (r >> 8) % 60);
+        t = i % 2 == 0 ? t : t / period * period + (r >> 16) % 3 - (t >= period);
+        nwrong += edge(t, period) != (t + period - 1) / period * period;
+    }
+    CU_ASSERT_EQUAL(nwrong, 0);
 }
 
 static void ways_in_tables_are_those_that_are_worked_out(void)
@@ -119,4 +139,5 @@ UNIT_MAIN("memsys/noc", UNIT(a_core_and_the_slice_on_its_tile_are_the_base_laten
           UNIT(latency_grows_with_the_manhattan_distance), UNIT(channels_sit_on_both_edges),
           UNIT(floors_hold_for_every_pair_of_uneven_machines), UNIT(ways_in_tables_are_those_that_are_worked_out),
           UNIT(tiles_are_those_of_a_division_on_the_largest_machines),
-          UNIT(a_period_is_rounded_once_and_edges_are_its_multiples))
+          UNIT(a_period_is_rounded_once_and_edges_are_its_multiples),
+          UNIT(edges_are_those_that_a_division_gives))
