@@ -396,7 +396,7 @@ static inline uint32_t furthest_behind(const struct engine *e, const simtime_t *
     simtime_t least = 2 * BOUND_NEVER;
     for (uint32_t x = 0; x < ENGINE_MAX_CLASSES; x++) {
         simtime_t at = e->bound[x] + patience[x];
-        best = at < least ? x : best;
+        best ^= (best ^ x) & -(uint32_t)(at < least); /* a choice would become a branch, which is mispredicted */
         least = u64_min(at, least);
     }
     *next_out = e->bound[best];
@@ -407,14 +407,17 @@ static inline uint32_t furthest_behind(const struct engine *e, const simtime_t *
     return best;
 }
 
+static __attribute__((noinline)) uint32_t furthest_behind_of_all(const struct engine *e, simtime_t *next_out)
+{
+    static const simtime_t none[ENGINE_MAX_CLASSES];
+    return furthest_behind(e, none, next_out);
+}
+
 /* Whose turn it is. If that one has reached the epoch's end, others may still be behind it that could wait. */
 static inline uint32_t next_class(const struct engine *e, simtime_t *next_out)
 {
-    static const simtime_t none[ENGINE_MAX_CLASSES];
     uint32_t x = furthest_behind(e, e->patience, next_out);
-    if (__builtin_expect(*next_out >= e->epoch_end, 0))
-        x = furthest_behind(e, none, next_out);
-    return x;
+    return __builtin_expect(*next_out < e->epoch_end, 1) ? x : furthest_behind_of_all(e, next_out);
 }
 
 /*
@@ -423,10 +426,14 @@ static inline uint32_t next_class(const struct engine *e, simtime_t *next_out)
  */
 static void run_windows(struct engine *e)
 {
-    simtime_t next;
     uint64_t start = engine_now_ns();
-    for (uint32_t x = next_class(e, &next); next < e->epoch_end; x = next_class(e, &next))
+    for (;;) {
+        simtime_t next;
+        uint32_t x = next_class(e, &next);
+        if (next >= e->epoch_end)
+            break;
         run_or_time_class(e, x, next, u64_min(engine_reach(e, e->bound, x), e->epoch_end), e->host.nwindows++);
+    }
     e->host.run_ns += engine_now_ns() - start;
     engine_exchange(e); /* with nobody */
 }
