@@ -232,6 +232,25 @@ static void parked_accesses_touch_at_the_answer_in_program_order(void)
     rig_close(r);
 }
 
+/* In a window of 256 entries, access 256 takes the place of the first. */
+static void many_parked_accesses_touch_in_program_order_across_the_end_of_the_window(void)
+{
+    struct rig *r = ideal(400);
+    r->p.core.rob = 512;
+    r->p.core.load_queue = 200;
+    r->p.core.store_queue = 56;
+    for (unsigned i = 0; i < 100; i++)
+        rig_load(r, LINE(1), 1);
+    rig_load(r, LINE(2), 1000);
+    for (uint16_t i = 0; i < 170; i++)
+        rig_load(r, LINE(10 + i), 1)->addr_dep[0] = (uint16_t)(i + 1); /* of the one before them */
+    rig_run(r);
+    IS(rig_core(r, 0)->window_size, 256);
+    for (unsigned i = 0; i < 170; i++)
+        IS(rig_line(r, 2 + i), rig_pa(0, LINE(10 + i)));
+    rig_close(r);
+}
+
 static void a_parked_load_finds_the_cache_as_younger_loads_left_it(void)
 {
     struct rig *r = ideal(400);
@@ -263,6 +282,27 @@ static void a_load_takes_its_data_from_an_older_store(void)
     IS(rig_done(r, 3), 403);
     IS(rig_stats(r)->l1d_forwards, 2);
     rig_close(r);
+}
+
+/* Its walk finds all in the caches and ends long before. */
+static void a_store_that_misses_the_tlbs_waits_for_data_whose_time_is_known(void)
+{
+    for (unsigned slow = 0; slow < 2; slow++) {
+        struct rig *r = rig_open();
+        r->slow = slow != 0;
+        rig_map(r, 0, 0, PAGE_SHIFT, RIG_PAGE);
+        rig_map(r, 0, PAGE_BYTES, PAGE_SHIFT, RIG_PAGE);
+        rig_load(r, LINE(1), 1);
+        rig_load(r, LINE(1), 2000); /* hits */
+        struct access_rec *s = rig_store(r, PAGE_BYTES, 1);
+        s->data_dep = 1;
+        s->data_ops = 200;
+        rig_load(r, PAGE_BYTES, 1); /* takes it from the store */
+        rig_run(r);
+        IS(rig_stats(r)->walks, 2);
+        IS(rig_done(r, 2), rig_done(r, 1) + 200 + 5);
+        rig_close(r);
+    }
 }
 
 /* The store is written at 100; by 3000 its line has left both caches. */
@@ -815,8 +855,10 @@ UNIT_MAIN("cores/window", UNIT(one_isolated_400_cycle_load_per_1000_instructions
           UNIT(an_instruction_that_waited_for_its_queue_entry_uses_up_a_dispatch_slot),
           UNIT(the_17th_miss_waits_for_one_of_16_mshrs), UNIT(updates_that_walk_run_at_the_rate_of_four_walkers),
           UNIT(parked_accesses_touch_at_the_answer_in_program_order),
+          UNIT(many_parked_accesses_touch_in_program_order_across_the_end_of_the_window),
           UNIT(a_parked_load_finds_the_cache_as_younger_loads_left_it),
-          UNIT(a_load_takes_its_data_from_an_older_store), UNIT(a_store_that_was_written_forwards_no_more),
+          UNIT(a_load_takes_its_data_from_an_older_store), UNIT(a_store_that_misses_the_tlbs_waits_for_data_whose_time_is_known),
+          UNIT(a_store_that_was_written_forwards_no_more),
           UNIT(dependence_distances_beyond_the_ring_are_ready), UNIT(accesses_of_one_instruction_dispatch_together),
           UNIT(a_locked_access_waits_for_all_that_is_older_and_written),
           UNIT(a_fault_leaves_when_its_access_is_the_oldest_and_all_older_ones_have_completed),
