@@ -219,7 +219,7 @@ static __attribute__((noinline)) void access_line(const struct run *run, const s
 INLINE bool hit_access(const struct run *run, struct core *c, const struct access_rec *r, uint32_t ip, const bool write)
 {
     struct access a = {.r = r, .issue = c->touch, .data_ready = c->touch, .ip = ip};
-    if (!(r->flags & ACC_NO_PRODUCER)) {
+    if (write || !(r->flags & ACC_NO_PRODUCER)) { /* few stores have none, and which cannot be foreseen */
         const uint64_t reach = u64_min(c->loads_dispatched, LOAD_RING - 1);
         a.issue = u64_max(a.issue, produced(c, reach, r->addr_dep[0], r->addr_ops[0]));
         a.issue = u64_max(a.issue, produced(c, reach, r->addr_dep[1], r->addr_ops[1]));
