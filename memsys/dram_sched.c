@@ -266,15 +266,13 @@ static inline uint64_t rank_of(const struct dram *d, const struct dram_offer *o,
     return (u64_max(dram_offer_ok(d, o), floor) - floor) << DRAM_ORDER_BITS | o->order;
 }
 
-/* The least of these. Two offers at a time; the last one may be both of them. */
+/* The least of these. Two offers at a time, of which one may come twice. */
 static inline uint64_t find_best(const struct dram *d, const struct dram_list *l, simtime_t floor)
 {
-    const struct dram_offer *o = l->offers, *last = o + l->noffers - 1;
-    uint64_t best = UINT64_MAX;
-    do {
-        best = u64_min(best, u64_min(rank_of(d, o, floor), rank_of(d, o + (o < last), floor)));
-        o += 2;
-    } while (o <= last);
+    const struct dram_offer *o = l->offers, *end = o + l->noffers;
+    uint64_t best = u64_min(rank_of(d, o, floor), rank_of(d, o + (l->noffers > 1), floor));
+    for (o += 2 - l->noffers % 2; o < end; o += 2)
+        best = u64_min(best, u64_min(rank_of(d, o, floor), rank_of(d, o + 1, floor)));
     return best;
 }
 
