@@ -39,8 +39,8 @@ static const struct dram_request *first_hit(const struct dram *d, const struct d
 /* What the bank offers for this request, if for any. */
 static inline enum dram_command command_for(const struct dram_bank *b, const struct dram_request *r)
 {
-    bool closed = b->row == DRAM_NO_ROW, other = b->row != r->row;
-    return (enum dram_command)(other * DRAM_CMD_PRE - closed * (DRAM_CMD_PRE - DRAM_CMD_ACT));
+    bool open = b->row != DRAM_NO_ROW, other = b->row != r->row;
+    return (enum dram_command)(other * DRAM_CMD_ACT + (other & open) * (DRAM_CMD_PRE - DRAM_CMD_ACT));
 }
 
 /* The state or the requests of a bank that has some have changed. */
