@@ -177,6 +177,7 @@ struct fe_area {
 _Static_assert(sizeof(struct fe_area) == 1u << FE_AREA_SHIFT, "places are counted in bytes");
 
 struct fe_moves {
+    uint64_t version; /* another one when any address lies elsewhere; never 0 */
     /* Where an address lies that is not in *near; may put its area there. */
     uint64_t (*find)(struct fe_moves *m, struct fe_area *near, uint64_t addr);
     struct fe_area near[FE_NEAR];

@@ -449,6 +449,7 @@ static void set_acc_view(const struct relocate *r, struct moved_thread *t, uint3
     if (t->acc_view.nchanges == nchanges)
         return;
     memset(t->moves.near, 0, sizeof t->moves.near);
+    t->moves.version++;
     reloc_view_set(&r->map, &t->acc_view, nchanges);
 }
 
@@ -690,6 +691,7 @@ enum err relocate_wrap(struct frontend **fe, const struct relocate_params *p)
     r->threads = calloc(r->fe.nthreads, sizeof *r->threads);
     for (uint32_t i = 0; r->threads != NULL && i < r->fe.nthreads; i++) {
         r->threads[i].r = r;
+        r->threads[i].moves.version = 1;
         r->threads[i].moves.find = find_near;
     }
     enum err e = r->threads != NULL ? survey(r, p) : no_memory();

@@ -212,7 +212,7 @@ _Static_assert(offsetof(struct access_rec, pc_id) == 8 && offsetof(struct access
                "the fields of a template stand in a row");
 
 /* False: a size or program counter that there is none of. */
-static bool get_forms(const uint8_t *planes, uint32_t n, uint64_t *last_at_pc, uint32_t npcs, struct access_rec *f)
+static bool get_forms(const uint8_t *planes, uint32_t n, struct vmt_addr *last_at_pc, uint32_t npcs, struct access_rec *f)
 {
     const uint8_t *data_ops = planes + (size_t)16 * n;
     get_rows(planes, n, 16, &f->pc_id, sizeof *f, 16);
@@ -277,8 +277,7 @@ static const char *load_accesses(struct vmt_scratch *s, const struct vmt_block_h
 
 /* By the six low bits of the control column: base, payload length code. */
 struct steps {
-    uint64_t mask[64];    /* of the payload's next 8 bytes */
-    uint64_t same_pc[64]; /* all bits: the base is the last address at this program counter */
+    uint64_t mask[64]; /* of the payload's next 8 bytes */
     uint32_t back[64]; /* bytes from the access's place in `addrs` to its base's; of base 7 anything */
     uint8_t bytes[64]; /* of the payload */
 };
@@ -287,13 +286,13 @@ struct steps {
     EACH_CODE(X, 0) EACH_CODE(X, 1) EACH_CODE(X, 2) EACH_CODE(X, 3) EACH_CODE(X, 4) EACH_CODE(X, 5)      \
     EACH_CODE(X, 6) EACH_CODE(X, 7)
 #define MASK(base, code) [(base) * 8 + (code)] = (code) == 7 ? UINT64_MAX : (UINT64_C(1) << 8 * (code)) - 1,
-#define SAME(base, code) [(base) * 8 + (code)] = (base) == VMT_BASE_SAME_PC ? UINT64_MAX : 0,
 #define BACK(base, code) [(base) * 8 + (code)] = ((base) + 1) * sizeof(uint64_t),
 #define BYTES(base, code) [(base) * 8 + (code)] = (code) + ((code) == 7),
-static const struct steps steps = {
-    .mask = {EACH_STEP(MASK)}, .same_pc = {EACH_STEP(SAME)}, .back = {EACH_STEP(BACK)}, .bytes = {EACH_STEP(BYTES)}};
+static const struct steps steps = {.mask = {EACH_STEP(MASK)}, .back = {EACH_STEP(BACK)}, .bytes = {EACH_STEP(BYTES)}};
 _Static_assert(VMT_BASES == VMT_BASE_SAME_PC + 1, "those that BACK reaches");
 
+#define FIRST_SAME_PC (VMT_BASE_SAME_PC * 8u)
+#define UNCHANGED FIRST_SAME_PC /* the last address at this program counter, and no payload */
 
 /* All of an access but its address; twice sixteen bytes are cheaper than its nine fields. */
 static inline void copy_form(struct access_rec *r, const struct access_rec *f)
@@ -302,47 +301,105 @@ static inline void copy_form(struct access_rec *r, const struct access_rec *f)
     memcpy((char *)r + 24, (const char *)f + 24, 8);
 }
 
-/* The bounds of the piece behind the present one, and the addresses before it: 0 before the block's first. */
-static void begin_piece(struct vmt_decoded *d, uint32_t end)
+/* Before the block's first access every address is 0. */
+static void first_addresses(struct vmt_decoded *d, uint64_t now)
 {
-    if (d->to == 0) {
-        memset(d->last_at_pc, 0, d->npcs * sizeof *d->last_at_pc);
-        memset(d->addrs - VMT_BASES, 0, VMT_BASES * sizeof *d->addrs);
-    } else {
-        memmove(d->addrs - VMT_BASES, d->addrs + (d->to - d->from) - VMT_BASES, VMT_BASES * sizeof *d->addrs);
-    }
-    d->from = d->to;
-    d->to = end - d->from < VMT_PIECE ? end : d->from + VMT_PIECE;
+    const struct vmt_addr zero = {.now = now};
+    for (uint32_t i = 0; i < d->npcs; i++)
+        d->last_at_pc[i] = zero;
+    for (uint32_t i = 0; i < VMT_BASES; i++)
+        d->addrs[(int)i - (int)VMT_BASES] = 0;
+}
+
+/* Addresses lie elsewhere from here on. */
+static void move_again(struct vmt_decoded *d, struct fe_moves *m)
+{
+    for (uint32_t i = 0; i < d->npcs; i++)
+        d->last_at_pc[i].now = fe_moved(m, d->last_at_pc[i].recorded);
+    d->version = m->version;
 }
 
 /*
- * The next piece, up to access `end` at most. The chain from one address to the next goes through memory, since any of
- * the last seven, or the last at this program counter, may be the base. Which it is, and whether the address is another
- * one at all, a host cannot foresee: every access is made in the same way.
+ * The bounds of the piece behind the present one, and the addresses before it. True: `now` is where the last
+ * addresses lie now, which is not worth having for a few accesses.
  */
-static inline __attribute__((always_inline)) void next_piece(struct vmt_decoded *d, uint32_t end, struct fe_moves *m,
-                                                             const bool moved)
+static bool begin_piece(struct vmt_decoded *d, uint32_t end, struct fe_moves *m, bool moved)
 {
-    begin_piece(d, end);
-    const struct access_rec *const forms = d->forms;
-    const uint16_t *id = d->ids + d->from;
-    const uint8_t *ctl = d->ctl + d->from, *payload = d->next_payload;
-    struct access_rec *r = d->piece;
-    uint64_t *at = d->addrs;
-    for (const uint8_t *const stop = d->ctl + d->to; ctl < stop; ctl++, id++, r++, at++) {
-        const struct access_rec *f = &forms[*id];
-        const size_t step = *ctl & 63u;
-        uint64_t *same_pc = (uint64_t *)(uintptr_t)f->vaddr, back, z;
-        memcpy(&back, (const char *)at - steps.back[step], sizeof back);
-        memcpy(&z, payload, sizeof z);
-        payload += steps.bytes[step];
-        const uint64_t base = back ^ ((back ^ *same_pc) & steps.same_pc[step]);
-        const uint64_t addr = base + vmt_unzigzag(z & steps.mask[step]);
-        copy_form(r, f);
-        *at = *same_pc = addr;
-        r->vaddr = moved ? fe_moved(m, addr) : addr;
+    if (d->to == 0) {
+        first_addresses(d, moved ? fe_moved(m, 0) : 0);
+        d->version = moved ? m->version : 0;
+    } else {
+        memmove(d->addrs - VMT_BASES, d->addrs + (d->to - d->from) - VMT_BASES, VMT_BASES * sizeof *d->addrs);
+        if (moved && m->version != d->version && end - d->to >= d->npcs)
+            move_again(d, m);
     }
-    d->next_payload = payload;
+    d->from = d->to;
+    d->to = end - d->from < VMT_PIECE ? end : d->from + VMT_PIECE;
+    return !moved || m->version == d->version;
+}
+
+/* Where the next access is made, and from what. */
+struct making {
+    const uint8_t *ctl, *payload;
+    const uint16_t *id;
+    const struct access_rec *forms;
+    struct access_rec *r;
+    uint64_t *addr;
+};
+#define LIKELY(cond) __builtin_expect(!!(cond), 1)
+#define INLINE static inline __attribute__((always_inline))
+
+/* Access `i` from here, whose address is the last one at its program counter. */
+INLINE void make_unchanged(const struct making *k, unsigned i)
+{
+    const struct access_rec *f = &k->forms[k->id[i]];
+    const struct vmt_addr *same_pc = (const struct vmt_addr *)(uintptr_t)f->vaddr;
+    copy_form(&k->r[i], f);
+    k->addr[i] = same_pc->recorded;
+    k->r[i].vaddr = same_pc->now;
+}
+
+INLINE void make_any(struct making *k, unsigned i, struct fe_moves *m, const bool moved)
+{
+    const struct access_rec *f = &k->forms[k->id[i]];
+    const size_t step = k->ctl[i] & 63u;
+    struct vmt_addr *same_pc = (struct vmt_addr *)(uintptr_t)f->vaddr;
+    const char *at = step >= FIRST_SAME_PC ? (const char *)&same_pc->recorded : (const char *)&k->addr[i] - steps.back[step];
+    uint64_t base, z;
+    memcpy(&base, at, sizeof base);
+    memcpy(&z, k->payload, sizeof z);
+    k->payload += steps.bytes[step];
+    const uint64_t addr = base + vmt_unzigzag(z & steps.mask[step]), now = moved ? fe_moved(m, addr) : addr;
+    copy_form(&k->r[i], f);
+    k->addr[i] = same_pc->recorded = addr;
+    k->r[i].vaddr = same_pc->now = now;
+}
+
+/*
+ * The next piece, up to access `end` at most. The chain from one address to the next goes through memory,
+ * since any of the last seven, or the last at this program counter, may be the base. Mostly it is the latter,
+ * unchanged: then the address has been moved before, too.
+ */
+INLINE void next_piece(struct vmt_decoded *d, uint32_t end, struct fe_moves *m, const bool moved)
+{
+    const bool known = begin_piece(d, end, m, moved);
+    struct making k = {.ctl = d->ctl + d->from, .payload = d->next_payload, .id = d->ids + d->from, .forms = d->forms,
+                       .r = d->piece, .addr = d->addrs};
+    const uint8_t *const stop = d->ctl + d->to;
+    while (known && stop - k.ctl >= 4) {
+        for (unsigned i = 0; i < 4; i++)
+            if (LIKELY(k.ctl[i] == UNCHANGED))
+                make_unchanged(&k, i);
+            else
+                make_any(&k, i, m, moved);
+        k.ctl += 4;
+        k.id += 4;
+        k.r += 4;
+        k.addr += 4;
+    }
+    for (unsigned i = 0; k.ctl + i < stop; i++)
+        make_any(&k, i, m, moved);
+    d->next_payload = k.payload;
 }
 
 void vmt_decode_piece(struct vmt_decoded *d, uint32_t acc)

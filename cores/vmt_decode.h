@@ -23,17 +23,22 @@ struct vmt_scratch {
     struct vmt_buf columns[VMT_NCOLS];
 };
 
+/* An address as recorded, and where it lies now. */
+struct vmt_addr {
+    uint64_t recorded, now;
+};
+
 /* One thread's block: what is needed to make its pieces, and the tables that go to the reader. */
 struct vmt_decoded {
     struct vmt_buf room; /* for all that follows */
     /*
-     * Of the accesses: unpacked columns, the last address at each program counter, as recorded, and forms: accesses
-     * that have for an address where theirs is in `last_at_pc`.
+     * Of the accesses: unpacked columns, the last address at each program counter, and forms: accesses that
+     * have for an address where theirs is in `last_at_pc`.
      */
     uint16_t *ids;
     uint8_t *ctl, *payload;
     struct access_rec *forms;
-    uint64_t *last_at_pc;
+    struct vmt_addr *last_at_pc;
     struct access_rec *piece;
     uint64_t *addrs; /* of the piece, as recorded; those of the VMT_BASES accesses before it stand before them */
     uint64_t *pcs;
@@ -44,6 +49,7 @@ struct vmt_decoded {
     /* The piece in hand, and where the next one begins. */
     uint32_t from, to;
     const uint8_t *next_payload;
+    uint64_t version; /* of the moves that `now` follows */
 };
 
 /*
