@@ -42,7 +42,7 @@ help:
 	@echo "make test    install what is missing, build, run every test"
 	@echo "make bench   measure simulation speed; prints one table"
 	@echo "make budget  what one simulated access costs this host, part by part"
-	@echo "make guard-update  write tests/system/{guard,windows}.tsv anew: host instructions, windows and messages that runs may take"
+	@echo "make guard-update  write tests/system/{guard,windows}.tsv anew: host instructions, mispredictions, windows, messages that runs may take"
 	@echo "make asan    the tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make fuzz    fuzz the trace and configuration readers (SECONDS=120 each)"
 	@echo "make lint    clang-tidy, cppcheck, folder order"
