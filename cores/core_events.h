@@ -9,6 +9,7 @@
 #include "pdes/elog.h"
 
 #define CORE_LOG_FETCH UINT64_MAX
+#define CORE_LOG_UNKNOWN UINT64_MAX /* a cycle that is not known: "unknown", or null */
 
 extern const char *const core_level_names[];  /* L1D, L2, LLC, DRAM, waits, store queue */
 extern const char *const core_found_names[];  /* miss, 4K, 2M, 1G, not probed, free */

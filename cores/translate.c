@@ -662,7 +662,7 @@ INLINE struct xlate look_up(const struct core_ctx *x, uint64_t vaddr, bool write
         c->tlb_cycles = t - issue;
         if (h.payload == NULL) {
             CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_MISS, CORE_FOUND_MISS, issue, t - issue,
-                     CYCLE_UNKNOWN);
+                     CORE_LOG_UNKNOWN);
             c->stats.stlb_misses++;
             if (!exec)
                 c->missed_page = vaddr >> PAGE_SHIFT;

@@ -250,11 +250,11 @@ static void tell_tlb(struct story *s, const struct elog_rec *r)
     if (stlb != CORE_FOUND_UNPROBED)
         say(s, from + cycles - l2_cycles, (int64_t)l2_cycles, "STLB, after them: %s%s", stlb ? "hit, page of " : "",
             named(e, r, "stlb"));
-    if (usable != CYCLE_UNKNOWN && usable > from + cycles) {
+    if (usable != CORE_LOG_UNKNOWN && usable > from + cycles) {
         s->other_walk += usable - from - cycles;
         say(s, from + cycles, (int64_t)(usable - from - cycles), "the entry is filled by a walk that ends at %" PRIu64, usable);
     }
-    if (usable != CYCLE_UNKNOWN)
+    if (usable != CORE_LOG_UNKNOWN)
         s->translated = usable;
 }
 

@@ -41,6 +41,9 @@ for row, words in zip(rows, text):
     assert row["event"] == words[4] and row["process"] == words[2] and str(row["instance"]) == words[3], (row, words)
 times = [row["time_fs"] for row in rows]
 assert times == sorted(times)
+# Until a walk has ended nobody knows when a page is usable: null, or unknown.
+unknown = [(row["usable"], words[-1]) for row, words in zip(rows, text) if row["event"] == "tlb" and row["stlb"] == "miss"]
+assert len(unknown) > 100 and set(unknown) == {(None, "usable=unknown")}, set(unknown)
 PY
 check "every counted walk is logged once" /usr/bin/python3 - "$dir/1.json" "$("$concerto" run "${bfs[@]}" -o "$dir/a.h5" >/dev/null; echo "$dir/a.h5")" <<'PY'
 import collections, json, sys
