@@ -205,6 +205,9 @@ enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
     c.unloaded_fs[DRAM_ROW_CLOSED] = c.unloaded_fs[DRAM_ROW_HIT] + c.t.trcd_fs;
     c.unloaded_fs[DRAM_ROW_CONFLICT] = c.unloaded_fs[DRAM_ROW_CLOSED] + c.t.trp_fs;
     c.bits = bits_of(&c);
+    if (dram_state_bytes(&c) > UINT32_MAX) /* dram_at_of has 32 bits */
+        return err_log(ERR_USAGE, "%u requests wait at a DRAM channel at most, which take more than 4 GiB of this host: fewer of "
+                       "llc.slices, llc.dram_reads or llc.dram_writes", c.nrequests_max);
     *out = c;
     return ERR_OK;
 }

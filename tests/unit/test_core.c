@@ -242,6 +242,51 @@ static void the_short_way_through_dispatch_gives_what_the_long_way_gives(void)
     }
 }
 
+/* A core whose loads mostly read what a store before them wrote, to lines that come and go. */
+static struct rig *forwarding_machine(uint64_t seed)
+{
+    struct rig *r = rig_open();
+    struct core_params *p = &r->p;
+    r->mmu = seed & 1 ? &mmu_radix : &mmu_ideal;
+    rig_map(r, 0, 0, PAGE_SHIFT_2M, RIG_PAGE);
+    p->core.width = 1 + seed % 6;
+    p->core.rob = 16 << seed % 4;
+    p->core.load_queue = 4 + seed % 13;
+    p->core.store_queue = 3 + seed % 9;
+    p->core.forward_cycles = seed % 7;
+    p->l1d = (struct cache_params){1, 4 * LINE_BYTES, 2, 5, REPL_LRU, 4, 16, PREFETCHER_none, 0, 0};
+    p->l2 = (struct cache_params){1, 16 * LINE_BYTES, 4, 15, REPL_LRU, 48, 2, PREFETCHER_none, 0, 0};
+    r->miss_spread = seed % 3 * 200;
+    for (uint64_t i = 0; i < 600; i++) {
+        uint64_t x = rng_draw(seed, 7, 0, 0, i), line = x % 16 == 0 ? x >> 8 & 63 : x >> 8 & 3;
+        const bool write = x >> 60 < (seed & 2 ? 6 : 1);
+        struct access_rec *a = rig_access(r, 0, line * LINE_BYTES + (x >> 20 & 1) * 8, x >> 24 & 3, write ? ACC_STORE : 0);
+        a->addr_dep[0] = (uint16_t)((x >> 28 & 7) == 0 ? 1 + (x >> 32) % 6 : 0);
+        a->addr_ops[0] = (uint8_t)(x >> 36 & 15);
+        a->data_dep = (uint16_t)(write && (x >> 40 & 1) ? 1 + (x >> 42) % 5 : 0);
+        a->data_ops = (uint8_t)(x >> 46 & 15);
+    }
+    return r;
+}
+
+static void loads_find_the_stores_before_them_the_short_way_as_the_long_way(void)
+{
+    uint64_t nforwards = 0;
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        for (unsigned slow = 0; slow < 2; slow++) {
+            struct rig *r = forwarding_machine(seed);
+            r->slow = slow;
+            rig_run(r);
+            show(r, 0, slow ? &other : &full);
+            rig_close(r);
+        }
+        IS(full.digest, other.digest);
+        IS(full.rows, other.rows);
+        nforwards += full.cores[0].stats.l1d_forwards;
+    }
+    CU_ASSERT_TRUE(nforwards > 5000);
+}
+
 /* Wherever a limit, or the end of the warm-up, falls among the accesses of a row. */
 static void every_limit_and_every_end_of_the_warm_up_is_met_on_the_instruction(void)
 {
@@ -407,6 +452,7 @@ static void each_access_is_counted_once_at_each_level_that_it_reaches(void)
 
 UNIT_MAIN("cores/core", UNIT(the_short_way_through_dispatch_gives_what_the_long_way_gives),
           UNIT(every_limit_and_every_end_of_the_warm_up_is_met_on_the_instruction),
+          UNIT(loads_find_the_stores_before_them_the_short_way_as_the_long_way),
           UNIT(windows_cut_at_random_never_show),
           UNIT(a_machine_saved_at_an_epochs_end_and_restored_elsewhere_goes_on_the_same),
           UNIT(a_core_asleep_when_the_machine_was_saved_wakes_as_it_would_have),

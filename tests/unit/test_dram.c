@@ -586,6 +586,7 @@ static void a_configuration_that_does_not_fit_is_refused(void)
     p = params_of(DRAM_DDR4_3200);
     p.timing.tcl_fs = PS(20000);
     CU_ASSERT_EQUAL(dram_configure(&p, 10, &c), ERR_OK);
+    CU_ASSERT_EQUAL(dram_configure(&p, 70000000, &c), ERR_USAGE); /* of 64 bytes: more than 4 GiB */
     CU_ASSERT_EQUAL(c.t.tcl_fs, PS(20000));
     CU_ASSERT_EQUAL(c.t.trcd_fs, PS(13750));
 }
