@@ -130,7 +130,7 @@ def cycles(scratch, arguments, counted):
     trace = os.path.join(scratch, "self.vmt")
     record = [CONCERTO, "record", "--quiet", "-o", trace, "--function", "engine_run", "--max", "60M", "--"]
     concerto([*arguments, *counted], os.path.join(scratch, "x.h5"), record, may_end=True)
-    text = concerto(["--trace", trace, *HOST_CORE, "--warmup", "15M"], os.path.join(scratch, "x.h5"))
+    text = concerto([*PREMAP, "--trace", trace, *HOST_CORE, "--warmup", "15M"], os.path.join(scratch, "x.h5"))
     stack = re.search(r"^Cycles per instruction\n(.*?)\n\n", text, re.M | re.S)[1]
     shares = {m[1].strip(): float(m[2]) for m in re.finditer(r"^(.*?) +[\d.]+ +([\d.]+) %$", stack, re.M)}
     number = lambda name: float(re.search(rf"^  {name} +([\d.]+)", text, re.M)[1])
