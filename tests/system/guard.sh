@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Speed, counted and not timed: host instructions and mispredicted host branches for each simulated instruction, of the
 # part of a run that simulates (engine_run; neither start nor output), on a few short runs of one process. A
-# change that makes the simulator do more than SLACK per cent more of either than guard.tsv says fails here.
-# The branches are those that callgrind's simple predictor gets wrong, more than a host does: what
-# it finds hard is mostly hard for a host, too, where one costs as much as some thirty instructions.
+# change that makes the simulator do more of either than guard.tsv says, by more than SLACK or SLACK_BRANCHES per
+# cent, fails here. The branches are those that callgrind's simple predictor gets wrong, more than a host does:
+# what it finds hard is mostly hard for a host, too, where one costs as much as some thirty instructions. Which
+# branches share a place in it depends on where the code lies: another layout alone has changed a figure by 7 %.
 #
 #   tests/system/guard.sh            measures and judges
 #   tests/system/guard.sh --update   measures and writes guard.tsv (make guard-update)
@@ -23,6 +24,7 @@ trap 'rm -rf "$dir"' EXIT
 cd "$root" || exit 1
 table=tests/system/guard.tsv
 SLACK=5
+SLACK_BRANCHES=15
 
 # Name, simulated instructions, arguments. A few seconds each under valgrind.
 runs=(
@@ -62,16 +64,16 @@ fi
 judged=$(awk -F'\t' -v c="$compiler" '$1 == "compiler" && $2 == c' "$table" 2>/dev/null)
 failed=0 lower=
 
-# judge NAME WHAT MEASURED BOUND: prints a line; sets failed, or adds to lower
+# judge NAME WHAT MEASURED BOUND SLACK: prints a line; sets failed, or adds to lower
 judge() {
     local say=ok change
     change=$(awk -v m="$3" -v b="${4:-0}" 'BEGIN {if (b > 0) printf "%+.1f %%", 100 * (m / b - 1); else print "-"}')
     if [ -z "$judged" ] || [ "$update" ]; then
         say="  "
-    elif [ -z "$4" ] || awk -v m="$3" -v b="$4" -v s=$SLACK 'BEGIN {exit !(m > b * (1 + s / 100))}'; then
+    elif [ -z "$4" ] || awk -v m="$3" -v b="$4" -v s="$5" 'BEGIN {exit !(m > b * (1 + s / 100))}'; then
         say=FAIL
         failed=1
-    elif awk -v m="$3" -v b="$4" -v s=$SLACK 'BEGIN {exit !(m < b * (1 - s / 200))}'; then
+    elif awk -v m="$3" -v b="$4" -v s="$5" 'BEGIN {exit !(m < b * (1 - s / 200))}'; then
         lower="$lower, $2 of $1"
     fi
     printf '%-4s  %-14s %-22s %10s %10s %8s\n' "$say" "$1" "$2" "$3" "${4:--}" "$change"
@@ -88,8 +90,8 @@ for r in "${runs[@]}"; do
     fi
     [ -z "$update" ] || printf '%s\t%s\t%s\n' "$name" "$instructions" "$branches" >>"$dir/table"
     IFS=$'\t' read -r _ most_instructions most_branches < <(grep "^$name"$'\t' "$table" 2>/dev/null)
-    judge "$name" "host instructions" "$instructions" "$most_instructions"
-    judge "$name" "mispredicted branches" "$branches" "$most_branches"
+    judge "$name" "host instructions" "$instructions" "$most_instructions" $SLACK
+    judge "$name" "mispredicted branches" "$branches" "$most_branches" $SLACK_BRANCHES
 done
 if [ "$update" ]; then
     [ "$failed" -eq 0 ] && cp "$dir/table" "$table" && echo "wrote $table"
@@ -97,7 +99,7 @@ elif [ -z "$judged" ]; then
     echo "guard.sh: not judged: guard.tsv is not of this compiler ($compiler)"
     [ "$failed" -ne 0 ] || exit 77
 elif [ "$failed" -ne 0 ]; then
-    echo "      more than $SLACK % above guard.tsv; if that is meant and worth it: make guard-update"
+    echo "      more than $SLACK % ($SLACK_BRANCHES % for branches) above guard.tsv; if that is meant and worth it: make guard-update"
 fi
 [ -z "$lower" ] || echo "      the bound of ${lower#, } may be lowered: make guard-update"
 exit $failed
