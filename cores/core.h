@@ -429,6 +429,12 @@ static inline struct store_entry *core_sq(struct core *c, uint64_t i)
 {
     return (struct store_entry *)core_at(c, c->at.sq) + (i & (c->sq_size - 1));
 }
+/* The head of the window is another one, `head` if there is any; `span`: the instructions that fit behind one in the ROB. */
+static inline void core_set_rob_limit(struct core *c, const struct flight *head, uint64_t span)
+{
+    c->rob_limit = c->head == c->tail ? UINT64_MAX : head->instr + span;
+}
+
 /* Where the retirement of `f` is noted, found without a jump; that of a load before the store queue, for nobody. */
 static inline uint64_t *core_retired(struct store_entry *sq, const struct flight *f)
 {

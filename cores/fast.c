@@ -1,8 +1,9 @@
 /*
  * The common case of dispatch: instructions and branches whose code is here, and ordinary accesses whose address is
  * known and whose page an L1 TLB has, wherever their line is; with the retirement and the waits that they need as far as
- * the cycle at which these end is known. Everything else is left to the general code (dispatch.c, fetch.c, window.c), at the
- * item at which it comes up: walks, addresses that an unanswered load gives, locked accesses, events, wrong branches.
+ * the cycle at which these end is known. An access whose page no L1 TLB has is handed to translation with what is known of
+ * it. Everything else is left to the general code (dispatch.c, fetch.c, window.c), at the item at which it comes up: addresses
+ * that an unanswered load gives, pages whose walks are under way, locked accesses, events, wrong branches.
  *
  * Nothing is modelled here that is not there: each step names the function whose result, for this
  * case, it gives. A run without this file has the same statistics (sim.fast_path=false; tested).

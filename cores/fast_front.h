@@ -36,8 +36,8 @@ struct run {
     uint32_t code, prefetch; /* lines of code count; there is a prefetcher, */
     uint32_t show_stores;    /*   and that of L1D sees stores */
     struct row {
-        uint64_t ordinal, loads, sq_tail; /* of the core when counting began */
-        uint32_t br;
+        uint64_t ordinal, loads, sq_tail; /* of the core when counting began; */
+        uint32_t br;                      /*   and the next branch of the block then */
         /*
          * Since then: accesses to pages of 2 MiB; loads that an older store served; accesses that joined a line; those whose
          * line counted itself.
@@ -100,11 +100,6 @@ INLINE struct flight *flight_of(const struct run *run, uint64_t no) { return &ru
 
 /* ---- retirement and slots ---------------------------------------------------------------------- */
 
-INLINE void set_rob_limit(const struct run *run, struct core *c)
-{
-    c->rob_limit = c->head == c->tail ? UINT64_MAX : flight_of(run, c->head)->instr + run->rob_span;
-}
-
 /* core_retire_oldest, for an access that was complete when dispatch came to it; false: another case. */
 INLINE bool retire_complete(const struct run *run, struct core *c)
 {
@@ -115,7 +110,7 @@ INLINE bool retire_complete(const struct run *run, struct core *c)
     *core_retired(run->sq, e) = c->retire_cycle;
     c->window_loads -= 1 - (e->flags & ACC_STORE);
     c->head++;
-    set_rob_limit(run, c);
+    core_set_rob_limit(c, flight_of(run, c->head), run->rob_span);
     return true;
 }
 
@@ -142,7 +137,7 @@ static __attribute__((noinline)) void retire_ripe(const struct run *run)
     c->window_loads -= (uint32_t)(head - c->head - nstores);
     c->head = head;
     c->retire_cycle = retired;
-    set_rob_limit(run, c);
+    core_set_rob_limit(c, flight_of(run, c->head), run->rob_span);
 }
 
 /* In the same way core_drain_oldest_store for all stores that were written by then: nothing else forwards from them. */

@@ -387,12 +387,6 @@ static inline void charge_wait(struct core *c, uint64_t no, uint64_t done)
         cpi_wait_access(c, no);
 }
 
-static inline void set_rob_limit(const struct core_ctx *x)
-{
-    struct core *c = x->c;
-    c->rob_limit = c->head == c->tail ? UINT64_MAX : core_flight(c, c->head)->instr + x->p->core.rob - 1;
-}
-
 bool core_retire_oldest(const struct core_ctx *x)
 {
     struct core *c = x->c;
@@ -407,7 +401,7 @@ bool core_retire_oldest(const struct core_ctx *x)
     *core_retired(core_sq(c, 0), e) = c->retire_cycle;
     c->window_loads -= 1 - (e->flags & ACC_STORE);
     c->head++;
-    set_rob_limit(x);
+    core_set_rob_limit(c, core_flight(c, c->head), x->p->core.rob - 1);
     return true;
 }
 
@@ -433,7 +427,7 @@ bool core_retire_all(const struct core_ctx *x)
     c->window_loads -= (uint32_t)(head - c->head - nstores);
     c->head = head;
     c->retire_cycle = retired;
-    set_rob_limit(x);
+    core_set_rob_limit(c, core_flight(c, c->head), x->p->core.rob - 1);
     return head == c->tail;
 }
 

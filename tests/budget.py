@@ -32,7 +32,7 @@ RUNS = {
              ["--instructions", "300k"], ["--instructions", "4M"]),
 }
 
-# A core of the Zen 3 kind (AMD, software optimization guide for family 19h), for the simulation of itself.
+# A core of the Zen 3 kind, as commonly quoted (not looked up), for the simulation of itself.
 HOST_CORE = []
 for setting in ("core.width=6", "core.rob=256", "core.load_queue=72", "core.store_queue=64", "core.refill_cycles=13", "l1d.size=32KiB",
                 "l1d.ways=8", "l1i.size=32KiB", "l1i.ways=8", "l2.size=512KiB", "l2.ways=8"):

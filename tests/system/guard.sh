@@ -3,7 +3,7 @@
 # part of a run that simulates (engine_run; neither start nor output), on a few short runs of one process. A
 # change that makes the simulator do more of either than guard.tsv says, by more than SLACK or SLACK_BRANCHES per
 # cent, fails here. The branches are those that callgrind's simple predictor gets wrong, more than a host does:
-# what it finds hard is mostly hard for a host, too, where one costs as much as some thirty instructions. Which
+# what it finds hard is mostly hard for a host, too, where one costs as much as twenty to thirty instructions. Which
 # branches share a place in it depends on where the code lies: another layout alone has changed a figure by 7 %.
 #
 #   tests/system/guard.sh            measures and judges

@@ -226,20 +226,27 @@ static void is_same(const struct shown *a, const struct shown *b)
 
 static struct shown full, other;
 
-/* The short way of fast.c and the general code, on machines with every kind of event. */
+/* Runs the machine of `open` by the short way of fast.c, into `full`, and by the general code alone: all is the same. */
+static void both_ways(struct rig *(*open)(uint64_t seed), uint64_t seed)
+{
+    for (unsigned slow = 0; slow < 2; slow++) {
+        struct rig *r = open(seed);
+        r->slow = slow;
+        rig_run(r);
+        show(r, 0, slow ? &other : &full);
+        rig_close(r);
+    }
+    IS(full.digest, other.digest);
+    IS(full.rows, other.rows);
+}
+
+static struct rig *uncut_machine(uint64_t seed) { return random_machine(seed, 0); }
+
+/* On machines with every kind of event. */
 static void the_short_way_through_dispatch_gives_what_the_long_way_gives(void)
 {
-    for (uint64_t seed = 1; seed <= 12; seed++) {
-        for (unsigned slow = 0; slow < 2; slow++) {
-            struct rig *r = random_machine(seed, 0);
-            r->slow = slow;
-            rig_run(r);
-            show(r, 0, slow ? &other : &full);
-            rig_close(r);
-        }
-        IS(full.digest, other.digest);
-        IS(full.rows, other.rows);
-    }
+    for (uint64_t seed = 1; seed <= 12; seed++)
+        both_ways(uncut_machine, seed);
 }
 
 /* A core whose loads mostly read what a store before them wrote, to lines that come and go. */
@@ -273,15 +280,7 @@ static void loads_find_the_stores_before_them_the_short_way_as_the_long_way(void
 {
     uint64_t nforwards = 0;
     for (uint64_t seed = 1; seed <= 200; seed++) {
-        for (unsigned slow = 0; slow < 2; slow++) {
-            struct rig *r = forwarding_machine(seed);
-            r->slow = slow;
-            rig_run(r);
-            show(r, 0, slow ? &other : &full);
-            rig_close(r);
-        }
-        IS(full.digest, other.digest);
-        IS(full.rows, other.rows);
+        both_ways(forwarding_machine, seed);
         nforwards += full.cores[0].stats.l1d_forwards;
     }
     CU_ASSERT_TRUE(nforwards > 5000);
