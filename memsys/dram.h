@@ -26,6 +26,7 @@
 #define MEMSYS_DRAM_H
 
 #include "memsys/mem_msg.h"
+#include "memsys/times2.h"
 #include "pdes/desc.h"
 #include "pdes/err.h"
 #include "pdes/types.h"
@@ -106,12 +107,27 @@ extern const uint32_t dram_param_nrows;
 
 #define DRAM_DIVIDE UINT32_MAX /* not a power of two */
 
-/* What a column command of a read, or of a write, sets, as distances from its own time. */
+/*
+ * A stamp is a time in a channel as it is compared there: its distance from the time of which the stamp would be 0,
+ * with room below for the order of commands that may go at the same time. Stamps are as times2.h wants them.
+ */
+#define DRAM_ORDER_BITS 10
+#define DRAM_STAMP_LEAST (TIMES2_LEAST >> DRAM_ORDER_BITS) /* as a distance */
+#define DRAM_STAMP_ROOM (UINT64_C(1) << 51) /* no less is left for sums of timings, which are of milliseconds */
+
+/* What a column command of a read, or of a write, sets, as distances from its own stamp, or time. */
 struct dram_column {
-    simtime_t data_end;
-    simtime_t rank_ok[2], others_ok[2], group_ok[2]; /* RD, WR: of its rank, of other ranks, of its group */
-    simtime_t pre_ok;
-    simtime_t answer; /* leaves the channel */
+    _Alignas(16) uint64_t rank_ok[2]; /* RD, WR: of its rank, */
+    uint64_t others_ok[2], group_ok[2]; /* of other ranks, of its group */
+    uint64_t pre_ok;
+    simtime_t data_end, answer; /* times; answer: leaves the channel */
+};
+
+/* The timings as distances of stamps. */
+struct dram_distances {
+#define X(name, a, b, c, doc) uint64_t name;
+    DRAM_TIMING_LIST(X)
+#undef X
 };
 
 /* From a line's number to its bank and row, if channels and ranks are powers of two; see dram_place_of. */
@@ -125,6 +141,7 @@ struct dram_bits {
 /* Resolved; read-only and shared by all channels. */
 struct dram_config {
     struct dram_timing t;
+    struct dram_distances dist;
     uint32_t nchannels, nranks, ngroups, nbanks; /* groups of a rank, banks of a group */
     uint32_t ncolumns;                           /* lines of a row */
     uint32_t group_bits, bank_bits, column_bits; /* log2 of these numbers */
@@ -213,7 +230,7 @@ extern const uint32_t dram_stat_nrows;
 
 /* ---- the channel ---------------------------------------------------------------------------- */
 
-#define DRAM_SLOT_WORDS (2 * DRAM_MAX_WINDOW / 64)
+#define DRAM_SLOTS (2 * DRAM_MAX_WINDOW)
 #define DRAM_NO_ROW UINT64_MAX
 #define DRAM_NIL UINT32_MAX
 
@@ -228,20 +245,20 @@ enum dram_command {
 };
 
 struct dram_bank {
-    uint64_t row;                  /* DRAM_NO_ROW: precharged */
-    simtime_t ok[DRAM_CMD_OFFERS]; /* earliest command of each sort */
-    uint32_t hit_streak;           /* hits that passed an older request since the row opened */
+    uint64_t row;                 /* DRAM_NO_ROW: precharged */
+    uint64_t ok[DRAM_CMD_OFFERS]; /* stamps: earliest command of each sort */
+    uint32_t hit_streak;          /* hits that passed an older request since the row opened */
     uint32_t reserved;
 };
 
 /* What an access met. */
 enum dram_row_state { DRAM_ROW_HIT, DRAM_ROW_CLOSED, DRAM_ROW_CONFLICT };
 
-/* What limits a command beyond its own bank; nothing does a PRE. */
+/* What limits a command beyond its own bank; nothing does a PRE. Two and two, which are looked at at once. */
 enum dram_limit { DRAM_LIMIT_RD, DRAM_LIMIT_WR, DRAM_LIMIT_ACT, DRAM_LIMIT_PRE, DRAM_LIMITS };
 
 struct dram_rank {
-    simtime_t faw_ok[4]; /* when the fourth ACT after this slot's ACT may be issued; a ring */
+    uint64_t faw_ok[4]; /* stamps: when the fourth ACT after this slot's ACT may be issued; a ring */
     uint32_t faw_at;
     uint32_t nwaiting;         /* requests to this rank */
     simtime_t refresh_next;    /* date of the next refresh */
@@ -262,10 +279,11 @@ struct dram_link {
 struct dram_request {
     paddr_t line;
     uint64_t row;
-    simtime_t arrival, ready; /* ready: the clock edge from which it is seen */
-    uint32_t token, src;      /* handed back */
-    struct dram_link link;    /* when seen, to others of its bank; else `next` is a request that waits, or is free */
-    uint16_t bank, slot; /* bank of the channel; slot in its list, when seen */
+    simtime_t arrival;
+    uint64_t ready;        /* the stamp of the clock edge from which it is seen */
+    uint32_t token, src;   /* handed back */
+    struct dram_link link; /* when seen, to others of its bank; else `next` is a request that waits, or is free */
+    uint16_t bank, slot;   /* bank of the channel; slot in its list, when seen */
     /* Not side by side: the compiler would put the bytes together to store them at once, which takes longer. */
     uint8_t rank;
     uint8_t row_state; /* enum dram_row_state, as far as is known by now */
@@ -290,21 +308,25 @@ struct dram_queue {
 
 /* A request that is seen. Slots are in order of arrival. */
 struct dram_slot {
-    uint32_t request;
+    uint32_t request; /* DRAM_NIL: it has left */
     uint16_t bank, reserved;
 };
 
-/* What is compared when the next command is chosen; in no order. */
-struct dram_offer {
-    simtime_t ok; /* when the bank allows the command */
-    /* What else limits it, and how it stands among those that may go at the same time. */
-    uint16_t group_limit, rank_limit; /* in the tables of these limits, by dram_limit first */
-    uint16_t order;                   /* DRAM_ORDER_ROW, unless it is a column command; the slot of the request */
+/* Where an offer is from, and what else limits it, by number over all groups, or ranks. */
+struct dram_where {
+    uint8_t group_limit, rank_limit;
     uint16_t bank;
 };
-#define DRAM_ORDER_BITS 10 /* of `order` */
+
+/* What is compared when the next command is chosen, field by field, in no order. */
+struct dram_offers {
+    _Alignas(16) uint64_t ok[DRAM_MAX_BANKS + 2]; /* when the bank allows the command; never behind the last offer */
+    _Alignas(16) uint64_t order[DRAM_MAX_BANKS + 2]; /* slot of the request + DRAM_ORDER_ROW, unless it is a column command */
+    struct dram_where where[DRAM_MAX_BANKS + 2];
+    uint32_t n, reserved;
+};
 #define DRAM_ORDER_ROW (1u << (DRAM_ORDER_BITS - 1))
-_Static_assert(DRAM_ORDER_ROW == DRAM_SLOT_WORDS * 64, "an order is a slot and one bit");
+_Static_assert(DRAM_ORDER_ROW == DRAM_SLOTS, "an order is a slot and one bit");
 
 /*
  * All reads, or all writes. The scheduler sees the oldest ones, a window of them: these have slots.
@@ -314,30 +336,28 @@ struct dram_list {
     uint32_t n, nseen;                  /* requests; those that have slots */
     uint32_t unseen_first, unseen_last; /* the others */
     uint32_t window, nslots;            /* nslots: taken so far */
-    uint32_t nwords;                    /* of a set of slots, for now */
+    uint32_t slots_end;                 /* there are so many, for now */
     uint32_t any_renew;                 /* `renew` is not empty */
-    uint32_t noffers, reserved;
-    uint64_t seen[DRAM_SLOT_WORDS];
     uint64_t renew[DRAM_MAX_BANKS / 64]; /* banks whose offer may have changed */
+    struct dram_offers offers;
     struct dram_queue queues[DRAM_MAX_BANKS];
-    struct dram_offer offers[DRAM_MAX_BANKS + 1]; /* and room for one that may not become any */
-    struct dram_slot slots[DRAM_SLOT_WORDS * 64];
+    struct dram_slot slots[DRAM_SLOTS];
 };
 
 struct dram_plan {
     simtime_t time; /* SIM_NEVER: nothing to do */
+    uint64_t stamp; /* the same, and the order of the offer that goes first */
     uint32_t command, request;
     uint32_t is_stale, is_write;
-    uint32_t order; /* of the offer that goes first */
-    uint32_t reserved;
 };
 
 /* State of one channel, flat. */
 struct dram {
     struct dram_stats stats;
     simtime_t now;                /* of the last enqueue or step */
-    simtime_t cmd_ok;             /* command bus */
-    simtime_t refresh_next;       /* of all ranks */
+    simtime_t stamp0;             /* whose stamp would be 0: less than 0, modulo 2^64, at first */
+    uint64_t cmd_ok;              /* stamp: command bus */
+    simtime_t refresh_next;       /* of all ranks, or when stamp0 moves on */
     uint32_t bus_used, bus_write; /* the data bus: ever; last */
     uint32_t draining;            /* writes go first until write_low */
     uint32_t free_first;
@@ -345,9 +365,9 @@ struct dram {
     struct dram_plan plan;
     struct dram_list lists[2]; /* reads, writes */
     struct dram_rank ranks[DRAM_MAX_RANKS];
-    /* Earliest commands; those of ranks include the data bus and the window of four ACT. */
-    simtime_t rank_ok[DRAM_LIMITS][DRAM_MAX_RANKS];
-    simtime_t group_ok[DRAM_LIMITS][DRAM_MAX_GROUPS];
+    /* Stamps: earliest commands; those of ranks include the data bus and the window of four ACT. */
+    _Alignas(16) uint64_t rank_ok[DRAM_MAX_RANKS * DRAM_LIMITS];
+    _Alignas(16) uint64_t group_ok[DRAM_MAX_GROUPS * DRAM_LIMITS];
     struct dram_bank banks[DRAM_MAX_BANKS];
     struct dram_request requests[];
 };
@@ -357,6 +377,12 @@ struct dram_done {
     const struct dram_request *request; /* until the next one arrives */
     simtime_t answer; /* end of the data + controller: when the answer leaves the channel */
 };
+
+static inline uint64_t dram_stamp(const struct dram *d, simtime_t t) { return (t - d->stamp0) << DRAM_ORDER_BITS; }
+static inline simtime_t dram_time_of(const struct dram *d, uint64_t stamp)
+{
+    return d->stamp0 + (stamp >> DRAM_ORDER_BITS);
+}
 
 size_t dram_state_bytes(const struct dram_config *c);
 /* `d` is zeroed. */

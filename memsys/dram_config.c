@@ -130,6 +130,12 @@ static struct dram_column column_of(const struct dram_config *c, bool is_write)
         k.rank_ok[0] = u64_max(k.rank_ok[0], data_end + t->twtr_s_fs);
         k.group_ok[0] = u64_max(k.group_ok[0], data_end + t->twtr_l_fs);
     }
+    k.pre_ok <<= DRAM_ORDER_BITS;
+    for (unsigned i = 0; i < 2; i++) {
+        k.rank_ok[i] <<= DRAM_ORDER_BITS;
+        k.others_ok[i] <<= DRAM_ORDER_BITS;
+        k.group_ok[i] <<= DRAM_ORDER_BITS;
+    }
     return k;
 }
 
@@ -174,7 +180,8 @@ enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
     };
 #define X(name, a, b, cc, doc)                                                                     \
     if (p->timing.name##_fs != 0)                                                                  \
-        c.t.name##_fs = p->timing.name##_fs;
+        c.t.name##_fs = p->timing.name##_fs;                                                       \
+    c.dist.name = c.t.name##_fs << DRAM_ORDER_BITS;
     DRAM_TIMING_LIST(X)
 #undef X
     if (!is_pow2(c.ngroups) || !is_pow2(c.nbanks) || !is_pow2(c.ncolumns))

@@ -6,7 +6,8 @@
 void dram_list_init(struct dram *d, struct dram_list *l, uint32_t window)
 {
     l->window = window;
-    l->nwords = 1;
+    l->slots_end = 64;
+    l->offers.ok[0] = TIMES2_MOST;
     l->unseen_first = l->unseen_last = DRAM_NIL;
     for (uint32_t b = 0; b < DRAM_MAX_BANKS; b++) {
         struct dram_queue *q = &l->queues[b];
@@ -16,9 +17,6 @@ void dram_list_init(struct dram *d, struct dram_list *l, uint32_t window)
 }
 
 /* ---- offers of banks ------------------------------------------------------------------------ */
-
-static void mark(uint64_t *bits, uint32_t i) { bits[i / 64] |= UINT64_C(1) << i % 64; }
-static void unmark(uint64_t *bits, uint32_t i) { bits[i / 64] &= ~(UINT64_C(1) << i % 64); }
 
 /* The oldest hit of an open bank, or its oldest request if there is none, or when hits have passed that enough. */
 static const struct dram_request *first_hit(const struct dram *d, const struct dram_config *c,
@@ -52,15 +50,20 @@ static __attribute__((noinline)) void renew_offer(struct dram *d, const struct d
     const struct dram_request *r = first_hit(d, c, q, b);
     enum dram_command command = command_for(b, r);
     q->command = command;
-    dram_set_offer(&l->offers[q->offer], r, command, u64_max(b->ok[command], r->ready));
+    dram_set_offer(&l->offers, q->offer, r, command, u64_max(b->ok[command], r->ready));
 }
 
 /* The bank has no request any more. */
 static inline void withdraw_offer(struct dram_list *l, struct dram_queue *q)
 {
-    struct dram_offer *o = &l->offers[q->offer];
-    *o = l->offers[--l->noffers];
-    l->queues[o->bank].offer = q->offer;
+    struct dram_offers *o = &l->offers;
+    uint32_t i = q->offer, last = --o->n;
+    struct dram_where where = o->where[last];
+    o->ok[i] = o->ok[last];
+    o->order[i] = o->order[last];
+    o->where[i] = where;
+    o->ok[last] = TIMES2_MOST;
+    l->queues[where.bank].offer = i;
     q->command = DRAM_CMD_NONE;
 }
 
@@ -70,34 +73,31 @@ static inline void withdraw_offer(struct dram_list *l, struct dram_queue *q)
 static void compact_slots(struct dram *d, struct dram_list *l)
 {
     uint32_t n = 0;
-    for (uint32_t w = 0; w < l->nwords; w++) {
-        for (uint64_t bits = l->seen[w]; bits != 0; bits &= bits - 1, n++) {
-            uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(bits);
-            struct dram_offer *o = &l->offers[l->queues[l->slots[slot].bank].offer];
-            l->slots[n] = l->slots[slot];
-            d->requests[l->slots[n].request].slot = (uint16_t)n;
-            if (o->order % DRAM_ORDER_ROW == slot)
-                o->order = (uint16_t)(o->order - slot + n);
-        }
-        l->seen[w] = 0;
+    for (uint32_t slot = 0; slot < l->nslots; slot++) {
+        struct dram_slot s = l->slots[slot];
+        if (s.request == DRAM_NIL)
+            continue;
+        uint64_t *order = &l->offers.order[l->queues[s.bank].offer];
+        if (*order % DRAM_ORDER_ROW == slot)
+            *order = *order - slot + n;
+        d->requests[s.request].slot = (uint16_t)n;
+        l->slots[n++] = s;
     }
-    for (uint32_t slot = 0; slot < n; slot++)
-        mark(l->seen, slot);
     l->nslots = n;
-    l->nwords = n / 32 + 1;
+    l->slots_end = (n / 32 + 1) * 64;
     d->plan.is_stale = true; /* its order has changed */
 }
 
-/* A new offer may go before what is planned: what choose() would plan, if the plan is not stale. */
-static inline void plan_earlier(struct dram *d, const struct dram_offer *o, uint32_t request,
+/* A new offer, at `i`, may go before what is planned: what choose() would plan, if the plan is not stale. */
+static inline void plan_earlier(struct dram *d, const struct dram_offers *o, uint32_t i, uint32_t request,
                                 enum dram_command command, bool offered)
 {
     struct dram_plan *p = &d->plan;
-    simtime_t ok = u64_max(dram_offer_ok(d, o), d->cmd_ok);
-    bool first = offered & ((ok < p->time) | ((ok == p->time) & (o->order < p->order)));
+    uint64_t stamp = u64_max(dram_offer_ok(d, o, i), d->cmd_ok) | o->order[i];
+    bool first = offered & (stamp < p->stamp);
     uint32_t all = -(uint32_t)first; /* compilers make branches of choices, which would be mispredicted */
-    p->time ^= (p->time ^ ok) & -(uint64_t)first;
-    p->order ^= (p->order ^ o->order) & all;
+    p->time ^= (p->time ^ dram_time_of(d, stamp)) & -(uint64_t)first;
+    p->stamp = first ? stamp : p->stamp;
     p->command ^= (p->command ^ command) & all;
     p->request ^= (p->request ^ request) & all;
     p->is_stale |= d->refresh_next <= p->time; /* that of a rank without requests until now, perhaps */
@@ -110,12 +110,11 @@ static inline void plan_earlier(struct dram *d, const struct dram_offer *o, uint
 static __attribute__((noinline)) void see(struct dram *d, const struct dram_config *c, struct dram_list *l,
                                           struct dram_request *r, uint32_t idx)
 {
-    if (__builtin_expect(l->nslots == l->nwords * 64, 0))
+    if (__builtin_expect(l->nslots == l->slots_end, 0))
         compact_slots(d, l);
     const struct dram_bank *b = &d->banks[r->bank];
     struct dram_queue *q = &l->queues[r->bank];
     uint32_t slot = l->nslots++, at = dram_at_of(d, &r->link), ends = dram_at_of(d, &q->ends);
-    mark(l->seen, slot);
     l->nseen++;
     l->slots[slot] = (struct dram_slot){.request = idx, .bank = r->bank};
     r->slot = (uint16_t)slot;
@@ -129,12 +128,14 @@ static __attribute__((noinline)) void see(struct dram *d, const struct dram_conf
         return;
     }
     bool first = q->command == DRAM_CMD_NONE;
-    struct dram_offer *o = &l->offers[l->noffers]; /* it does not count yet */
-    dram_set_offer(o, r, command, u64_max(b->ok[command], r->ready));
-    q->offer ^= (q->offer ^ l->noffers) & -(uint32_t)first;
+    struct dram_offers *o = &l->offers;
+    uint32_t i = o->n; /* it does not count yet */
+    dram_set_offer(o, i, r, command, u64_max(b->ok[command], r->ready));
+    q->offer ^= (q->offer ^ i) & -(uint32_t)first;
     q->command ^= (q->command ^ command) & -(uint32_t)first;
-    l->noffers += first;
-    plan_earlier(d, o, idx, command, first & (r->is_write == d->plan.is_write));
+    plan_earlier(d, o, i, idx, command, first & (r->is_write == d->plan.is_write));
+    o->n += first;
+    o->ok[o->n] = TIMES2_MOST;
 }
 
 static void see_later(struct dram *d, struct dram_list *l, uint32_t idx)
@@ -179,7 +180,7 @@ static __attribute__((noinline)) void enqueue_any(struct dram *d, const struct d
         .line = line,
         .row = p.row,
         .arrival = now,
-        .ready = clock_edge(now, c->t.tck_fs, c->tck_reciprocal),
+        .ready = dram_stamp(d, clock_edge(now, c->t.tck_fs, c->tck_reciprocal)),
         .token = token,
         .src = src,
         .rank = (uint8_t)p.rank,
@@ -213,7 +214,7 @@ void dram_enqueue(struct dram *d, const struct dram_config *c, simtime_t now, pa
     q->line = line;
     q->row = row;
     q->arrival = now;
-    q->ready = clock_edge(now, c->t.tck_fs, c->tck_reciprocal);
+    q->ready = dram_stamp(d, clock_edge(now, c->t.tck_fs, c->tck_reciprocal));
     q->token = token;
     q->src = src;
     q->bank = (uint16_t)bank;
@@ -233,7 +234,7 @@ static inline void leave(struct dram *d, const struct dram_config *c, struct dra
 {
     struct dram_queue *q = &l->queues[r->bank];
     struct dram_link *k = &r->link;
-    unmark(l->seen, r->slot);
+    l->slots[r->slot].request = DRAM_NIL;
     dram_link_at(d, k->prev)->next = k->next;
     dram_link_at(d, k->next)->prev = k->prev;
     l->n--;
@@ -256,24 +257,18 @@ static inline void leave(struct dram *d, const struct dram_config *c, struct dra
 
 /* ---- the choice ----------------------------------------------------------------------------- */
 
-/*
- * From when on an offer's command can go, as a distance from the earliest time of any command, and how it stands
- * among others of the same time, in one number. All distances are far below the 2^54 fs for which there is room:
- * they are sums of a few timings.
- */
-static inline uint64_t rank_of(const struct dram *d, const struct dram_offer *o, simtime_t floor)
+/* The least of the stamps from which offers can go, each with its order. */
+static inline uint64_t find_best(const struct dram *d, const struct dram_offers *o, uint64_t floor)
 {
-    return (u64_max(dram_offer_ok(d, o), floor) - floor) << DRAM_ORDER_BITS | o->order;
-}
-
-/* The least of these. Two offers at a time, of which one may come twice. */
-static inline uint64_t find_best(const struct dram *d, const struct dram_list *l, simtime_t floor)
-{
-    const struct dram_offer *o = l->offers, *end = o + l->noffers;
-    uint64_t best = u64_min(rank_of(d, o, floor), rank_of(d, o + (l->noffers > 1), floor));
-    for (o += 2 - l->noffers % 2; o < end; o += 2)
-        best = u64_min(best, u64_min(rank_of(d, o, floor), rank_of(d, o + 1, floor)));
-    return best;
+    const times2 earliest = times2_both(floor);
+    times2 best = times2_both(TIMES2_MOST);
+    uint32_t i = 0;
+    do {
+        times2 ok = times2_max(dram_offers_ok(d, o, i), earliest);
+        best = times2_min(best, times2_or(ok, times2_load(&o->order[i])));
+        i += 2;
+    } while (i < o->n);
+    return times2_lesser(best);
 }
 
 /* A rank with requests that would go after its refresh is refreshed at its date. */
@@ -284,6 +279,7 @@ static __attribute__((noinline)) void plan_refresh(struct dram *d, const struct 
         simtime_t date = d->ranks[b >> c->rank_bits].refresh_next;
         if (l->queues[b].command != DRAM_CMD_NONE && date <= d->plan.time) {
             d->plan.time = date;
+            d->plan.stamp = dram_stamp(d, date);
             d->plan.command = DRAM_CMD_REFRESH;
         }
     }
@@ -307,12 +303,10 @@ static __attribute__((noinline)) void choose(struct dram *d, const struct dram_c
 {
     if (__builtin_expect(l->any_renew, 0))
         renew_offers(d, c, l);
-    simtime_t floor = u64_max(d->cmd_ok, d->now);
-    uint64_t best = find_best(d, l, floor);
-    uint32_t order = best & ((1u << DRAM_ORDER_BITS) - 1);
-    const struct dram_slot *s = &l->slots[order & (DRAM_ORDER_ROW - 1)];
-    d->plan.time = floor + (best >> DRAM_ORDER_BITS);
-    d->plan.order = order;
+    uint64_t best = find_best(d, &l->offers, u64_max(d->cmd_ok, dram_stamp(d, d->now)));
+    const struct dram_slot *s = &l->slots[best % DRAM_ORDER_ROW];
+    d->plan.time = dram_time_of(d, best);
+    d->plan.stamp = best;
     d->plan.command = l->queues[s->bank].command;
     d->plan.request = s->request;
     d->plan.is_stale = false;
@@ -325,7 +319,7 @@ void dram_choose(struct dram *d, const struct dram_config *c)
     bool any = dram_nwaiting(d) != 0, writes = any & dram_writes_go(d);
     d->plan.is_write = writes;
     d->plan.is_stale = false;
-    d->plan.time = SIM_NEVER;
+    d->plan.time = d->plan.stamp = SIM_NEVER;
     if (any)
         choose(d, c, &d->lists[writes]);
 }
@@ -342,19 +336,20 @@ bool dram_run(struct dram *d, const struct dram_config *c, struct dram_list *l, 
         d->plan.is_stale = true;
         if (__builtin_expect(command == DRAM_CMD_REFRESH, 0))
             return false; /* dram_advance_to did it */
-        d->cmd_ok = d->now + c->t.tck_fs;
+        uint64_t stamp = dram_stamp(d, d->now);
+        d->cmd_ok = stamp + c->dist.tck;
         dram_renew_later(other, q->bank);
         if (command == DRAM_CMD_COLUMN) {
-            dram_column(d, c, q, done_out);
+            dram_column(d, c, q, stamp, done_out);
             leave(d, c, l, q);
             if (l->n != 0 && dram_writes_go(d) == q->is_write) /* else it is not this list's turn any more */
                 choose(d, c, l);
             return true;
         }
         if (command == DRAM_CMD_PRE)
-            dram_precharge(d, c, q);
+            dram_precharge(d, c, q, stamp);
         else
-            dram_activate(d, c, q);
+            dram_activate(d, c, q, stamp);
         dram_next_offer(d, l, q, command == DRAM_CMD_PRE ? DRAM_CMD_ACT : DRAM_CMD_COLUMN);
         choose(d, c, l);
     } while (d->plan.time < until);

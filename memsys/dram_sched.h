@@ -36,24 +36,34 @@ static inline void dram_renew_later(struct dram_list *l, uint32_t bank)
 
 /* ---- offers of banks ------------------------------------------------------------------------ */
 
+_Static_assert((int)DRAM_LIMIT_RD == (int)DRAM_CMD_COLUMN && DRAM_LIMIT_WR == DRAM_CMD_COLUMN + 1 &&
+                   DRAM_LIMIT_ACT == DRAM_CMD_ACT + 1 && DRAM_LIMIT_PRE == DRAM_CMD_PRE + 1,
+               "a limit is worked out of a command");
+
 /* For this request, the bank offers the command from `ok` on. */
-static inline void dram_set_offer(struct dram_offer *o, const struct dram_request *r, enum dram_command command,
-                                  simtime_t ok)
+static inline void dram_set_offer(struct dram_offers *o, uint32_t i, const struct dram_request *r,
+                                  enum dram_command command, uint64_t ok)
 {
-    static const uint8_t limits[2][DRAM_CMD_OFFERS] = {{DRAM_LIMIT_RD, DRAM_LIMIT_ACT, DRAM_LIMIT_PRE},
-                                                       {DRAM_LIMIT_WR, DRAM_LIMIT_ACT, DRAM_LIMIT_PRE}};
-    uint32_t limit = limits[r->is_write][command];
-    o->ok = ok;
-    o->group_limit = (uint16_t)(limit * DRAM_MAX_GROUPS + r->group);
-    o->rank_limit = (uint16_t)(limit * DRAM_MAX_RANKS + r->rank);
-    o->order = (uint16_t)(r->slot + (command != DRAM_CMD_COLUMN) * DRAM_ORDER_ROW);
-    o->bank = r->bank;
+    uint32_t row = command != DRAM_CMD_COLUMN, limit = (uint32_t)command + (row | r->is_write);
+    o->ok[i] = ok;
+    o->order[i] = r->slot + row * DRAM_ORDER_ROW;
+    o->where[i].group_limit = (uint8_t)(r->group * DRAM_LIMITS + limit);
+    o->where[i].rank_limit = (uint8_t)(r->rank * DRAM_LIMITS + limit);
+    o->where[i].bank = r->bank;
 }
 
 /* From when on bank, group and rank allow what is offered; nothing limits a PRE beyond its bank. */
-static inline simtime_t dram_offer_ok(const struct dram *d, const struct dram_offer *o)
+static inline uint64_t dram_offer_ok(const struct dram *d, const struct dram_offers *o, uint32_t i)
 {
-    return u64_max(o->ok, u64_max((&d->group_ok[0][0])[o->group_limit], (&d->rank_ok[0][0])[o->rank_limit]));
+    return u64_max(o->ok[i], u64_max(d->group_ok[o->where[i].group_limit], d->rank_ok[o->where[i].rank_limit]));
+}
+/* The same of two neighbours. */
+static inline times2 dram_offers_ok(const struct dram *d, const struct dram_offers *o, uint32_t i)
+{
+    const struct dram_where *x = &o->where[i], *y = &o->where[i + 1];
+    times2 group = times2_of(&d->group_ok[x->group_limit], &d->group_ok[y->group_limit]);
+    times2 rank = times2_of(&d->rank_ok[x->rank_limit], &d->rank_ok[y->rank_limit]);
+    return times2_max(times2_load(&o->ok[i]), times2_max(group, rank));
 }
 
 /* A row command was issued: the same request has the next one. */
@@ -62,7 +72,7 @@ static inline void dram_next_offer(const struct dram *d, struct dram_list *l, co
 {
     struct dram_queue *q = &l->queues[r->bank];
     q->command = command;
-    dram_set_offer(&l->offers[q->offer], r, command, d->banks[r->bank].ok[command]);
+    dram_set_offer(&l->offers, q->offer, r, command, d->banks[r->bank].ok[command]);
 }
 
 /* ---- the state machine, dram.c -------------------------------------------------------------- */
@@ -97,16 +107,16 @@ static inline void dram_advance_to(struct dram *d, const struct dram_config *c, 
         dram_refresh(d, c, now);
 }
 
-/* Commands for a request, now. */
-static inline void dram_precharge(struct dram *d, const struct dram_config *c, struct dram_request *q)
+/* Commands for a request, now, of which `stamp` is the stamp. */
+static inline void dram_precharge(struct dram *d, const struct dram_config *c, struct dram_request *q, uint64_t stamp)
 {
     struct dram_bank *b = &d->banks[q->bank];
     b->row = DRAM_NO_ROW;
-    b->ok[DRAM_CMD_ACT] = u64_max(b->ok[DRAM_CMD_ACT], d->now + c->t.trp_fs);
+    b->ok[DRAM_CMD_ACT] = u64_max(b->ok[DRAM_CMD_ACT], stamp + c->dist.trp);
     q->row_state = DRAM_ROW_CONFLICT;
 }
-void dram_activate(struct dram *d, const struct dram_config *c, struct dram_request *q);
-void dram_column(struct dram *d, const struct dram_config *c, const struct dram_request *q,
+void dram_activate(struct dram *d, const struct dram_config *c, struct dram_request *q, uint64_t stamp);
+void dram_column(struct dram *d, const struct dram_config *c, const struct dram_request *q, uint64_t stamp,
                  struct dram_done *done_out);
 
 #endif

@@ -404,9 +404,10 @@ static void scan_banks(const struct dram_list *l, struct scan *banks)
     for (uint32_t b = 0; b < DRAM_MAX_BANKS; b++)
         banks[b] = (struct scan){.hit = DRAM_NIL, .row = DRAM_NIL};
     for (uint32_t slot = 0; slot < l->nslots; slot++) {
-        if ((l->seen[slot / 64] >> slot % 64 & 1) == 0)
+        uint32_t idx = l->slots[slot].request;
+        if (idx == DRAM_NIL)
             continue;
-        uint32_t idx = l->slots[slot].request, bank = fx.d->requests[idx].bank;
+        uint32_t bank = fx.d->requests[idx].bank;
         const struct dram_bank *b = &fx.d->banks[bank];
         struct scan *s = &banks[bank];
         bool hit = b->row == fx.d->requests[idx].row;
@@ -421,13 +422,13 @@ static void scan_banks(const struct dram_list *l, struct scan *banks)
 }
 
 /* When a request's command may go; never after the date of a refresh. */
-static simtime_t time_of(uint32_t idx, simtime_t bank_ok, enum dram_limit limit)
+static simtime_t time_of(uint32_t idx, uint64_t bank_ok, enum dram_limit limit)
 {
     const struct dram_request *r = &fx.d->requests[idx];
-    simtime_t t = u64_max(u64_max(bank_ok, r->ready), u64_max(fx.d->now, fx.d->cmd_ok));
-    t = u64_max(t, fx.d->rank_ok[limit][r->rank]);
-    t = u64_max(t, fx.d->group_ok[limit][r->bank >> fx.c.bank_bits]);
-    return u64_min(t, fx.d->ranks[r->rank].refresh_next);
+    uint64_t ok = u64_max(u64_max(bank_ok, r->ready), fx.d->cmd_ok);
+    ok = u64_max(ok, fx.d->rank_ok[r->rank * DRAM_LIMITS + limit]);
+    ok = u64_max(ok, fx.d->group_ok[r->group * DRAM_LIMITS + limit]);
+    return u64_min(u64_max(dram_time_of(fx.d, ok), fx.d->now), fx.d->ranks[r->rank].refresh_next);
 }
 
 static struct dram_plan plan_by_scan(void)
@@ -504,6 +505,62 @@ static void each_command_is_the_one_that_a_scan_of_all_requests_finds(void)
         p.read_window = seed < 8 ? 1 + seed : 20 * (seed - 7) % 255 + 1;
         p.write_window = seed < 8 ? 8 - seed : 32;
         CU_ASSERT_EQUAL(nplans_wrong(&p, seed), 0);
+    }
+}
+
+static void two_times_are_compared_like_numbers(void)
+{
+    unsigned nwrong = 0;
+    for (uint64_t i = 0; i < 4000; i++) {
+        _Alignas(16) uint64_t x[2], y[2], most[2];
+        for (unsigned k = 0; k < 2; k++) {
+            uint64_t any = rng_draw(5, 6, 7, k, i);
+            x[k] = i % 8 == k ? 0 : TIMES2_LEAST + any % (TIMES2_MOST - TIMES2_LEAST);
+            y[k] = i % 3 == k ? x[k] : x[k] ^ (any >> 62 & 1) << i % 52; /* equal, near or far */
+        }
+        times2_store(most, times2_max(times2_load(x), times2_of(&y[0], &y[1])));
+        nwrong += most[0] != u64_max(x[0], y[0]) || most[1] != u64_max(x[1], y[1]);
+        nwrong += times2_lesser(times2_load(x)) != u64_min(x[0], x[1]);
+        nwrong += times2_lesser(times2_min(times2_load(x), times2_load(y))) !=
+                  u64_min(u64_min(x[0], x[1]), u64_min(y[0], y[1]));
+        times2_store(most, times2_or(times2_add(times2_load(x), times2_both(2048)), times2_both(5)));
+        nwrong += most[0] != ((x[0] + 2048) | 5) || most[1] != ((x[1] + 2048) | 5);
+    }
+    CU_ASSERT_EQUAL(nwrong, 0);
+}
+
+/* When traffic that begins at `start` is answered, from then on; a sum of all. */
+static uint64_t answers_from(const struct dram_params *p, simtime_t start, uint64_t seed)
+{
+    simtime_t now = start;
+    uint64_t sum = 0;
+    open_channel(p);
+    for (uint32_t i = 0; i < 2000; i++) {
+        uint64_t r = rng_draw(7, 8, 9, seed, i);
+        now += r % PS(4000);
+        while (dram_next_time(fx.d, &fx.c) < now)
+            step();
+        dram_enqueue(fx.d, &fx.c, now, (paddr_t){(r >> 20) % (1u << 16) << LINE_SHIFT}, LINE_DATA, r % 3 == 0, i, 0);
+    }
+    drain();
+    for (unsigned i = 0; i < fx.ndone; i++)
+        sum = (sum ^ (fx.done[i].answer - start) ^ (uint64_t)fx.done[i].token << 48) * UINT64_C(0x9e3779b97f4a7c15);
+    return sum;
+}
+
+/* What waits as the channel's stamps begin anew, or has been done lately, is as it would be at any other time. */
+static void a_channel_does_the_same_at_any_time(void)
+{
+    for (uint64_t seed = 0; seed < 32; seed++) {
+        struct dram_params p = params_of((enum dram_preset)(seed % DRAM_PRESETS));
+        p.ranks = 1 + seed % 2;
+        p.xor_hash = true;
+        p.read_window = 8 + seed;
+        uint64_t want = answers_from(&p, 0, seed);
+        simtime_t tck_fs = fx.c.t.tck_fs, amid = DRAM_STAMP_ROOM - PS(1000000) - PS(100000) * seed;
+        CU_ASSERT_EQUAL(answers_from(&p, amid / tck_fs * tck_fs, seed), want);
+        CU_ASSERT(fx.d->stamp0 + DRAM_STAMP_LEAST >= DRAM_STAMP_ROOM); /* it did move */
+        CU_ASSERT_EQUAL(answers_from(&p, (UINT64_C(1) << 60) / tck_fs * tck_fs, seed), want);
     }
 }
 
@@ -608,6 +665,8 @@ UNIT_MAIN("memsys/dram", UNIT(unloaded_latencies_of_ddr4_3200_are_exact),
           UNIT(every_line_of_the_channels_has_its_own_place),
           UNIT(random_traffic_is_answered_once_each_and_never_too_early),
           UNIT(each_command_is_the_one_that_a_scan_of_all_requests_finds),
+          UNIT(two_times_are_compared_like_numbers),
+          UNIT(a_channel_does_the_same_at_any_time),
           UNIT(commands_one_by_one_and_all_until_the_next_column_command_are_the_same),
           UNIT(a_request_goes_to_its_place_whatever_the_numbers_of_ranks_and_channels),
           UNIT(a_configuration_that_does_not_fit_is_refused))
