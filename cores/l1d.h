@@ -79,6 +79,13 @@ static inline void push_waiter(struct core *c, struct miss *m, waiter_t who)
     append_waiter(c, m, who, waiter_link(c, who));
 }
 
+/* L2 will be asked for the line of `paddr` in a moment: the host should have its set near by then. */
+static inline void core_expect_in_l2(struct core *c, uint64_t paddr)
+{
+    const struct sarray *a = core_at(c, c->at.l2);
+    sarray_prefetch(a, cache_set(a, paddr));
+}
+
 /* ---- lines used latest ------------------------------------------------------------------------- */
 
 /* Where the line is noted, if it is the latest of its set. */

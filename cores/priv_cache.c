@@ -144,32 +144,36 @@ static __attribute__((noinline)) void fill_l2(const struct core_ctx *x, uint64_t
         put_into_l2(x, line, data);
 }
 
-/* L1D lacks the line, or is not there. */
-INLINE void put_into_l1d(const struct core_ctx *x, uint64_t line, uint64_t data)
+/* L1D lacks the line. True: *old_out leaves for it; where there is no L1D, the line itself, if it is dirty. */
+INLINE bool replace_in_l1d(struct core *c, uint64_t line, uint64_t data, struct sarray_entry *old_out)
 {
-    struct core *c = x->c;
     struct sarray *a = l1d(c);
-    struct sarray_entry old;
     forget_recent_line(recent_in_l1d(c, line));
     c->absent_line = UINT64_MAX;
     if (a->nways == 0) {
-        if (data & LINE_DIRTY)
-            fill_l2(x, line, data & LINE_FLAGS);
-        return;
-    }
-    if (sarray_replace(a, cache_set(a, line), line, data, &old)) {
-        leave_l1d(c, old.data);
-        if (old.data & LINE_DIRTY) {
-            c->stats.l1d_writebacks++;
-            fill_l2(x, old.tag, old.data & LINE_FLAGS);
-        }
+        *old_out = (struct sarray_entry){line, data & LINE_FLAGS};
+        return data & LINE_DIRTY;
     }
     c->stats.l1_prefetch_unused += (data & LINE_PREFETCHED) != 0;
+    return sarray_replace(a, cache_set(a, line), line, data, old_out);
+}
+
+/* What left L1D. */
+static inline void evict_from_l1d(const struct core_ctx *x, const struct sarray_entry *old)
+{
+    struct core *c = x->c;
+    leave_l1d(c, old->data);
+    if (old->data & LINE_DIRTY) {
+        c->stats.l1d_writebacks += l1d(c)->nways != 0;
+        fill_l2(x, old->tag, old->data & LINE_FLAGS);
+    }
 }
 
 static __attribute__((noinline)) void fill_l1d(const struct core_ctx *x, uint64_t line, uint64_t data)
 {
-    put_into_l1d(x, line, data);
+    struct sarray_entry old;
+    if (replace_in_l1d(x->c, line, data, &old))
+        evict_from_l1d(x, &old);
 }
 
 static void fill_l1i(const struct core_ctx *x, uint64_t line, uint64_t ready, bool prefetched)
@@ -589,12 +593,16 @@ INLINE void data_line_arrived(const struct core_ctx *x, const struct miss *m)
         else
             for_l1 = prefetched(kind, c->touch - m->start, 0);
     }
+    struct sarray_entry old = {0, 0};
+    const bool evicts = prefetch != MISS_FOR_L2 && replace_in_l1d(c, line, for_l1, &old);
+    if (evicts && (old.data & LINE_DIRTY))
+        core_expect_in_l2(c, old.tag); /* it goes there after this one */
     if (m->in_l2)
         fill_l2_again(x, m, for_l2);
     else
         put_into_l2(x, line, for_l2);
-    if (prefetch != MISS_FOR_L2)
-        put_into_l1d(x, line, for_l1);
+    if (evicts)
+        evict_from_l1d(x, &old);
 }
 
 /* Nobody waits for the miss any more; what it was can still be read, until another one begins. */

@@ -17,6 +17,7 @@
  */
 #include "cores/translate.h"
 
+#include "cores/l1d.h"
 #include "cores/l1i.h"
 #include "cores/pwc.h"
 
@@ -222,6 +223,7 @@ static bool take_entry(const struct core_ctx *x, struct walk *w, enum served_by 
     w->page_shift = (uint8_t)radix_level_shift(w->level);
     w->page_base = pte_pfn(pte).v << PAGE_SHIFT & ~((UINT64_C(1) << w->page_shift) - 1);
     w->pte_flags = pte;
+    core_expect_in_l2(c, w->page_base + (w->vaddr & ((UINT64_C(1) << w->page_shift) - 1)));
     if (!permits(payload_of(w), w->write, w->exec)) {
         end_walk(x, w, WALK_FAULT);
         return true;
@@ -239,12 +241,11 @@ static bool run_walk(const struct core_ctx *x, uint32_t idx)
     for (;;) {
         w->entry = radix_entry_paddr(w->levels, w->level, (paddr_t){w->table}, (vaddr_t){w->vaddr}).v;
         struct served got = {x->p->ptw.ref_cycles, SERVED_L1};
+        ptmem_prefetch(x->cfg->ptmem, (paddr_t){w->entry});
         if (got.cycles == 0)
             got = core_cache_access(x, w->entry, LINE_PT, false, w->time, waiter_make(WAIT_WALK, idx));
-        if (got.cycles == LATENCY_WAIT) {
-            ptmem_prefetch(x->cfg->ptmem, (paddr_t){w->entry});
+        if (got.cycles == LATENCY_WAIT)
             return false;
-        }
         w->time += got.cycles;
         count_ref(x, (enum served_by)got.by, got.cycles);
         if (take_entry(x, w, (enum served_by)got.by, got.cycles))
