@@ -63,7 +63,8 @@ HOT := pdes/engine_run pdes/engine_rounds pdes/engine_queue pdes/inbox memsys/ll
        cores/core_lp cores/dispatch cores/fetch cores/fast cores/window cores/translate cores/priv_cache cores/relocate cores/vmt_decode
 $(HOT:%=$(BUILD)/%.o): CFLAGS_ALL += $(if $(findstring -O2,$(OPT)),-O3)
 # 64-bit comparisons are slower in vectors without AVX; so is putting fields together in one to store them.
-$(BUILD)/cores/fast.o $(BUILD)/pdes/engine_run.o $(BUILD)/pdes/engine_rounds.o: CFLAGS_ALL += $(if $(findstring -O2,$(OPT)),-fno-tree-vectorize)
+SCALAR := pdes/engine_run pdes/engine_rounds memsys/llc memsys/llc_lp memsys/dram memsys/dram_sched memsys/dram_lp cores/fast
+$(SCALAR:%=$(BUILD)/%.o): CFLAGS_ALL += $(if $(findstring -O2,$(OPT)),-fno-tree-vectorize)
 
 $(BUILD)/pdes/transport_mpi.o: CFLAGS_ALL += $(MPI_CFLAGS)
 $(BUILD)/output/hdf5_write.o: CFLAGS_ALL += $(H5_CFLAGS)

@@ -44,7 +44,7 @@ static void send_answer(struct lp *lp, const struct dram_lp_cfg *c, const struct
 {
     const struct dram_request *q = done->request;
     simtime_t way_fs = noc_slice_channel_fs(c->noc, q->src - c->slice0, lp->instance);
-    uint16_t type = MSG_TYPE(q->is_write ? DRAM_WRITE_ACK : DRAM_DATA, q->kind);
+    uint32_t type = MSG_TYPE(q->is_write ? DRAM_WRITE_ACK : DRAM_DATA, q->kind);
     if (c->jitter_fs != 0 && !q->is_write)
         way_fs += jitter(c, lp);
     lp_send(lp, q->src, done->answer + way_fs, type, q->token, q->line.v, 0, 0, 0);

@@ -156,7 +156,7 @@ struct llc_miss {
     uint32_t channel, set;
     uint32_t bucket, hash_next, held_next;
     uint32_t last;              /* request; LLC_NIL: there is only the first one */
-    struct llc_request request; /* the first one; core LLC_NIL: all were answered */
+    struct llc_request request; /* the first one */
     uint64_t nwritebacks;       /* that had come before it */
 };
 
@@ -215,22 +215,22 @@ static inline struct llc_miss *llc_miss_at(struct llc *l, uint32_t i)
 }
 /* The first request of a miss was answered: the next one, if there is any, takes its place. */
 void llc_second_request(struct llc *l, struct llc_miss *m);
-/* Next request of a filled miss; false when there is none left (and the miss is forgotten). */
-static inline bool llc_next_answer(struct llc *l, uint32_t token, struct llc_request *out)
+/*
+ * The first request of a filled miss, for which data come, is answered. True: there is another one, now the first. False: the
+ * miss is forgotten.
+ */
+static inline bool llc_answer(struct llc *l, uint32_t token, struct llc_request *out)
 {
     struct llc_miss *m = llc_miss_at(l, token);
-    if (m->request.core == LLC_NIL) {
-        m->hash_next = l->miss_free;
-        l->miss_free = token;
-        return false;
-    }
     *out = m->request;
     l->nanswers++;
-    if (__builtin_expect(m->last == LLC_NIL, 1))
-        m->request.core = LLC_NIL;
-    else
+    if (__builtin_expect(m->last != LLC_NIL, 0)) {
         llc_second_request(l, m);
-    return true;
+        return true;
+    }
+    m->hash_next = l->miss_free;
+    l->miss_free = token;
+    return false;
 }
 static inline struct llc_channel *llc_channel_at(struct llc *l, uint32_t i)
 {

@@ -48,7 +48,7 @@ static void send_to_dram(struct lp *lp, const struct llc_lp_cfg *c, const struct
 {
     simtime_t way_fs = noc_slice_channel_fs(c->noc, lp->instance, d->channel);
     LP_LOG(lp, LE_TO_DRAM, d->line.v, d->kind, d->channel, d->is_write, d->time);
-    uint16_t type = MSG_TYPE(d->is_write ? DRAM_WRITE : DRAM_READ, d->kind);
+    uint32_t type = MSG_TYPE(d->is_write ? DRAM_WRITE : DRAM_READ, d->kind);
     lp_send(lp, c->channel0 + d->channel, d->time + way_fs, type, d->token, d->line.v, 0, 0, 0);
     if (d->ack_core != LLC_NIL)
         send_wb_ack(lp, d->ack_core, d->ack_time, d->ack_line.v);
@@ -112,8 +112,11 @@ static __attribute__((noinline)) void handle_data(struct lp *lp, const struct ll
     llc_credit_back(lp->state, &c->llc, m->src - c->channel0, false);
     simtime_t leaves = llc_fill(lp->state, &c->llc, m->time, m->arg);
     LP_LOG(lp, LE_FILL, m->a[0], MEM_KIND(m->flags), leaves);
-    while (llc_next_answer(lp->state, m->arg, &q))
+    bool more;
+    do {
+        more = llc_answer(lp->state, m->arg, &q);
         send_data(lp, q.core, leaves, MEM_KIND(q.flags), q.token, m->a[0], SERVED_DRAM);
+    } while (__builtin_expect(more, 0));
     send_departures(lp, c);
 }
 

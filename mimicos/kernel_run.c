@@ -42,7 +42,7 @@ simtime_t kernel_answer_time(const struct kernel_ctx *x)
     return x->lp->now + x->cfg->params->kernel_to_core_fs;
 }
 
-static void tell(const struct kernel_ctx *x, uint32_t core, simtime_t time, uint16_t type, uint32_t arg,
+static void tell(const struct kernel_ctx *x, uint32_t core, simtime_t time, uint32_t type, uint32_t arg,
                  const uint64_t a[4])
 {
     lp_send(x->lp, x->cfg->first_core + core, time, type, arg, a[0], a[1], a[2], a[3]);

@@ -54,12 +54,12 @@ void engine_deliver(struct engine *e, struct lp *dst, struct msg *m)
 }
 
 static __attribute__((cold, noinline)) void say_hasty(const struct lp *lp, const struct lp *dst,
-                                                      simtime_t time, uint16_t type)
+                                                      simtime_t time, uint32_t type)
 {
     simtime_t least = engine_edge(lp->engine, lp->cls, dst->cls);
     SIM_ASSERT(least != SIM_NEVER && time >= time_add(lp->now, least),
                "%s %u at %llu fs sends message %u to %s %u for %llu fs; the edge declares at least %llu fs",
-               lp->ops->name, lp->instance, (unsigned long long)lp->now, type & 0xffu, dst->ops->name,
+               lp->ops->name, lp->instance, (unsigned long long)lp->now, type & 0xffffu, dst->ops->name,
                dst->instance, (unsigned long long)time, (unsigned long long)least);
 }
 
@@ -71,7 +71,7 @@ static inline void address(struct msg *m, struct lp *lp, lpid_t dst, simtime_t t
     m->dst = dst;
 }
 
-static __attribute__((noinline)) struct msg *post_any(struct lp *lp, lpid_t dst_id, simtime_t time, uint16_t type)
+static __attribute__((noinline)) struct msg *post_any(struct lp *lp, lpid_t dst_id, simtime_t time, uint32_t type)
 {
     struct engine *e = lp->engine;
     struct lp *dst = e->lps[dst_id];
@@ -82,7 +82,7 @@ static __attribute__((noinline)) struct msg *post_any(struct lp *lp, lpid_t dst_
     bool remote = dst->state == NULL;
     struct msg *m = remote ? engine_send_remote(e, dst, time) : inbox_take_slot(&dst->inbox);
     address(m, lp, dst_id, time);
-    m->type = type & 0xffu; /* which is said of one that comes too late */
+    m->type = (uint16_t)type; /* which is said of one that comes too late */
     if (!remote)
         engine_deliver(e, dst, m);
     return m;
@@ -97,7 +97,7 @@ static __attribute__((noinline)) struct msg *post_between(struct engine *e, stru
 }
 
 /* The usual case without a call: to an LP of this rank, behind all others of its lane, or nearly. */
-struct msg *lp_post(struct lp *lp, lpid_t dst_id, simtime_t time, uint16_t type)
+struct msg *lp_post(struct lp *lp, lpid_t dst_id, simtime_t time, uint32_t type)
 {
     struct engine *e = lp->engine;
     struct lp *dst = e->lps[dst_id];

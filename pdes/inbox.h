@@ -21,6 +21,9 @@ struct inbox_key {
     struct msg *m;
 };
 
+/* Both halves of a key at once: one that is moved is stored like that, since it is read like that soon after. */
+typedef uint64_t inbox_whole __attribute__((vector_size(16), may_alias));
+
 struct inbox_lane {
     /*
      * Sorted. The key at `tail` has the time SIM_NEVER; those before `head` are the ones taken out last, or have
@@ -85,6 +88,8 @@ static inline bool inbox_goes_last(const struct inbox_lane *l, const struct msg 
     return __builtin_expect(tail[-1].time < time, 1) || (tail != l->head && msg_before(tail[-1].m, m));
 }
 
+static inline inbox_whole *inbox_whole_of(struct inbox_key *k) { return (void *)k; }
+
 static inline void inbox_append(struct inbox_lane *l, struct msg *m, simtime_t time)
 {
     *l->tail++ = (struct inbox_key){time, m};
@@ -98,16 +103,17 @@ static inline void inbox_append(struct inbox_lane *l, struct msg *m, simtime_t t
  */
 static inline bool inbox_enter_near(struct inbox_lane *l, struct msg *m, simtime_t time, lpid_t src)
 {
-    struct inbox_key *t = l->tail, last = t[-1], before = t[-2];
-    size_t passes_last = last.time > time, passes_both = before.time > time;
+    struct inbox_key *t = l->tail;
+    const size_t passes_last = t[-1].time > time, passes_both = t[-2].time > time;
     struct inbox_key *place = t - passes_last - passes_both;
     /* Of one time, a later sender goes behind: asked at once, as neither half can be foreseen. */
     bool tied = ((place[-1].time ^ time) | (place[-1].m->src <= src)) == 0;
     if (__builtin_expect(t == l->end || t[-INBOX_NEAR].time > time || tied, 0))
         return false;
-    t[passes_last - 1] = last;
-    t[passes_both - 2] = before;
-    *place = (struct inbox_key){time, m};
+    const inbox_whole last = *inbox_whole_of(t - 1), before = *inbox_whole_of(t - 2);
+    *inbox_whole_of(t + passes_last - 1) = last;
+    *inbox_whole_of(t + passes_both - 2) = before;
+    *inbox_whole_of(place) = (inbox_whole){time, (uintptr_t)m};
     t[1].time = SIM_NEVER;
     l->tail = t + 1;
     return true;

@@ -79,18 +79,18 @@ struct lp {
 
 /*
  * Sends a model message that arrives at `time`. Asserts time >= lp->now + the declared minimum
- * latency of the edge between the two classes. The message is copied. Flags of eight bits travel in
- * the upper byte of `type`: MSG_TYPE(MEM_READ, LINE_PT).
+ * latency of the edge between the two classes. The message is copied. Flags travel in the upper half
+ * of `type`, as they lie in the message: MSG_TYPE(MEM_READ, LINE_PT).
  */
-#define MSG_TYPE(type, flags) ((uint16_t)((type) | (unsigned)(flags) << 8))
+#define MSG_TYPE(type, flags) ((uint32_t)(type) | (uint32_t)(flags) << 16)
 /* The first half of lp_send: the message is on its way, but says nothing yet. */
-struct msg *lp_post(struct lp *lp, lpid_t dst, simtime_t time, uint16_t type);
-static inline void lp_send(struct lp *lp, lpid_t dst, simtime_t time, uint16_t type, uint32_t arg, uint64_t a0,
+struct msg *lp_post(struct lp *lp, lpid_t dst, simtime_t time, uint32_t type);
+static inline void lp_send(struct lp *lp, lpid_t dst, simtime_t time, uint32_t type, uint32_t arg, uint64_t a0,
                            uint64_t a1, uint64_t a2, uint64_t a3)
 {
     struct msg *m = lp_post(lp, dst, time, type);
-    m->type = (uint16_t)(type & 0xffu);
-    m->flags = (uint16_t)(type >> 8);
+    m->type = (uint16_t)type;
+    m->flags = (uint16_t)(type >> 16);
     m->arg = arg;
     m->a[0] = a0;
     m->a[1] = a1;

@@ -196,7 +196,7 @@ static void fe_piece(struct frontend *fe, uint32_t thread, uint32_t acc, struct 
 
 static const struct frontend_ops fe_ops = {.name = "rig", .doc = "arrays of a test", .load = fe_load, .piece = fe_piece};
 
-struct rig_order *rig_order(struct rig *r, simtime_t time, uint16_t type)
+struct rig_order *rig_order(struct rig *r, simtime_t time, uint32_t type)
 {
     SIM_ASSERT(r->nscript < RIG_SCRIPT, "more than %d orders", RIG_SCRIPT);
     struct rig_order *o = &r->script[r->nscript++];

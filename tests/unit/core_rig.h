@@ -52,7 +52,7 @@ struct rig_heard {
 
 struct rig_order {
     simtime_t time; /* of arrival at the core, or from which the write is visible */
-    uint16_t type;  /* message type with its flags; 0: page-table write of a[1] to a[0] */
+    uint32_t type;  /* message type with its flags; 0: page-table write of a[1] to a[0] */
     uint32_t core, arg;
     uint64_t a[4];
 };
@@ -140,7 +140,7 @@ struct fe_event *rig_event(struct rig *r, uint32_t thread, unsigned type, uint32
 void rig_new_block(struct rig *r, uint32_t thread);
 
 /* An order that reaches a core (or the page tables) at `time`; give them in the order of time. */
-struct rig_order *rig_order(struct rig *r, simtime_t time, uint16_t type);
+struct rig_order *rig_order(struct rig *r, simtime_t time, uint32_t type);
 
 /* Runs to the end and checks that all threads ended and everything asked was answered. */
 void rig_run(struct rig *r);
