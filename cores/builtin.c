@@ -61,6 +61,7 @@ static enum err builtin_load(struct frontend *fe, uint32_t thread, uint64_t bloc
                              .last = first + n >= b->iterations,
                              .first_instr = first * b->ninstr,
                              .acc_to = n * b->naccesses,
+                             .regular = 1,
                              .piece = acc,
                              .pcs = b->pcs};
     if (block == 0 && !fe->areas_mapped) { /* thread 0 maps code and data, the others wait for it */

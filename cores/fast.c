@@ -40,7 +40,7 @@ static __attribute__((noinline)) bool is_written(struct core *c, uint64_t store_
  * core_store_written knows, or one that is not complete or without its line; which of them cannot be foreseen.
  */
 #define FORWARD_NOT UINT64_C(0)
-INLINE uint64_t take_forwarded(const struct run *run, struct core *c, uint32_t slot, uint64_t start)
+INLINE uint64_t take_forwarded(struct run *run, struct core *c, uint32_t slot, uint64_t start)
 {
     const uint64_t store_no = c->forward[slot].window_no, sq_no = c->forward[slot].sq_no;
     const uint64_t stored = flight_of(run, store_no)->done & -(uint64_t)(store_no >= c->head);
@@ -62,12 +62,10 @@ struct access {
 };
 
 /* An entry of the window that is complete from the start. */
-INLINE struct flight *add_complete(const struct run *run, struct core *c, const struct access *a, const bool write,
+INLINE struct flight *add_complete(struct run *run, struct core *c, const struct access *a, const bool write,
                                    uint8_t level, uint64_t place, uint64_t done)
 {
     uint64_t no = c->tail++;
-    if (c->head == no)
-        c->rob_limit = c->ordinal + run->rob_span;
     struct flight *e = flight_of(run, no);
     e->instr = c->ordinal;
     e->done = done;
@@ -93,13 +91,19 @@ static struct inflight *wait_in(struct core *c, struct flight *e, const struct a
     return rest;
 }
 
-INLINE struct flight *add_load(const struct run *run, struct core *c, const struct access *a, uint8_t level, uint64_t done)
+INLINE struct flight *add_load(struct run *run, struct core *c, const struct access *a, uint8_t level, uint64_t done)
 {
     uint64_t i = c->loads_dispatched++ % LOAD_RING;
     c->load_done[i] = done;
     c->load_entry[i] = (uint16_t)c->tail;
     c->window_loads++;
     return add_complete(run, c, a, false, level, i, done);
+}
+
+/* A load of a line that is in L1D as of cycle `comes`. */
+static __attribute__((noinline)) void add_load_of_l2(struct run *run, const struct access *a, uint64_t comes)
+{
+    add_load(run, run->c, a, SERVED_L2, comes);
 }
 
 /* The entry of a store whose data comes from a load that is unanswered. */
@@ -109,7 +113,7 @@ static __attribute__((noinline)) void wait_for_data(struct core *c, struct fligh
 }
 
 /* A store whose line is there at cycle `fill` (CYCLE_UNKNOWN: outstanding); returns its place in the store queue. */
-INLINE uint32_t add_store(const struct run *run, struct core *c, const struct access *a, uint64_t fill, uint32_t level)
+INLINE uint32_t add_store(struct run *run, struct core *c, const struct access *a, uint64_t fill, uint32_t level)
 {
     uint64_t sq_no = c->sq_tail++, place = sq_no & run->sq_mask, granule = a->r->vaddr >> 3;
     uint32_t slot = core_forward_slot(granule);
@@ -140,32 +144,32 @@ static void note_unseen(struct core *c, const struct access *a)
 }
 
 /* The access shows the prefetchers a new line, and that of L1D sees it if `write` does not keep it from that. */
-INLINE bool is_news(const struct run *run, const struct core *c, const struct access *a)
+INLINE bool is_news(struct run *run, const struct core *c, const struct access *a)
 {
     return core_is_news(c, a->ip, a->r->vaddr) & run->prefetch;
 }
-INLINE bool is_seen(const struct run *run, const bool write) { return !write || run->show_stores; }
+INLINE bool is_seen(struct run *run, const bool write) { return !write || run->show_stores; }
 
 /* load_access of a line that is outstanding. Its parameters are those of struct access, in registers. */
-static __attribute__((noinline)) void join_load(const struct run *run, struct miss *m, const struct access_rec *r,
+static __attribute__((noinline)) void join_load(struct run *run, struct miss *m, const struct access_rec *r,
                                                 uint64_t issue, uint64_t start, uint64_t paddr, uint32_t ip)
 {
     struct core *c = run->c;
     const struct access a = {.r = r, .page = {.paddr = paddr, .tlb_cycles = start - issue}, .issue = issue, .start = start,
                              .data_ready = c->touch, .ip = ip};
-    run->row->nmerged++;
+    run->row.nmerged++;
     const uint32_t idx = (uint32_t)(c->tail & run->window_mask);
     struct inflight *e = wait_in(c, add_load(run, c, &a, SERVED_DRAM, CYCLE_UNKNOWN), &a, PH_MEM);
     append_waiter(c, m, waiter_make(WAIT_LOAD, idx), &e->next_waiter);
 }
 
 /* store_access of a line that is outstanding. */
-static __attribute__((noinline)) void join_store(const struct run *run, struct miss *m, const struct access *a)
+static __attribute__((noinline)) void join_store(struct run *run, struct miss *m, const struct access *a)
 {
     struct core *c = run->c;
     if (is_news(run, c, a))
         note_unseen(c, a);
-    run->row->nmerged++;
+    run->row.nmerged++;
     const uint32_t place = add_store(run, c, a, CYCLE_UNKNOWN, SERVED_DRAM);
     m->for_write |= m->state == MISS_QUEUED;
     m->store_waits = 1;
@@ -176,7 +180,7 @@ static __attribute__((noinline)) void join_store(const struct run *run, struct m
  * The outstanding line of an access, which joins it as one of many; NULL: none, or another case. Not for what the
  * prefetchers have to be shown; and the line may be outstanding without being the first in its place.
  */
-INLINE struct miss *find_joint(const struct run *run, struct core *c, const struct access *a, uint64_t line, const bool write)
+INLINE struct miss *find_joint(struct run *run, struct core *c, const struct access *a, uint64_t line, const bool write)
 {
     struct miss *m = first_miss(c, line);
     const bool shown = is_news(run, c, a) & is_seen(run, write);
@@ -186,13 +190,13 @@ INLINE struct miss *find_joint(const struct run *run, struct core *c, const stru
 static __attribute__((noinline)) uint64_t *find_other_line(struct core *c, uint64_t line) { return l1d_find(c, line); }
 
 /* load_access or store_access of any other line: one that misses L1D, or that a prefetch brought. */
-static __attribute__((noinline)) void access_line(const struct run *run, const struct access *a, bool write)
+static __attribute__((noinline)) void access_line(struct run *run, const struct access *a, bool write)
 {
     struct core *c = run->c;
     const uint32_t at = (uint32_t)(c->tail & run->window_mask);
     const struct seen s = {a->r->vaddr, a->page.paddr, a->ip};
     run->x->lp->now = time_of(run->x->cfg, c->touch);
-    run->row->nothers++;
+    run->row.nothers++;
     if (write) {
         uint32_t place = add_store(run, c, a, CYCLE_UNKNOWN, SERVED_DRAM);
         const struct served got = core_data_access(run->x, &s, true, a->start, waiter_make(WAIT_STORE, place));
@@ -217,10 +221,10 @@ static __attribute__((noinline)) void access_line(const struct run *run, const s
  * core_access_dispatch for an access whose address is known, to a page that an L1 TLB has; false: it is another case,
  * and nothing was changed. `write` is a constant wherever this is used.
  */
-INLINE bool hit_access(const struct run *run, struct core *c, const struct access_rec *r, uint32_t ip, const bool write)
+INLINE bool hit_access(struct run *run, struct core *c, const struct access_rec *r, uint32_t ip, const bool write)
 {
     struct access a = {.r = r, .issue = c->touch, .data_ready = c->touch, .ip = ip};
-    if (write || !(r->flags & ACC_NO_PRODUCER)) { /* few stores have none, and which cannot be foreseen */
+    if (write || !(r->flags & run->bare)) { /* few stores have none, and which cannot be foreseen */
         const uint64_t reach = u64_min(c->loads_dispatched, LOAD_RING - 1);
         a.issue = u64_max(a.issue, produced(c, reach, r->addr_dep[0], r->addr_ops[0]));
         a.issue = u64_max(a.issue, produced(c, reach, r->addr_dep[1], r->addr_ops[1]));
@@ -230,8 +234,8 @@ INLINE bool hit_access(const struct run *run, struct core *c, const struct acces
             a.data_ready = u64_max(a.data_ready, produced(c, reach, r->data_dep, r->data_ops));
     }
     if (!find_page(run, c, r->vaddr & run->va_mask, write ? TLB_W | TLB_D : 0, a.issue, &a.page)) {
-        run->row->issue = a.issue;
-        run->row->data_ready = a.data_ready;
+        run->row.issue = a.issue;
+        run->row.data_ready = a.data_ready;
         return false;
     }
     a.start = a.issue + a.page.tlb_cycles;
@@ -242,11 +246,11 @@ INLINE bool hit_access(const struct run *run, struct core *c, const struct acces
             uint64_t done = take_forwarded(run, c, slot, a.start);
             if (done != FORWARD_NOT) {
                 if (!LIKELY(done < CYCLE_UNKNOWN)) {
-                    run->row->n2m -= a.page.is_2m;
+                    run->row.n2m -= a.page.tlb_cycles == run->cycles_2m; /* if both sizes take as long, it tells nothing */
                     return false;
                 }
                 add_load(run, c, &a, SERVED_L1, done);
-                run->row->nforwards++;
+                run->row.nforwards++;
                 return true;
             }
         }
@@ -277,9 +281,10 @@ INLINE bool hit_access(const struct run *run, struct core *c, const struct acces
     } else if (LIKELY(comes <= there)) {
         add_load(run, c, &a, SERVED_L1, there);
     } else {
-        add_load(run, c, &a, SERVED_L2, comes);
+        struct access copy = a;
+        add_load_of_l2(run, &copy, comes);
     }
-    if (is_news(run, c, &a)) {
+    if (core_is_news(c, ip, r->vaddr) && run->prefetch) {
         c->pf.latest[ip % PREFETCH_LATEST] = r->vaddr >> LINE_SHIFT;
         if (is_seen(run, write))
             core_show_hit(run->x, &(struct seen){r->vaddr, a.page.paddr, ip}, a.start);
@@ -292,22 +297,28 @@ INLINE bool hit_access(const struct run *run, struct core *c, const struct acces
 /* What became of an access: it is dispatched; it acts now, in a case of its own; or it does not come to that. */
 enum outcome { OUT_DONE, OUT_GENERAL, OUT_NOT };
 
-/* An access whose instruction has its slot. */
-INLINE enum outcome take_access(const struct run *run, const struct access_rec *r, uint32_t ip, const bool write)
+/* The place that an access needs in a queue that is full, and its time. */
+static __attribute__((noinline)) bool wait_and_act(struct run *run, const bool write)
 {
-    if (!make_room(run, run->c, write) || !act_now(run, run->c))
+    return wait_for_room(run, write) && act_late(run, run->c);
+}
+
+/* An access whose instruction has its slot. */
+INLINE enum outcome take_access(struct run *run, struct core *c, const struct access_rec *r, uint32_t ip, const bool write)
+{
+    if ((!LIKELY(has_room(run, c, write)) && !wait_and_act(run, write)) || !act_now(run, c))
         return OUT_NOT;
-    return LIKELY(hit_access(run, run->c, r, ip, write)) ? OUT_DONE : OUT_GENERAL;
+    return LIKELY(hit_access(run, c, r, ip, write)) ? OUT_DONE : OUT_GENERAL;
 }
 
 /*
  * core_access_dispatch for an access whose address is known, to a page that no L1 TLB has. It counts itself, as it does
  * there.
  */
-static void miss_tlb(const struct run *run, const struct access_rec *r, uint32_t ip)
+static void miss_tlb(struct run *run, const struct access_rec *r, uint32_t ip)
 {
     struct core *c = run->c;
-    const struct access a = {.r = r, .issue = run->row->issue, .ip = ip};
+    const struct access a = {.r = r, .issue = run->row.issue, .ip = ip};
     const uint64_t no = c->tail;
     struct flight *f;
     if (r->flags & ACC_STORE) {
@@ -321,15 +332,15 @@ static void miss_tlb(const struct run *run, const struct access_rec *r, uint32_t
     }
     struct inflight *e = wait_in(c, f, &a, PH_XLATE);
     e->ready = a.issue;
-    if (!(r->flags & ACC_STORE) || run->row->data_ready < CYCLE_UNKNOWN)
-        e->data_ready = run->row->data_ready;
+    if (!(r->flags & ACC_STORE) || run->row.data_ready < CYCLE_UNKNOWN)
+        e->data_ready = run->row.data_ready;
     else
         core_wait_for_data(c, e, no, c->loads_dispatched - r->data_dep, r->data_ops);
     core_touch_missed(run->x, no, f, e);
 }
 
 /* The general code for an access that is no common case; true: others wait to run. */
-static __attribute__((noinline)) bool general_access(const struct run *run, const struct access_rec *r, uint32_t ip)
+static __attribute__((noinline)) bool general_access(struct run *run, const struct access_rec *r, uint32_t ip)
 {
     struct core *c = run->c;
     run->x->lp->now = time_of(run->x->cfg, c->touch);
@@ -340,17 +351,17 @@ static __attribute__((noinline)) bool general_access(const struct run *run, cons
     c->l1_missed_page = UINT64_MAX;
     /* It has counted itself. */
     if (r->flags & ACC_STORE)
-        run->row->sq_tail++;
+        run->row.sq_tail++;
     else
-        run->row->loads++;
+        run->row.loads++;
     return (c->woken | c->nfaulted) != 0;
 }
 
 /* The rest of the access that woke them, as in dispatch.c. */
-static __attribute__((noinline)) void run_others(const struct run *run, const struct access_rec *r)
+static __attribute__((noinline)) void run_others(struct run *run, const struct access_rec *r)
 {
     struct core *c = run->c;
-    count_row(run->x, run->b, run->row);
+    count_row(run);
     spin_watch(c, run->b, r);
     if (c->fetch.go)
         core_run_ahead(run->x, run->b);
@@ -360,51 +371,81 @@ static __attribute__((noinline)) void run_others(const struct run *run, const st
 }
 
 /* An access to the address of the one before. */
-static __attribute__((noinline)) void watch_again(const struct run *run, const struct access_rec *r)
+static __attribute__((noinline)) void watch_again(struct run *run, const struct access_rec *r)
 {
-    count_instructions(run->c, run->row); /* it asks for their number */
+    count_instructions(run->c, &run->row); /* it asks for their number */
     spin_watch(run->c, run->b, r);
 }
 
-/* The row ends at `r`; `passed`: the branches before it are behind us. */
-static const struct access_rec *leave_row(const struct run *run, const struct access_rec *r, bool passed)
+/* The access needs what the row has not: a fence, a place, an answer, time. The instructions up to its own have their slots. */
+static __attribute__((noinline)) const struct access_rec *leave_access(struct run *run, const struct access_rec *r)
 {
-    catch_up(run, r, passed);
-    return r;
+    run->c->pos.gap_done = r->gap;
+    return leave_row(run, r, true);
+}
+
+/*
+ * The instructions up to that of access `r`, with ordinal `last`, its place and its time, where not all of it is as usual. False:
+ * the row ends at it. The first access of a row comes this way, for act_now's sake.
+ */
+static __attribute__((noinline)) bool come_late(struct run *run, const struct access_rec *r, uint64_t last)
+{
+    struct core *c = run->c;
+    const bool write = r->flags & ACC_STORE, more = last != c->ordinal;
+    if (more) {
+        if (last >= run->stop) {
+            leave_row(run, r, false);
+            return false;
+        }
+        if (!take_instructions(run, c, last)) {
+            leave_row(run, r, true);
+            return false;
+        }
+    }
+    if ((r->flags & (ACC_LOCK | ACC_FENCE)) || (!has_room(run, c, write) && !wait_for_room(run, write)) || !act_late(run, c)) {
+        leave_access(run, r);
+        return false;
+    }
+    if (more) /* of an empty window, this access sets the limit */
+        run->fits = u64_min(c->head == c->tail ? last : c->rob_limit, run->stop - 1);
+    return true;
 }
 
 /* The accesses from r on; returns the first that is another case, whose place in the block is not yet noted. */
-static const struct access_rec *run_row(const struct run *run, const struct access_rec *r, const struct access_rec *end,
-                                        uint64_t stop)
+static const struct access_rec *run_row(struct run *run, const struct access_rec *r, const struct access_rec *end)
 {
     struct core *c = run->c;
     const uint64_t *const pcs = run->b->pcs;
     const struct access_rec *stop_at = next_stop(run, end);
-    for (; r < end; r++) {
-        const uint64_t pc = pcs[r->pc_id], last = c->ordinal + (r->gap - c->pos.gap_done); /* its own ordinal */
-        if ((r->flags & (ACC_LOCK | ACC_FENCE)) || last >= stop)
-            return leave_row(run, r, false);
+    if (c->ordinal >= run->stop)
+        return leave_row(run, r, false);
+    for (;; r++) {
         if (r >= stop_at) {
+            if (r == end)
+                return leave_row(run, r, false);
             stop_at = pass_branches(run, r, end);
             if (stop_at == NULL)
                 return r;
         }
+        const uint64_t pc = pcs[r->pc_id];
         if (pc >> LINE_SHIFT != c->fetch.line && run->code && r->gap != 0) {
-            catch_up(run, r, true);
-            if (!code_ready(run, pc >> LINE_SHIFT, r->gap - 1u))
+            if (!code_ready(run, pc >> LINE_SHIFT, r))
                 return r;
             stop_at = next_stop(run, end);
         }
-        if (last != c->ordinal && !take_instructions(run, c, last))
-            return leave_row(run, r, true);
+        const uint64_t n = r->gap - c->pos.gap_done, last = c->ordinal + n; /* its own ordinal */
+        if (LIKELY(n != 0) && LIKELY(last <= run->fits))
+            take_next_slots(run, c, n);
+        else if (!come_late(run, r, last))
+            return r;
         c->pos.gap_done = 0;
-        const uint32_t ip = prefetch_ip(pc);
-        const enum outcome out = r->flags & ACC_STORE ? take_access(run, r, ip, true) : take_access(run, r, ip, false);
+        const uint32_t ip = prefetch_ip(pc), kind = r->flags & (ACC_STORE | ACC_LOCK | ACC_FENCE);
+        const enum outcome out = kind == 0           ? take_access(run, c, r, ip, false)
+                                 : kind == ACC_STORE ? take_access(run, c, r, ip, true)
+                                                     : OUT_NOT;
         if (!LIKELY(out == OUT_DONE)) {
-            if (out == OUT_NOT) {
-                c->pos.gap_done = r->gap;
-                return leave_row(run, r, true);
-            }
+            if (out == OUT_NOT)
+                return leave_access(run, r);
             if (general_access(run, r, ip)) {
                 catch_up(run, r, true);
                 c->pos.acc = run->b->acc_from + (uint32_t)(r - run->b->piece);
@@ -421,24 +462,20 @@ static const struct access_rec *run_row(const struct run *run, const struct acce
         if (c->fetch.go)
             run_ahead(run, c);
     }
-    return leave_row(run, r, false);
 }
 
 void core_run_fast(const struct core_ctx *x, const struct fe_block *b, uint32_t end, uint64_t stop, uint64_t until)
 {
     struct core *c = x->c;
-    struct row row = begin_row(c);
-    const struct run run = make_run(x, b, until, &row);
+    struct run run;
+    begin_run(&run, x, b, stop, until);
     const struct access_rec *r = fe_acc(b, c->pos.acc), *first = r;
     const uint64_t touch = c->touch;
-    /* The thread's instructions and the core's ordinals advance together. */
-    const uint64_t left = stop > c->pos.ninstr ? stop - c->pos.ninstr : 0;
-    const uint64_t stop_ordinal = left < UINT64_MAX - c->ordinal ? c->ordinal + left : UINT64_MAX;
     if (enter_first(&run)) /* which may take slots */
-        r = run_row(&run, r, fe_acc(b, end), stop_ordinal);
+        r = run_row(&run, r, fe_acc(b, end));
     if (r == NULL)
         return;
-    count_row(x, b, &row);
+    count_row(&run);
     if (r != first || c->touch != touch)
         x->lp->now = time_of(x->cfg, c->touch);
     c->pos.acc = b->acc_from + (uint32_t)(r - b->piece);

@@ -17,7 +17,7 @@
 
 /* ---- a row ------------------------------------------------------------------------------------- */
 
-/* What does not change meanwhile. */
+/* What does not change meanwhile, and what is counted. */
 struct run {
     const struct core_ctx *x;
     struct core *c;
@@ -28,7 +28,9 @@ struct run {
     uint64_t rob_span; /* instructions that fit behind one in the ROB */
     uint64_t store_queue, va_mask;
     uint32_t load_queue;
+    uint32_t bare;  /* flags of a load whose producers need not be looked for: ACC_NO_PRODUCER, or none */
     uint64_t limit; /* cycle before which to stop */
+    uint64_t stop;  /* ordinal before which to stop */
     uint32_t width;
     uint64_t reciprocal;   /* of the width, times 2^32, rounded up */
     uint64_t cycles_4k, cycles_2m, least_tlb; /* of the L1 data TLBs */
@@ -44,7 +46,8 @@ struct run {
          */
         uint64_t n2m, nforwards, nmerged, nothers;
         uint64_t issue, data_ready; /* of an access whose page no L1 TLB has, as in struct access */
-    } *row;
+    } row;
+    uint64_t fits; /* instructions up to this ordinal are known to find room in the ROB and to be before `stop` */
 };
 
 /* Counting begins, for accesses that each hit an L1 TLB. */
@@ -61,47 +64,74 @@ static inline void count_instructions(struct core *c, struct row *row)
     row->ordinal = c->ordinal;
 }
 
-static __attribute__((noinline)) void count_row(const struct core_ctx *x, const struct fe_block *b, struct row *row)
+INLINE struct flight *flight_of(const struct run *run, uint64_t no) { return &run->flights[no & run->window_mask]; }
+
+/* The core's rob_limit as it is: add_complete leaves it behind where the window was empty. */
+static inline void look_at_rob(const struct run *run)
 {
-    struct core *c = x->c;
+    core_set_rob_limit(run->c, flight_of(run, run->c->head), run->rob_span);
+}
+
+static __attribute__((noinline)) void count_row(struct run *run)
+{
+    struct core *c = run->c;
+    const struct core_params *p = run->x->p;
+    struct row *row = &run->row;
     for (uint32_t no = row->br; no < c->pos.br; no++)
-        c->stats.branches[fe_br(b, no)->kind]++;
+        c->stats.branches[fe_br(run->b, no)->kind]++;
     uint64_t nloads = c->loads_dispatched - row->loads, nstores = c->sq_tail - row->sq_tail, n = nloads + nstores;
     count_instructions(c, row);
     c->stats.loads += nloads;
     c->stats.stores += nstores;
     c->stats.dtlb_l1_hits += n;
-    c->stats.tlb_l1_cycles += (n - row->n2m) * x->p->l1d4k.latency_cycles + row->n2m * x->p->l1d2m.latency_cycles;
+    c->stats.tlb_l1_cycles += (n - row->n2m) * p->l1d4k.latency_cycles + row->n2m * p->l1d2m.latency_cycles;
     c->stats.l1d_forwards += row->nforwards;
     c->stats.l1d_hits += n - row->nforwards - row->nmerged - row->nothers;
     c->stats.l1d_misses += row->nmerged;
     c->stats.l1d_merged += row->nmerged;
     *row = begin_row(c);
+    look_at_rob(run);
 }
 
-static inline struct run make_run(const struct core_ctx *x, const struct fe_block *b, uint64_t until, struct row *row)
+/* A row begins, to end before instruction `stop` of the thread and cycle `until`. */
+INLINE void begin_run(struct run *run, const struct core_ctx *x, const struct fe_block *b, uint64_t stop, uint64_t until)
 {
     struct core *c = x->c;
     const struct core_params *p = x->p;
-    return (struct run){.x = x, .c = c, .b = b, .flights = core_flight(c, 0), .sq = core_sq(c, 0),
-                        .window_mask = c->window_size - 1, .sq_mask = c->sq_size - 1, .rob_span = p->core.rob - 1,
-                        .load_queue = (uint32_t)p->core.load_queue, .store_queue = p->core.store_queue,
-                        .va_mask = radix_va_mask(c->levels), .limit = u64_min(until, c->fault_at),
-                        .width = (uint32_t)p->core.width,
-                        .reciprocal = ((UINT64_C(1) << 32) + p->core.width - 1) / p->core.width,
-                        .cycles_4k = p->l1d4k.latency_cycles, .cycles_2m = p->l1d2m.latency_cycles,
-                        .least_tlb = u64_min(p->l1d4k.latency_cycles, p->l1d2m.latency_cycles),
-                        .cycles_l1d = p->l1d.latency_cycles, .forward_cycles = p->core.forward_cycles,
-                        .code = (uint32_t)p->l1i.enabled, .prefetch = c->pf.on != 0,
-                        .show_stores = p->prefetch.common.stores != 0, .row = row};
+    /* The thread's instructions and the core's ordinals advance together. */
+    const uint64_t left = stop > c->pos.ninstr ? stop - c->pos.ninstr : 0;
+    run->x = x;
+    run->c = c;
+    run->b = b;
+    run->flights = core_flight(c, 0);
+    run->sq = core_sq(c, 0);
+    run->window_mask = c->window_size - 1;
+    run->sq_mask = c->sq_size - 1;
+    run->rob_span = p->core.rob - 1;
+    run->load_queue = (uint32_t)p->core.load_queue;
+    run->store_queue = p->core.store_queue;
+    run->va_mask = radix_va_mask(c->levels);
+    run->limit = u64_min(until, c->fault_at);
+    run->stop = left < UINT64_MAX - c->ordinal ? c->ordinal + left : UINT64_MAX;
+    run->fits = 0;
+    run->width = (uint32_t)p->core.width;
+    run->reciprocal = ((UINT64_C(1) << 32) + p->core.width - 1) / p->core.width;
+    run->cycles_4k = p->l1d4k.latency_cycles;
+    run->cycles_2m = p->l1d2m.latency_cycles;
+    run->least_tlb = u64_min(p->l1d4k.latency_cycles, p->l1d2m.latency_cycles);
+    run->cycles_l1d = p->l1d.latency_cycles;
+    run->forward_cycles = p->core.forward_cycles;
+    run->code = (uint32_t)p->l1i.enabled;
+    run->prefetch = c->pf.on != 0;
+    run->show_stores = p->prefetch.common.stores != 0;
+    run->bare = b->regular ? ACC_NO_PRODUCER : 0;
+    run->row = begin_row(c);
 }
-
-INLINE struct flight *flight_of(const struct run *run, uint64_t no) { return &run->flights[no & run->window_mask]; }
 
 /* ---- retirement and slots ---------------------------------------------------------------------- */
 
 /* core_retire_oldest, for an access that was complete when dispatch came to it; false: another case. */
-INLINE bool retire_complete(const struct run *run, struct core *c)
+INLINE bool retire_complete(struct run *run, struct core *c)
 {
     const struct flight *e = flight_of(run, c->head);
     if (e->done > c->slot_cycle) /* unknown, too */
@@ -120,7 +150,7 @@ INLINE bool retire_complete(const struct run *run, struct core *c)
  * them; no cycle that they bring into retire_cycle, or a store into `retired`, is another one later; a younger access
  * finds them complete either way (take_forwarded, core_store_written). So it may be done for many at once, ahead of need.
  */
-static __attribute__((noinline)) void retire_ripe(const struct run *run)
+static __attribute__((noinline)) void retire_ripe(struct run *run)
 {
     struct core *c = run->c;
     const uint64_t by = u64_min(c->touch, c->last_cycle), tail = c->tail;
@@ -141,7 +171,7 @@ static __attribute__((noinline)) void retire_ripe(const struct run *run)
 }
 
 /* In the same way core_drain_oldest_store for all stores that were written by then: nothing else forwards from them. */
-static __attribute__((noinline)) void drain_ripe(const struct run *run)
+static __attribute__((noinline)) void drain_ripe(struct run *run)
 {
     struct core *c = run->c;
     const uint64_t by = u64_min(c->touch, c->last_cycle), tail = c->sq_tail;
@@ -161,7 +191,7 @@ static __attribute__((noinline)) void drain_ripe(const struct run *run)
  * core_drain_oldest_store, and the wait for it, when its line is there and all up to it can retire; false:
  * another case.
  */
-INLINE bool drain_complete(const struct run *run, struct core *c)
+INLINE bool drain_complete(struct run *run, struct core *c)
 {
     const struct store_entry *s = &run->sq[c->sq_head & run->sq_mask];
     while (s->retired == CYCLE_UNKNOWN)
@@ -182,7 +212,7 @@ INLINE bool drain_complete(const struct run *run, struct core *c)
 }
 
 /* dispatch_instructions itself, where the oldest access holds them up; false: it is unanswered. */
-static __attribute__((noinline)) bool take_stalled(const struct run *run, uint64_t last)
+static __attribute__((noinline)) bool take_stalled(struct run *run, uint64_t last)
 {
     struct core *c = run->c;
     uint64_t n = last - c->ordinal;
@@ -194,54 +224,75 @@ static __attribute__((noinline)) bool take_stalled(const struct run *run, uint64
 }
 
 /* Makes room in the ROB for instructions up to ordinal `last`; false: dispatch must wait for some of it. */
-static __attribute__((noinline)) bool retire_for(const struct run *run, uint64_t last)
+static __attribute__((noinline)) bool retire_for(struct run *run, uint64_t last)
 {
     struct core *c = run->c;
-    retire_ripe(run);
+    look_at_rob(run);
+    if (last > c->rob_limit)
+        retire_ripe(run);
     while (last > c->rob_limit)
         if (!retire_complete(run, c))
             return false;
     return true;
 }
 
-/* dispatch_instructions, up to ordinal `last`; false: an unanswered access holds some up. At most 2^16, at least one. */
-INLINE bool take_instructions(const struct run *run, struct core *c, uint64_t last)
+/* take_slots; `n`: at most 2^16, at least one. */
+INLINE void take_next_slots(const struct run *run, struct core *c, uint64_t n)
 {
-    if (!LIKELY(last <= c->rob_limit) && !retire_for(run, last))
-        return take_stalled(run, last);
-    uint64_t k = c->slot_k + (last - c->ordinal); /* slots from the start of the cycle to their end */
+    const uint64_t k = c->slot_k + n; /* slots from the start of the cycle to their end */
     if (LIKELY(k < SLOTS_AHEAD)) {
         struct slots_ahead s = c->slots_ahead[k];
         c->slot_cycle += s.cycles;
         c->slot_k = s.rest;
     } else {
-        if (last - c->ordinal > UINT16_MAX)
+        if (n > UINT16_MAX)
             core_refuse_gap(run->x);
         uint64_t cycles = k * run->reciprocal >> 32;
         c->slot_cycle += cycles;
         c->slot_k = (uint32_t)(k - cycles * run->width);
     }
-    c->ordinal = last;
+    c->ordinal += n;
     c->last_cycle = c->slot_cycle - (c->slot_k == 0);
+}
+
+/* dispatch_instructions, up to ordinal `last`; false: an unanswered access holds some up. At most 2^16, at least one. */
+static __attribute__((noinline)) bool take_instructions(struct run *run, struct core *c, uint64_t last)
+{
+    if (last > run->fits && !retire_for(run, last))
+        return take_stalled(run, last);
+    take_next_slots(run, c, last - c->ordinal);
     return true;
 }
 
 /* act_at and keep_slot; false: not before the limit, and nothing was changed. */
+static bool act_late(const struct run *run, struct core *c)
+{
+    uint64_t at = u64_max(c->touch, c->last_cycle);
+    if (at >= run->limit)
+        return false;
+    c->touch = at;
+    if ((c->slot_cycle | -(uint64_t)c->slot_k) <= at) {
+        c->slot_cycle = at + (run->width == 1);
+        c->slot_k = run->width != 1;
+    }
+    return true;
+}
+
+/*
+ * The same, where keep_slot has nothing to do: the latest instructions had their slots after an access of the row acted, and
+ * nothing has been waited for since. The touch clock is behind none of their slots then. Or act_late was here before.
+ */
 INLINE bool act_now(const struct run *run, struct core *c)
 {
     uint64_t at = u64_max(c->touch, c->last_cycle);
     if (at >= run->limit)
         return false;
     c->touch = at;
-    if (LIKELY((c->slot_cycle | -(uint64_t)c->slot_k) > at)) /* in one: that slot_k is 0 cannot be foreseen */
-        return true;
-    c->slot_cycle = at + (run->width == 1);
-    c->slot_k = run->width != 1;
     return true;
 }
 
 /* core_make_room where a queue is full; false: what it waits for is unanswered. */
-static __attribute__((noinline)) bool wait_for_room(const struct run *run, const bool write)
+static __attribute__((noinline)) bool wait_for_room(struct run *run, const bool write)
 {
     struct core *c = run->c;
     retire_ripe(run);
@@ -260,11 +311,10 @@ static __attribute__((noinline)) bool wait_for_room(const struct run *run, const
     return true;
 }
 
-/* core_make_room; false: what it waits for is unanswered. */
-INLINE bool make_room(const struct run *run, struct core *c, const bool write)
+/* Is a queue full? */
+INLINE bool has_room(const struct run *run, const struct core *c, const bool write)
 {
-    const bool full = write ? c->sq_tail - c->sq_head >= run->store_queue : c->window_loads >= run->load_queue;
-    return LIKELY(!full) || wait_for_room(run, write);
+    return write ? c->sq_tail - c->sq_head < run->store_queue : c->window_loads < run->load_queue;
 }
 
 /* ---- translation ------------------------------------------------------------------------------- */
@@ -316,11 +366,10 @@ static __attribute__((noinline)) unsigned find_other_page(struct core *c, uint64
 struct hit {
     uint64_t paddr;
     uint64_t tlb_cycles; /* from the issue on: when it is known */
-    bool is_2m;          /* and counted as such */
 };
 
 /* translate_data for pages of 4 KiB and 2 MiB that an L1 TLB holds. */
-INLINE bool find_page(const struct run *run, struct core *c, uint64_t vaddr, uint64_t needs, uint64_t issue, struct hit *h)
+INLINE bool find_page(struct run *run, struct core *c, uint64_t vaddr, uint64_t needs, uint64_t issue, struct hit *h)
 {
     const struct recent_page *r = latest_4k(c, vaddr), *r2 = latest_2m(c, vaddr);
     unsigned shift = PAGE_SHIFT;
@@ -334,13 +383,11 @@ INLINE bool find_page(const struct run *run, struct core *c, uint64_t vaddr, uin
     if (shift == PAGE_SHIFT_2M) {
         h->tlb_cycles = run->cycles_2m;
         h->paddr = (r2->payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << PAGE_SHIFT_2M) - 1));
-        h->is_2m = true;
-        run->row->n2m++;
+        run->row.n2m++;
         return true;
     }
     h->tlb_cycles = run->cycles_4k;
     h->paddr = (r->payload & ~TLB_FLAGS) + (vaddr & (PAGE_BYTES - 1));
-    h->is_2m = false;
     return shift != 0;
 }
 

@@ -136,6 +136,7 @@ struct fe_block {
     uint32_t nbr_forms, nev_forms;
     uint32_t tail_gap;
     uint32_t last; /* 1: the thread ends with this block */
+    uint32_t regular; /* 1: a few accesses come again and again; which of them have producers can be foreseen */
     uint64_t first_instr;
     uint32_t acc_from, acc_to;
     const struct access_rec *piece;
