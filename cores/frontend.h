@@ -208,8 +208,8 @@ struct frontend_ops {
     /*
      * The map events and marks of a block (others may stand among them), for those who need no more:
      * the events and `last` are valid until the next call for the thread. NULL: the addresses of this
-     * front end are those that it wants. With it, what `load`, `piece` and `next_piece` give out may be
-     * changed by the caller: each call makes it anew.
+     * front end are those that it wants. With it, what `load` and `next_piece` give out may be changed by
+     * the caller: each call makes it anew.
      */
     enum err (*map_events)(struct frontend *fe, uint32_t thread, uint64_t block,
                            struct fe_block *out);
@@ -239,6 +239,7 @@ struct frontend {
     const struct fe_event *areas; /* map events that come before all else; NULL: in the stream only */
     uint32_t nareas;
     bool areas_mapped;        /* set by the owner: they are done, and do not come in the stream */
+    bool no_pages;            /* set by the owner: of an FE_IFETCH_PAGE it looks at nothing but the type */
     bool vmas_inferred;       /* no memory-map events: the kernel backs any address it sees */
     uint64_t ninstr;          /* whole trace, 0 = unknown */
     uint64_t naccesses;       /* whole trace, 0 = unknown */

@@ -588,6 +588,8 @@ int trace_main(int argc, char **argv)
         e = frontend_open_trace(&a.path, 1, &fe);
     if (e == ERR_OK && a.thread >= fe->nthreads)
         e = err_log(ERR_USAGE, "%s: has threads 0 to %u", a.path, fe->nthreads - 1);
+    if (e == ERR_OK)
+        fe->no_pages = commands[k].run == run_bench; /* what configs/baseline.yaml needs */
     if (e == ERR_OK && a.placed)
         e = place_areas(argv[1], &fe);
     if (e == ERR_OK)

@@ -22,7 +22,8 @@ enum vmt_open_flag {
     VMT_QUIET = 1u << 1,       /* no warning about truncation; the caller looks at vmt_info */
     VMT_NO_BRANCHES = 1u << 2, /* leave the branch columns alone: nbr is 0 */
     VMT_NO_EVENTS = 1u << 3,
-    VMT_NO_ACCESSES = 1u << 4  /* nacc keeps its value but acc is NULL */
+    VMT_NO_ACCESSES = 1u << 4, /* nacc keeps its value but acc is NULL */
+    VMT_NO_PAGES = 1u << 5     /* as the front end's no_pages */
 };
 
 struct vmt_info {

@@ -43,14 +43,19 @@ static size_t lay_out(struct vmt_decoded *d, const struct vmt_block_header *h, u
     size_t used = 0;
     d->pcs = carve(room, &used, h->npcs * sizeof *d->pcs);
     if ((flags & VMT_NO_ACCESSES) == 0) {
-        d->piece = carve(room, &used, VMT_PIECE * sizeof *d->piece);
-        uint64_t *a = carve(room, &used, (VMT_BASES + VMT_PIECE) * sizeof *a);
-        d->addrs = a != NULL ? a + VMT_BASES : NULL;
+        struct access_rec *r = carve(room, &used, (VMT_BASES + VMT_PIECE) * sizeof *r);
+        uint64_t *addr = carve(room, &used, (VMT_BASES + VMT_PIECE) * sizeof *addr);
+        d->piece = r != NULL ? r + VMT_BASES : NULL;
+        d->addrs = addr != NULL ? addr + VMT_BASES : NULL;
         d->ids = carve(room, &used, h->nacc * sizeof *d->ids);
         d->ctl = carve(room, &used, h->nacc);
         d->payload = carve(room, &used, h->col[VMT_COL_ADDR_PAYLOAD].raw_bytes);
         d->forms = carve(room, &used, h->nacc_tmpl * sizeof *d->forms);
-        d->last_at_pc = carve(room, &used, h->npcs * sizeof *d->last_at_pc);
+        d->data_ops = carve(room, &used, h->nacc_tmpl * sizeof *d->data_ops);
+        d->last_of = carve(room, &used, h->nacc_tmpl * sizeof *d->last_of);
+        size_t nlast = u64_min(h->npcs, h->nacc_tmpl);
+        d->last = carve(room, &used, nlast * sizeof *d->last);
+        d->last_now = carve(room, &used, nlast * sizeof *d->last_now);
     }
     if ((flags & VMT_NO_BRANCHES) == 0) {
         d->br_at = carve(room, &used, h->nbr * sizeof *d->br_at);
@@ -132,29 +137,49 @@ typedef uint8_t u8x16 __attribute__((vector_size(16)));
 #define SHUFFLE(v, w, ...) __builtin_shuffle(v, w, (u8x16){__VA_ARGS__})
 #endif
 
+#define INLINE static inline __attribute__((always_inline))
+
+/*
+ * Sixteen rows of `nplanes` bytes, at most 16, from as many planes `n` bytes apart; zeros behind. The square of
+ * 16 x 16 bytes is turned over by four rounds of interleaving its upper with its lower half.
+ */
+INLINE void turn_over(const uint8_t *planes, uint32_t n, unsigned nplanes, u8x16 v[16])
+{
+    for (unsigned p = 0; p < 16; p++)
+        if (p < nplanes)
+            memcpy(&v[p], planes + (size_t)p * n, sizeof v[p]);
+        else
+            v[p] = (u8x16){0};
+    for (unsigned round = 0; round < 4; round++) {
+        u8x16 w[16];
+        for (unsigned i = 0; i < 8; i++) {
+            w[2 * i] = SHUFFLE(v[i], v[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            w[2 * i + 1] = SHUFFLE(v[i], v[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        }
+        memcpy(v, w, sizeof w);
+    }
+}
+
 /*
  * Rows of `nplanes` bytes, at most 16, from as many byte planes of n bytes each; of each row `bytes` are
- * stored, those behind the planes zeros. Sixteen rows at a time: a square of 16 x 16 bytes is turned over
- * by four rounds of interleaving its upper with its lower half. Reads up to 15 bytes behind the planes.
+ * stored, those behind the planes zeros. Reads up to 15 bytes behind the planes.
  */
-static inline __attribute__((always_inline)) void get_rows(const uint8_t *planes, uint32_t n, unsigned nplanes,
-                                                           void *rows, size_t stride, size_t bytes)
+INLINE void get_rows(const uint8_t *planes, uint32_t n, unsigned nplanes, void *rows, size_t stride, size_t bytes)
 {
-    for (uint32_t at = 0; at < n; at += 16) {
-        u8x16 v[16] = {{0}}, w[16];
-        uint32_t nrows = n - at < 16 ? n - at : 16;
-        for (unsigned p = 0; p < nplanes; p++)
-            memcpy(&v[p], planes + (size_t)p * n + at, sizeof v[p]);
-        for (unsigned round = 0; round < 4; round++) {
-            for (unsigned i = 0; i < 8; i++) {
-                w[2 * i] = SHUFFLE(v[i], v[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-                w[2 * i + 1] = SHUFFLE(v[i], v[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-            }
-            memcpy(v, w, sizeof v);
-        }
-        for (uint32_t i = 0; i < nrows; i++)
-            memcpy((uint8_t *)rows + (at + i) * stride, &v[i], bytes);
+    u8x16 v[16];
+    uint8_t *to = rows;
+    uint32_t at = 0;
+    for (; n - at >= 16; at += 16) {
+        turn_over(planes + at, n, nplanes, v);
+        for (unsigned i = 0; i < 16; i++)
+            memcpy(to + i * stride, &v[i], bytes);
+        to += 16 * stride;
     }
+    if (at == n)
+        return;
+    turn_over(planes + at, n, nplanes, v);
+    for (uint32_t i = 0; i < n - at; i++)
+        memcpy(to + i * stride, (const char *)v + i * sizeof v[0], bytes);
 }
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "byte b of a field is its b-th byte in memory");
@@ -208,23 +233,33 @@ static const char *load_pcs(struct vmt_scratch *s, const struct vmt_block_header
 
 /* ---- accesses -------------------------------------------------------------------------------- */
 
-_Static_assert(offsetof(struct access_rec, pc_id) == 8 && offsetof(struct access_rec, data_ops) == 24,
-               "the fields of a template stand in a row");
+#define SAME_PLACE(field) (offsetof(struct access_rec, field) == 8 + offsetof(struct vmt_form, field))
+_Static_assert(SAME_PLACE(pc_id) && SAME_PLACE(gap) && SAME_PLACE(size) && SAME_PLACE(flags) && SAME_PLACE(addr_dep) &&
+               SAME_PLACE(data_dep) && SAME_PLACE(addr_ops), "a form is part of an access");
+_Static_assert(offsetof(struct access_rec, data_ops) == 24, "it and the rest follow");
 
-/* False: a size or program counter that there is none of. */
-static bool get_forms(const uint8_t *planes, uint32_t n, struct vmt_addr *last_at_pc, uint32_t npcs, struct access_rec *f)
+/*
+ * The forms from their planes, and numbers for the last addresses at their program counters.
+ * `numbers`: zeros, one for each program counter. False: a size or program counter that there is none of.
+ */
+static bool get_forms(const uint8_t *planes, uint32_t n, uint32_t *numbers, uint32_t npcs, struct vmt_decoded *d)
 {
-    const uint8_t *data_ops = planes + (size_t)16 * n;
-    get_rows(planes, n, 16, &f->pc_id, sizeof *f, 16);
-    bool ok = true;
+    struct vmt_form *f = d->forms;
+    uint32_t nlast = 0;
+    get_rows(planes, n, 16, f, sizeof *f, sizeof *f);
     for (uint32_t i = 0; i < n; i++) {
-        uint64_t last = data_ops[i];
-        ok &= (f[i].pc_id < npcs) & (f[i].size - 1u < 64);
-        f[i].vaddr = (uintptr_t)last_at_pc + f[i].pc_id * sizeof *last_at_pc;
+        const uint32_t pc_id = f[i].pc_id;
+        if ((pc_id >= npcs) | (f[i].size - 1u >= 64))
+            return false;
+        const uint32_t number = numbers[pc_id] != 0 ? numbers[pc_id] : nlast + 1;
+        nlast = nlast > number ? nlast : number;
+        numbers[pc_id] = number;
+        d->last_of[i] = (uint16_t)(number - 1);
         f[i].flags = (uint8_t)((f[i].flags & ~ACC_NO_PRODUCER) | acc_no_producer(f[i].addr_dep, f[i].data_dep));
-        memcpy((char *)&f[i] + 24, &last, sizeof last);
     }
-    return ok;
+    memcpy(d->data_ops, planes + (size_t)16 * n, n);
+    d->nlast = nlast;
+    return true;
 }
 
 /* Payload bytes that the control column asks for; sixteen codes at a time, code 7 means 8 bytes. */
@@ -267,112 +302,127 @@ static const char *load_accesses(struct vmt_scratch *s, const struct vmt_block_h
         return "the address payload has another length than the control column says";
     if (!ids_below(d->ids, h->nacc, h->nacc_tmpl))
         return "an access names a template beyond the dictionary";
-    if (!get_forms(tmpl, h->nacc_tmpl, d->last_at_pc, h->npcs, d->forms))
+    uint32_t *numbers = take(&s->columns[VMT_COL_PCS], h->npcs * sizeof *numbers);
+    if (numbers == NULL)
+        return NO_MEMORY;
+    memset(numbers, 0, h->npcs * sizeof *numbers);
+    if (!get_forms(tmpl, h->nacc_tmpl, numbers, h->npcs, d))
         return "an access template has an illegal size or program counter";
     d->nacc = h->nacc;
-    d->npcs = h->npcs;
     rewind_pieces(d);
     return NULL;
 }
 
-/* By the six low bits of the control column: base, payload length code. */
-struct steps {
-    uint64_t mask[64]; /* of the payload's next 8 bytes */
-    uint32_t back[64]; /* bytes from the access's place in `addrs` to its base's; of base 7 anything */
-    uint8_t bytes[64]; /* of the payload */
+/* What the six low bits of the control column, base and payload length code, say. */
+struct step {
+    uint64_t mask; /* of the payload's next 8 bytes */
+    int16_t back, back_addr; /* bytes to the base in `piece`, or in `addrs`; of base 7 anything */
+    uint8_t bytes;  /* of the payload */
+    uint8_t before; /* the base is one of the accesses before */
 };
 #define EACH_CODE(X, base) X(base, 0) X(base, 1) X(base, 2) X(base, 3) X(base, 4) X(base, 5) X(base, 6) X(base, 7)
-#define EACH_STEP(X)                                                                                     \
-    EACH_CODE(X, 0) EACH_CODE(X, 1) EACH_CODE(X, 2) EACH_CODE(X, 3) EACH_CODE(X, 4) EACH_CODE(X, 5)      \
-    EACH_CODE(X, 6) EACH_CODE(X, 7)
-#define MASK(base, code) [(base) * 8 + (code)] = (code) == 7 ? UINT64_MAX : (UINT64_C(1) << 8 * (code)) - 1,
-#define BACK(base, code) [(base) * 8 + (code)] = ((base) + 1) * sizeof(uint64_t),
-#define BYTES(base, code) [(base) * 8 + (code)] = (code) + ((code) == 7),
-static const struct steps steps = {.mask = {EACH_STEP(MASK)}, .back = {EACH_STEP(BACK)}, .bytes = {EACH_STEP(BYTES)}};
-_Static_assert(VMT_BASES == VMT_BASE_SAME_PC + 1, "those that BACK reaches");
+#define STEP(base, code)                                                                                 \
+    [(base) * 8 + (code)] = {.mask = (code) == 7 ? UINT64_MAX : (UINT64_C(1) << 8 * (code)) - 1,         \
+                             .back = -((base) + 1) * (int)sizeof(struct access_rec),                     \
+                             .back_addr = -((base) + 1) * (int)sizeof(uint64_t),                         \
+                             .bytes = (code) + ((code) == 7),                                            \
+                             .before = (base) != VMT_BASE_SAME_PC},
+static const struct step steps[64] = {
+    EACH_CODE(STEP, 0) EACH_CODE(STEP, 1) EACH_CODE(STEP, 2) EACH_CODE(STEP, 3)
+    EACH_CODE(STEP, 4) EACH_CODE(STEP, 5) EACH_CODE(STEP, 6) EACH_CODE(STEP, 7)
+};
+_Static_assert(VMT_BASES == VMT_BASE_SAME_PC + 1, "those that are kept from before a piece");
 
-#define FIRST_SAME_PC (VMT_BASE_SAME_PC * 8u)
-#define UNCHANGED FIRST_SAME_PC /* the last address at this program counter, and no payload */
-
-/* All of an access but its address; twice sixteen bytes are cheaper than its nine fields. */
-static inline void copy_form(struct access_rec *r, const struct access_rec *f)
-{
-    memcpy((char *)r + 8, (const char *)f + 8, 16);
-    memcpy((char *)r + 24, (const char *)f + 24, 8);
-}
+#define UNCHANGED (VMT_BASE_SAME_PC * 8u) /* the last address at this program counter, and no payload */
 
 /* Before the block's first access every address is 0. */
 static void first_addresses(struct vmt_decoded *d, uint64_t now)
 {
-    const struct vmt_addr zero = {.now = now};
-    for (uint32_t i = 0; i < d->npcs; i++)
-        d->last_at_pc[i] = zero;
-    for (uint32_t i = 0; i < VMT_BASES; i++)
-        d->addrs[(int)i - (int)VMT_BASES] = 0;
+    memset(d->last, 0, d->nlast * sizeof *d->last);
+    for (uint32_t i = 0; i < d->nlast; i++)
+        d->last_now[i] = now;
+    memset(d->addrs - VMT_BASES, 0, VMT_BASES * sizeof *d->addrs);
+    memset(d->piece - VMT_BASES, 0, VMT_BASES * sizeof *d->piece);
 }
 
 /* Addresses lie elsewhere from here on. */
 static void move_again(struct vmt_decoded *d, struct fe_moves *m)
 {
-    for (uint32_t i = 0; i < d->npcs; i++)
-        d->last_at_pc[i].now = fe_moved(m, d->last_at_pc[i].recorded);
+    for (uint32_t i = 0; i < d->nlast; i++)
+        d->last_now[i] = fe_moved(m, d->last[i]);
     d->version = m->version;
 }
 
 /*
- * The bounds of the piece behind the present one, and the addresses before it. True: `now` is where the last
+ * The bounds of the piece behind the present one, and what comes before it. True: `last_now` is where the last
  * addresses lie now, which is not worth having for a few accesses.
  */
 static bool begin_piece(struct vmt_decoded *d, uint32_t end, struct fe_moves *m, bool moved)
 {
+    const uint32_t n = d->to - d->from;
     if (d->to == 0) {
         first_addresses(d, moved ? fe_moved(m, 0) : 0);
         d->version = moved ? m->version : 0;
-    } else {
-        memmove(d->addrs - VMT_BASES, d->addrs + (d->to - d->from) - VMT_BASES, VMT_BASES * sizeof *d->addrs);
-        if (moved && m->version != d->version && end - d->to >= d->npcs)
+    } else if (moved) {
+        memmove(d->addrs - VMT_BASES, d->addrs + n - VMT_BASES, VMT_BASES * sizeof *d->addrs);
+        if (m->version != d->version && end - d->to >= d->nlast)
             move_again(d, m);
+    } else {
+        memmove(d->piece - VMT_BASES, d->piece + n - VMT_BASES, VMT_BASES * sizeof *d->piece);
     }
     d->from = d->to;
     d->to = end - d->from < VMT_PIECE ? end : d->from + VMT_PIECE;
     return !moved || m->version == d->version;
 }
 
-/* Where the next access is made, and from what. */
+#define AT_ONCE 4
+
+/* Where the next accesses are made, and from what. */
 struct making {
-    const uint8_t *ctl, *payload;
-    const uint16_t *id;
-    const struct access_rec *forms;
+    const uint8_t *ctl, *payload, *data_ops;
+    const uint16_t *id, *last_of;
+    const struct vmt_form *forms;
+    uint64_t *last, *last_now;
     struct access_rec *r;
     uint64_t *addr;
 };
 #define LIKELY(cond) __builtin_expect(!!(cond), 1)
-#define INLINE static inline __attribute__((always_inline))
+
+/* Access `i` from here but for its address; returns the number of the last one at its program counter. */
+INLINE size_t make_form(const struct making *k, unsigned i)
+{
+    const size_t id = k->id[i];
+    const uint64_t rest = k->data_ops[id];
+    memcpy((char *)&k->r[i] + 8, &k->forms[id], 16);
+    memcpy((char *)&k->r[i] + 24, &rest, sizeof rest);
+    return k->last_of[id];
+}
 
 /* Access `i` from here, whose address is the last one at its program counter. */
-INLINE void make_unchanged(const struct making *k, unsigned i)
+INLINE void make_unchanged(const struct making *k, unsigned i, const bool moved)
 {
-    const struct access_rec *f = &k->forms[k->id[i]];
-    const struct vmt_addr *same_pc = (const struct vmt_addr *)(uintptr_t)f->vaddr;
-    copy_form(&k->r[i], f);
-    k->addr[i] = same_pc->recorded;
-    k->r[i].vaddr = same_pc->now;
+    const size_t last = make_form(k, i);
+    if (moved)
+        k->addr[i] = k->last[last];
+    k->r[i].vaddr = moved ? k->last_now[last] : k->last[last];
 }
 
 INLINE void make_any(struct making *k, unsigned i, struct fe_moves *m, const bool moved)
 {
-    const struct access_rec *f = &k->forms[k->id[i]];
-    const size_t step = k->ctl[i] & 63u;
-    struct vmt_addr *same_pc = (struct vmt_addr *)(uintptr_t)f->vaddr;
-    const char *at = step >= FIRST_SAME_PC ? (const char *)&same_pc->recorded : (const char *)&k->addr[i] - steps.back[step];
-    uint64_t base, z;
-    memcpy(&base, at, sizeof base);
+    const size_t last = make_form(k, i);
+    const struct step *const step = &steps[k->ctl[i] & 63u];
+    uint64_t z, before, base = k->last[last];
     memcpy(&z, k->payload, sizeof z);
-    k->payload += steps.bytes[step];
-    const uint64_t addr = base + vmt_unzigzag(z & steps.mask[step]), now = moved ? fe_moved(m, addr) : addr;
-    copy_form(&k->r[i], f);
-    k->addr[i] = same_pc->recorded = addr;
-    k->r[i].vaddr = same_pc->now = now;
+    k->payload += step->bytes;
+    memcpy(&before, moved ? (const char *)&k->addr[i] + step->back_addr : (const char *)&k->r[i] + step->back, sizeof before);
+    base = step->before ? before : base; /* nobody can foresee which: no jump */
+    const uint64_t addr = base + vmt_unzigzag(z & step->mask), now = moved ? fe_moved(m, addr) : addr;
+    k->last[last] = addr;
+    if (moved) {
+        k->addr[i] = addr;
+        k->last_now[last] = now;
+    }
+    k->r[i].vaddr = now;
 }
 
 /*
@@ -384,18 +434,19 @@ INLINE void next_piece(struct vmt_decoded *d, uint32_t end, struct fe_moves *m, 
 {
     const bool known = begin_piece(d, end, m, moved);
     struct making k = {.ctl = d->ctl + d->from, .payload = d->next_payload, .id = d->ids + d->from, .forms = d->forms,
+                       .data_ops = d->data_ops, .last_of = d->last_of, .last = d->last, .last_now = d->last_now,
                        .r = d->piece, .addr = d->addrs};
     const uint8_t *const stop = d->ctl + d->to;
-    while (known && stop - k.ctl >= 4) {
-        for (unsigned i = 0; i < 4; i++)
+    while (known && stop - k.ctl >= AT_ONCE) {
+        for (unsigned i = 0; i < AT_ONCE; i++)
             if (LIKELY(k.ctl[i] == UNCHANGED))
-                make_unchanged(&k, i);
+                make_unchanged(&k, i, moved);
             else
                 make_any(&k, i, m, moved);
-        k.ctl += 4;
-        k.id += 4;
-        k.r += 4;
-        k.addr += 4;
+        k.ctl += AT_ONCE;
+        k.id += AT_ONCE;
+        k.r += AT_ONCE;
+        k.addr += AT_ONCE;
     }
     for (unsigned i = 0; k.ctl + i < stop; i++)
         make_any(&k, i, m, moved);
@@ -427,15 +478,14 @@ _Static_assert(offsetof(struct fe_event, instr_off) == 2, "stored as it stands")
 static uint64_t place(const uint16_t *ids, uint32_t n, const uint64_t *distance, struct fe_at *at)
 {
     uint64_t pos = 0;
-    uint32_t i = 0;
-    for (; i + 4 <= n; i += 4)
+    for (; n >= 4; n -= 4, ids += 4, at += 4)
         for (uint32_t k = 0; k < 4; k++) {
-            pos += distance[ids[i + k]];
-            at[i + k] = (struct fe_at){.pos = (uint32_t)pos, .form = ids[i + k]};
+            pos += distance[ids[k]];
+            at[k] = (struct fe_at){.pos = (uint32_t)pos, .form = ids[k]};
         }
-    for (; i < n; i++) {
-        pos += distance[ids[i]];
-        at[i] = (struct fe_at){.pos = (uint32_t)pos, .form = ids[i]};
+    for (uint32_t k = 0; k < n; k++) {
+        pos += distance[ids[k]];
+        at[k] = (struct fe_at){.pos = (uint32_t)pos, .form = ids[k]};
     }
     return pos;
 }
@@ -497,47 +547,64 @@ static const char *load_events(struct vmt_scratch *s, const struct vmt_block_hea
     return place(ids, h->nev, distance, d->ev_at) <= h->nacc ? NULL : "an event stands after the last access";
 }
 
-static const uint8_t *event_templates(struct vmt_scratch *s, const struct vmt_block_header *h)
-{
-    return unpack_scratch(s, h, VMT_COL_EV_TMPL);
-}
-
-/* Does an event template of the block change the memory map, or mark a change? */
-static bool has_map_events(const uint8_t *tmpl, uint32_t n)
+/* Has it an event template of a type in [first, last]? */
+static bool has_types(const uint8_t *tmpl, uint32_t n, unsigned first, unsigned last)
 {
     const uint8_t *low = tmpl + (size_t)DISTANCE_BYTES * n, *high = low + n;
-    for (uint32_t i = 0; i < n; i++)
-        if (high[i] == 0 && low[i] >= FE_MMAP && low[i] <= FE_MAP_MARK)
-            return true;
-    return false;
+    bool any = false;
+    for (uint32_t i = 0; i < n; i++) {
+        const unsigned type = low[i] | (unsigned)high[i] << 8;
+        any |= type >= first && type <= last;
+    }
+    return any;
 }
 
-const char *vmt_decode_map_events(struct vmt_scratch *s, const struct vmt_block_header *h,
-                                  struct vmt_decoded *d, uint32_t *nev_out)
+static bool only_pages(const uint8_t *tmpl, uint32_t n)
 {
-    const uint8_t *tmpl = event_templates(s, h);
-    *nev_out = 0;
+    return !has_types(tmpl, n, 0, FE_IFETCH_PAGE - 1) && !has_types(tmpl, n, FE_IFETCH_PAGE + 1, UINT16_MAX);
+}
+
+/* So many code pages, of which nobody wants to know more: each is before the block's first access, of form 0. */
+static void pages_only(struct vmt_decoded *d)
+{
+    static struct fe_at nowhere[VMT_MAX_EVENTS]; /* never written, so it takes no memory */
+    d->ev_at = nowhere;
+    d->ev_forms = &d->page;
+    d->page = (struct fe_event){.type = FE_IFETCH_PAGE};
+}
+
+const char *vmt_decode_map_events(struct vmt_scratch *s, const struct vmt_block_header *h, struct vmt_decoded *d)
+{
+    const uint8_t *tmpl = unpack_scratch(s, h, VMT_COL_EV_TMPL);
+    d->nev = 0;
     if (tmpl == NULL)
         return "an event column does not decompress to its size";
-    if (!has_map_events(tmpl, h->nev_tmpl))
+    if (!has_types(tmpl, h->nev_tmpl, FE_MMAP, FE_MAP_MARK))
         return NULL;
+    d->nev = h->nev;
+    d->nev_forms = h->nev_tmpl;
     if (!make_room(d, h, VMT_NO_ACCESSES | VMT_NO_BRANCHES))
         return NO_MEMORY;
-    *nev_out = h->nev;
     return load_events(s, h, tmpl, d);
 }
 
 const char *vmt_decode_load(struct vmt_scratch *s, const struct vmt_block_header *h, unsigned flags,
                             struct vmt_decoded *d)
 {
-    if (!make_room(d, h, flags))
+    const uint8_t *events = (flags & VMT_NO_EVENTS) == 0 ? unpack_scratch(s, h, VMT_COL_EV_TMPL) : NULL;
+    const bool pages = events != NULL && (flags & VMT_NO_PAGES) != 0 && h->nev > 0 && only_pages(events, h->nev_tmpl);
+    d->nev = h->nev;
+    d->nev_forms = pages ? 1 : h->nev_tmpl;
+    if (!make_room(d, h, pages ? flags | VMT_NO_EVENTS : flags))
         return NO_MEMORY;
     const char *what = load_pcs(s, h, d);
     if (what == NULL && (flags & VMT_NO_ACCESSES) == 0)
         what = load_accesses(s, h, d);
     if (what == NULL && (flags & VMT_NO_BRANCHES) == 0)
         what = load_branches(s, h, d);
-    if (what == NULL && (flags & VMT_NO_EVENTS) == 0)
-        what = load_events(s, h, event_templates(s, h), d);
+    if (what == NULL && pages)
+        pages_only(d);
+    else if (what == NULL && (flags & VMT_NO_EVENTS) == 0)
+        what = load_events(s, h, events, d);
     return what;
 }

@@ -23,33 +23,42 @@ struct vmt_scratch {
     struct vmt_buf columns[VMT_NCOLS];
 };
 
-/* An address as recorded, and where it lies now. */
-struct vmt_addr {
-    uint64_t recorded, now;
+/* Of an access: what struct access_rec has from pc_id to addr_ops. */
+struct vmt_form {
+    uint32_t pc_id;
+    uint16_t gap;
+    uint8_t size, flags;
+    uint16_t addr_dep[2], data_dep;
+    uint8_t addr_ops[2];
 };
+_Static_assert(sizeof(struct vmt_form) == 16, "copied as one");
 
 /* One thread's block: what is needed to make its pieces, and the tables that go to the reader. */
 struct vmt_decoded {
     struct vmt_buf room; /* for all that follows */
     /*
-     * Of the accesses: unpacked columns, the last address at each program counter, and forms: accesses that
-     * have for an address where theirs is in `last_at_pc`.
+     * Of the accesses: unpacked columns, forms, and the last address at each program counter that any of
+     * them has, as recorded and where it lies now.
      */
     uint16_t *ids;
     uint8_t *ctl, *payload;
-    struct access_rec *forms;
-    struct vmt_addr *last_at_pc;
+    struct vmt_form *forms;
+    uint16_t *last_of; /* of a form: index into the two that follow */
+    uint64_t *last, *last_now;
+    uint8_t *data_ops; /* of a form */
+    /* VMT_BASES accesses from before the piece stand before it; of a moved one only their addresses, as recorded. */
     struct access_rec *piece;
-    uint64_t *addrs; /* of the piece, as recorded; those of the VMT_BASES accesses before it stand before them */
+    uint64_t *addrs;
     uint64_t *pcs;
     struct fe_at *br_at, *ev_at;
     struct branch_rec *br_forms;
     struct fe_event *ev_forms;
-    uint32_t nacc, npcs;
+    struct fe_event page; /* the one form of a block's code pages */
+    uint32_t nacc, nlast, nev, nev_forms;
     /* The piece in hand, and where the next one begins. */
     uint32_t from, to;
     const uint8_t *next_payload;
-    uint64_t version; /* of the moves that `now` follows */
+    uint64_t version; /* of the moves that `last_now` follows */
 };
 
 /*
@@ -64,9 +73,8 @@ const char *vmt_decode_load(struct vmt_scratch *s, const struct vmt_block_header
 void vmt_decode_piece(struct vmt_decoded *d, uint32_t acc);
 /* As ops->next_piece. */
 void vmt_decode_next(struct vmt_decoded *d, bool first, uint32_t end, struct fe_moves *m);
-/* Only the events, and only of blocks that change the memory map or mark a change; *nev_out is 0 of others. */
-const char *vmt_decode_map_events(struct vmt_scratch *s, const struct vmt_block_header *h,
-                                  struct vmt_decoded *d, uint32_t *nev_out);
+/* Only the events, and only of blocks that change the memory map or mark a change; others have none. */
+const char *vmt_decode_map_events(struct vmt_scratch *s, const struct vmt_block_header *h, struct vmt_decoded *d);
 
 void vmt_scratch_free(struct vmt_scratch *s);
 void vmt_decoded_free(struct vmt_decoded *d);

@@ -19,6 +19,7 @@
 struct thread_index {
     uint64_t *offsets; /* of each block */
     uint64_t nblocks, cap;
+    uint64_t ahead; /* the file up to here is on its way into memory */
 };
 
 /* One open trace. */
@@ -367,14 +368,17 @@ static enum err survey_truncated(struct vmt_reader *r)
 
 /* ---- the front end ------------------------------------------------------------------------- */
 
+#define READ_AHEAD_BYTES (512u << 10)
+
 static void read_ahead(const struct vmt_reader *r, uint32_t thread, uint64_t block)
 {
-    const struct thread_index *t = &r->threads[thread];
-    if (block >= t->nblocks)
+    struct thread_index *t = &r->threads[thread];
+    if (block >= t->nblocks || t->offsets[block] + READ_AHEAD_BYTES / 2 < t->ahead)
         return;
     uint64_t from = t->offsets[block] & ~(PAGE_BYTES - 1);
-    uint64_t n = u64_min(r->size - from, 512u << 10);
+    uint64_t n = u64_min(r->size - from, READ_AHEAD_BYTES);
     madvise((void *)(uintptr_t)(r->map + from), n, MADV_WILLNEED);
+    t->ahead = from + READ_AHEAD_BYTES;
 }
 
 /* The block's header when it is whole and its checksums match; that of the columns on request. */
@@ -397,11 +401,10 @@ static enum err checked_header(const struct vmt_reader *r, uint32_t thread, uint
     return ERR_OK;
 }
 
-static void give_events(const struct vmt_reader *r, const struct vmt_block_header *h,
-                        const struct vmt_decoded *d, struct fe_block *out)
+static void give_events(const struct vmt_reader *r, const struct vmt_decoded *d, struct fe_block *out)
 {
-    out->nev = h->nev;
-    out->nev_forms = h->nev_tmpl;
+    out->nev = d->nev;
+    out->nev_forms = d->nev_forms;
     out->ev_at = d->ev_at;
     out->ev_forms = d->ev_forms;
     if (r->info.truncated)
@@ -424,7 +427,8 @@ static enum err vmt_load(struct frontend *fe, uint32_t thread, uint64_t block,
     if (e != ERR_OK)
         return e;
     struct vmt_decoded *d = &r->decoded[thread];
-    const char *what = vmt_decode_load(&r->scratch, h, r->flags, d);
+    const unsigned flags = r->flags | (fe->no_pages ? VMT_NO_PAGES : 0);
+    const char *what = vmt_decode_load(&r->scratch, h, flags, d);
     if (what != NULL)
         return block_damaged(r, thread, block, r->threads[thread].offsets[block], what);
     read_ahead(r, thread, block + 1);
@@ -443,7 +447,7 @@ static enum err vmt_load(struct frontend *fe, uint32_t thread, uint64_t block,
         out->br_forms = d->br_forms;
     }
     if ((r->flags & VMT_NO_EVENTS) == 0)
-        give_events(r, h, d, out);
+        give_events(r, d, out);
     return ERR_OK;
 }
 
@@ -480,18 +484,18 @@ static enum err vmt_map_events(struct frontend *fe, uint32_t thread, uint64_t bl
     struct vmt_reader *r = (struct vmt_reader *)fe;
     const struct vmt_block_header *h = NULL;
     const struct thread_index *t = &r->threads[thread];
-    uint32_t nev = 0;
     *out = (struct fe_block){.last = block + 1 >= t->nblocks};
     if (t->nblocks == 0)
         return ERR_OK;
     enum err e = checked_header(r, thread, block, false, &h);
     if (e != ERR_OK || h->nev == 0)
         return e;
-    const char *what = vmt_decode_map_events(&r->scratch, h, &r->decoded[thread], &nev);
+    struct vmt_decoded *d = &r->decoded[thread];
+    const char *what = vmt_decode_map_events(&r->scratch, h, d);
     if (what != NULL)
         return block_damaged(r, thread, block, t->offsets[block], what);
-    if (nev != 0)
-        give_events(r, h, &r->decoded[thread], out);
+    if (d->nev != 0)
+        give_events(r, d, out);
     return ERR_OK;
 }
 

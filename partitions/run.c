@@ -145,7 +145,10 @@ static enum err open_here(struct run *r)
     if (!builtin) {
         struct relocate_params p = perturb_layout(&r->params);
         enum err e = frontend_open_trace(o->traces, (size_t)o->ntraces, &r->fe);
-        return e == ERR_OK ? relocate_wrap(&r->fe, &p) : e;
+        if (e != ERR_OK)
+            return e;
+        r->fe->no_pages = r->params.core.l1i.enabled != 0; /* the lines of code tell of them */
+        return relocate_wrap(&r->fe, &p);
     }
     uint64_t n = r->params.core.core.count;
     return builtin_open(&r->params.workload, n ? (uint32_t)n : 1, &r->fe);

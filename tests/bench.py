@@ -76,7 +76,7 @@ def rows(scratch):
         "stream16": ("stream 192 MiB, 16 cores", 0, 1, stream(16, "500k")),
         "stream16/2": ("the same, 2 ranks", 2, 1, stream(16, "500k")),
         "stream16/16": ("the same, 16 ranks", 16, 1, stream(16, "500k")),
-        "decode": ("decoding the sqlite3 trace, all columns (accesses)", 0, 1, ["trace", "bench", "tests/traces/sqlite3.vmt"]),
+        "decode": ("decoding the sqlite3 trace for the baseline (accesses)", 0, 1, ["trace", "bench", "tests/traces/sqlite3.vmt"]),
         "phold": ("PHOLD, 8 LPs, 4 events each (events)", 0, 1, ["phold", "--time", "3000"]),
         "phold/2": ("the same, 2 ranks", 2, 1, ["phold", "--time", "3000"]),
         "phold1024": ("PHOLD, 1024 LPs (events)", 0, 1, ["phold", "--lps", "1024", "--events-per-lp", "1", "--time", "60"]),

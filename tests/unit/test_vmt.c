@@ -275,6 +275,59 @@ static void blocks_decode_in_any_order(void)
     unlink(path);
 }
 
+/* An access, then an event; a call of the kernel now and then, from half way on. */
+static enum err write_pages(const char *path, uint32_t n)
+{
+    struct vmt_writer *w = NULL;
+    const struct vmt_writer_opts opts = {.block_accesses = 100};
+    enum err e = vmt_create(path, NULL, &opts, &w);
+    if (e != ERR_OK)
+        return e;
+    struct vmt_thread *t = vmt_thread_open(w);
+    const struct access_rec rec = {.vaddr = 0x1000, .size = 8};
+    for (uint32_t i = 0; i < n; i++) {
+        vmt_instr(t, 1);
+        vmt_access(t, 0x400000 + i % 7, &rec);
+        vmt_event(t, i > n / 2 && i % 50 == 0 ? FE_SYSCALL : FE_IFETCH_PAGE, (uint64_t[6]){0x400 + i % 7});
+    }
+    vmt_thread_close(t);
+    return vmt_close(w, NULL);
+}
+
+static void code_pages_that_nobody_looks_at_keep_their_number(void)
+{
+    char path[PATH_BYTES];
+    temp_path(path);
+    CU_ASSERT_EQUAL_FATAL(write_pages(path, 1000), ERR_OK);
+    struct frontend *all = NULL, *fe = NULL;
+    CU_ASSERT_EQUAL_FATAL(vmt_open(path, &all), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(vmt_open(path, &fe), ERR_OK);
+    fe->no_pages = true;
+    struct fe_block a = {.last = 0}, b = {.last = 0};
+    uint32_t npages = 0, ncalls = 0;
+    for (uint64_t i = 0; !a.last; i++) {
+        CU_ASSERT_EQUAL_FATAL(all->ops->load(all, 0, i, &a), ERR_OK);
+        CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 0, i, &b), ERR_OK);
+        CU_ASSERT_EQUAL_FATAL(a.nev, b.nev);
+        for (uint32_t k = 0; k < a.nev; k++) {
+            CU_ASSERT_EQUAL(fe_ev(&a, k)->type, fe_ev(&b, k)->type);
+            npages += fe_ev(&b, k)->type == FE_IFETCH_PAGE;
+            if (fe_ev(&a, k)->type == FE_IFETCH_PAGE)
+                continue;
+            ncalls++;
+            CU_ASSERT_EQUAL(memcmp(fe_ev(&a, k), fe_ev(&b, k), sizeof(struct fe_event)), 0);
+            CU_ASSERT_EQUAL(a.ev_at[k].pos, b.ev_at[k].pos);
+        }
+        for (uint32_t k = 0; k < a.nacc; k++)
+            CU_ASSERT_EQUAL(memcmp(fe_access(all, 0, k, &a), fe_access(fe, 0, k, &b), sizeof(struct access_rec)), 0);
+    }
+    CU_ASSERT_EQUAL(npages, 991);
+    CU_ASSERT_EQUAL(ncalls, 9);
+    all->ops->close(all);
+    fe->ops->close(fe);
+    unlink(path);
+}
+
 static void a_branch_of_no_kind_is_refused(void)
 {
     for (unsigned kind = BR_RET; kind <= BR_RET + 1; kind++) {
@@ -575,6 +628,7 @@ static void finishing_can_be_taken_back(void)
 }
 
 UNIT_MAIN("cores/vmt", UNIT(random_records_come_back_in_order), UNIT(blocks_decode_in_any_order),
+          UNIT(code_pages_that_nobody_looks_at_keep_their_number),
           UNIT(a_branch_of_no_kind_is_refused), UNIT(long_runs_without_access_keep_their_length),
           UNIT(accesses_without_a_producer_are_marked_by_the_reader_alone),
           UNIT(a_file_cut_anywhere_keeps_its_whole_blocks),
