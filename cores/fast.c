@@ -297,16 +297,20 @@ INLINE bool hit_access(struct run *run, struct core *c, const struct access_rec 
 /* What became of an access: it is dispatched; it acts now, in a case of its own; or it does not come to that. */
 enum outcome { OUT_DONE, OUT_GENERAL, OUT_NOT };
 
-/* The place that an access needs in a queue that is full, and its time. */
-static __attribute__((noinline)) bool wait_and_act(struct run *run, const bool write)
+/* The place that an access needs in a queue that is full, and its cycle; NO_CYCLE: it does not come to that. */
+#define NO_CYCLE UINT64_MAX
+static __attribute__((noinline)) uint64_t wait_and_act(struct run *run, const bool write)
 {
-    return wait_for_room(run, write) && act_late(run, run->c);
+    return wait_for_room(run, write) && act_late(run, run->c) ? run->c->touch : NO_CYCLE;
 }
 
-/* An access whose instruction has its slot. */
-INLINE enum outcome take_access(struct run *run, struct core *c, const struct access_rec *r, uint32_t ip, const bool write)
+/* An access that acts at cycle `at` if it finds room; see act_now. */
+INLINE enum outcome take_access(struct run *run, struct core *c, const struct access_rec *r, uint32_t ip, uint64_t at,
+                                const bool write)
 {
-    if ((!LIKELY(has_room(run, c, write)) && !wait_and_act(run, write)) || !act_now(run, c))
+    if (!LIKELY(has_room(run, c, write)))
+        at = wait_and_act(run, write);
+    if (!act_now(run, c, at))
         return OUT_NOT;
     return LIKELY(hit_access(run, c, r, ip, write)) ? OUT_DONE : OUT_GENERAL;
 }
@@ -385,30 +389,24 @@ static __attribute__((noinline)) const struct access_rec *leave_access(struct ru
 }
 
 /*
- * The instructions up to that of access `r`, with ordinal `last`, its place and its time, where not all of it is as usual. False:
- * the row ends at it. The first access of a row comes this way, for act_now's sake.
+ * The instructions up to that of access `r`, with ordinal `last`, its place and its cycle, where not all of it is as usual.
+ * NO_CYCLE: the row ends at it. The first access of a row comes this way, for act_now's sake.
  */
-static __attribute__((noinline)) bool come_late(struct run *run, const struct access_rec *r, uint64_t last)
+static __attribute__((noinline)) uint64_t come_late(struct run *run, const struct access_rec *r, uint64_t last)
 {
     struct core *c = run->c;
     const bool write = r->flags & ACC_STORE, more = last != c->ordinal;
-    if (more) {
-        if (last >= run->stop) {
-            leave_row(run, r, false);
-            return false;
-        }
-        if (!take_instructions(run, c, last)) {
-            leave_row(run, r, true);
-            return false;
-        }
+    if (more && (last >= run->stop || !take_instructions(run, c, last))) {
+        leave_row(run, r, last < run->stop);
+        return NO_CYCLE;
     }
     if ((r->flags & (ACC_LOCK | ACC_FENCE)) || (!has_room(run, c, write) && !wait_for_room(run, write)) || !act_late(run, c)) {
         leave_access(run, r);
-        return false;
+        return NO_CYCLE;
     }
     if (more) /* of an empty window, this access sets the limit */
         run->fits = u64_min(c->head == c->tail ? last : c->rob_limit, run->stop - 1);
-    return true;
+    return c->touch;
 }
 
 /* The accesses from r on; returns the first that is another case, whose place in the block is not yet noted. */
@@ -434,14 +432,15 @@ static const struct access_rec *run_row(struct run *run, const struct access_rec
             stop_at = next_stop(run, end);
         }
         const uint64_t n = r->gap - c->pos.gap_done, last = c->ordinal + n; /* its own ordinal */
+        uint64_t at; /* its cycle */
         if (LIKELY(n != 0) && LIKELY(last <= run->fits))
-            take_next_slots(run, c, n);
-        else if (!come_late(run, r, last))
+            at = take_next_slots(run, c, n);
+        else if ((at = come_late(run, r, last)) == NO_CYCLE)
             return r;
         c->pos.gap_done = 0;
         const uint32_t ip = prefetch_ip(pc), kind = r->flags & (ACC_STORE | ACC_LOCK | ACC_FENCE);
-        const enum outcome out = kind == 0           ? take_access(run, c, r, ip, false)
-                                 : kind == ACC_STORE ? take_access(run, c, r, ip, true)
+        const enum outcome out = kind == 0           ? take_access(run, c, r, ip, at, false)
+                                 : kind == ACC_STORE ? take_access(run, c, r, ip, at, true)
                                                      : OUT_NOT;
         if (!LIKELY(out == OUT_DONE)) {
             if (out == OUT_NOT)

@@ -33,43 +33,38 @@ static __attribute__((noinline)) const uint64_t *search_code_page(struct core *c
  * core_fetch_page at cycle `at` for the page of a line of code that the L1 TLB holds, the time that it costs
  * included; false: another case.
  */
-INLINE bool enter_page(struct run *run, struct core *f, uint64_t line, uint64_t at)
+INLINE bool enter_page(struct run *run, struct core *c, uint64_t line, uint64_t at)
 {
-    struct core *c = run->c;
     uint64_t vaddr = line << LINE_SHIFT, page = page_of_line(line), latency = run->x->p->l1i4k.latency_cycles;
     uint64_t known = at + latency;
-    if (vaddr != (vaddr & run->va_mask) || known < f->walked_until)
+    if (vaddr != (vaddr & run->va_mask) || known < c->walked_until)
         return false;
     const struct code_page *p = code_page(c, page);
     const uint64_t *held =
         p->page == page ? sarray_use_spot(core_at(c, c->at.l1i4k), p->spot) : search_code_page(c, page);
     if (held == NULL)
         return false;
-    f->touch = at;
+    c->touch = at;
     c->stats.itlb_l1_hits++;
     c->stats.tlb_l1_cycles += latency;
     c->tlb_cycles = latency;
     c->fetch.page = page;
     c->fetch.frame = *held & ~TLB_FLAGS;
     c->fetch.go = c->fetch.on;
-    if (known > f->slot_cycle) {
-        cpi_charge(c, CPI_BASE, f->slot_cycle);
+    if (known > c->slot_cycle) {
+        cpi_charge(c, CPI_BASE, c->slot_cycle);
         cpi_charge(c, CPI_TLB, known);
-        f->last_cycle = u64_max(f->last_cycle, known);
-        c->stats.stall_ifetch += known - f->slot_cycle;
-        f->slot_cycle = known;
-        f->slot_k = 0;
+        c->last_cycle = u64_max(c->last_cycle, known);
+        c->stats.stall_ifetch += known - c->slot_cycle;
+        c->slot_cycle = known;
+        c->slot_k = 0;
     }
     return true;
 }
 
-/* The same as line_ready, for a line that is of another page or comes with the instructions before it. */
-static __attribute__((noinline)) bool line_comes(struct run *run, uint64_t line, uint32_t before)
+/* The same as line_ready, for line `e` at the head of the queue, which is of another page or comes with what is before it. */
+INLINE bool head_comes(struct run *run, struct core *c, const struct fetch_entry *e, uint32_t before)
 {
-    struct core *c = run->c;
-    const struct fetch_entry *e = next_line(&c->fetch);
-    if (c->fetch.head == c->fetch.tail || e->line != line)
-        return false;
     if (before > c->pos.gap_done) {
         if (!take_instructions(run, c, c->ordinal + (before - c->pos.gap_done)))
             return false;
@@ -77,15 +72,23 @@ static __attribute__((noinline)) bool line_comes(struct run *run, uint64_t line,
     }
     if (e->ready > c->slot_cycle)
         return false;
-    if (page_of_line(line) != c->fetch.page) {
+    if (page_of_line(e->line) != c->fetch.page) {
         uint64_t at = u64_max(c->slot_cycle, c->touch);
-        if (at >= run->limit || !enter_page(run, c, line, at))
+        if (at >= run->limit || !enter_page(run, c, e->line, at))
             return false;
         if (c->fetch.go && c->slot_cycle <= c->touch)
             run_ahead(run, c);
     }
     pop_line(c);
     return true;
+}
+
+/* The same as line_ready, for such a line, wherever it is. */
+static __attribute__((noinline)) bool line_comes(struct run *run, uint64_t line, uint32_t before)
+{
+    struct core *c = run->c;
+    const struct fetch_entry *e = next_line(&c->fetch);
+    return c->fetch.head != c->fetch.tail && e->line == line && head_comes(run, c, e, before);
 }
 
 /*
@@ -167,19 +170,11 @@ static __attribute__((noinline)) bool code_ready(struct run *run, uint64_t line,
     return line_ready(run, run->c, line, r->gap - 1u);
 }
 
-/*
- * The queue's next line comes: a `taken` branch, the last of `off` instructions, went to it; or else that branch is on it.
- * False: another case.
- */
-INLINE bool cross_late(struct run *run, uint64_t line, uint32_t off, uint32_t taken)
+/* A line does not come yet to which a `taken` branch went, the last of `off` instructions; or else that branch is on it. */
+INLINE void note_due(struct core *c, uint64_t line, uint32_t off, uint32_t taken)
 {
-    struct fetch *f = &run->c->fetch;
-    const uint32_t before = off - ((off != 0) & (taken ^ 1));
-    if (line_comes(run, line, before))
-        return true;
-    f->due = taken ? line : f->due;
-    f->due_off = taken ? before : f->due_off;
-    return false;
+    c->fetch.due = taken ? line : c->fetch.due;
+    c->fetch.due_off = taken ? off : c->fetch.due_off;
 }
 
 /* Branch `no`, of which prediction does not say all; false: another case, and what is before it is passed. */
@@ -197,10 +192,10 @@ static __attribute__((noinline)) bool see_branch(struct run *run, uint32_t no)
     c->pos.br = no + 1;
     if (next == line || !run->code)
         return true;
-    if (!line_is_here(c, next))
-        return cross_late(run, next, br->instr_off, 1);
-    pop_line(c);
-    return true;
+    if (line_ready(run, c, next, br->instr_off))
+        return true;
+    note_due(c, next, br->instr_off, 1);
+    return false;
 }
 
 /* pass_branches, from where prediction does not know the way. */
@@ -238,10 +233,15 @@ static __attribute__((noinline)) const struct access_rec *pass_branches(struct r
         if (at > acc)
             return in_row(run, at, end);
         c->pos.br = br;
-        if ((e->ready <= c->slot_cycle) & (page_of_line(e->line) == f->page))
+        if ((e->ready <= c->slot_cycle) & (page_of_line(e->line) == f->page)) {
             pop_line(c);
-        else if (!cross_late(run, e->line, fe_br(b, br - taken)->instr_off, taken))
+            continue;
+        }
+        const uint32_t off = fe_br(b, br - taken)->instr_off;
+        if (!head_comes(run, c, e, off - ((off != 0) & (taken ^ 1)))) {
+            note_due(c, e->line, off, taken);
             return NULL;
+        }
     }
     return see_branches(run, acc, end);
 }

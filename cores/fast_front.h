@@ -155,14 +155,19 @@ static __attribute__((noinline)) void retire_ripe(struct run *run)
     struct core *c = run->c;
     const uint64_t by = u64_min(c->touch, c->last_cycle), tail = c->tail;
     struct store_entry *const sq = run->sq;
-    const struct flight *e = flight_of(run, c->head), *const flights = run->flights, *const end = flights + c->window_size;
+    const struct flight *e = flight_of(run, c->head), *const end = run->flights + c->window_size;
     uint64_t head = c->head, retired = c->retire_cycle, nstores = 0;
-    for (; head != tail && e->done <= by; head++) { /* unknown is later */
-        retired = u64_max(retired, e->done);
-        *core_retired(sq, e) = retired;
-        nstores += e->flags & ACC_STORE;
-        if (!LIKELY(++e != end))
-            e = flights;
+    for (;;) { /* twice, where the window's entries begin again */
+        const struct flight *const first = e, *const behind = e + u64_min(tail - head, (uint64_t)(end - e));
+        for (; e != behind && e->done <= by; e++) { /* unknown is later */
+            retired = u64_max(retired, e->done);
+            *core_retired(sq, e) = retired;
+            nstores += e->flags & ACC_STORE;
+        }
+        head += (uint64_t)(e - first);
+        if (e != end || head == tail)
+            break;
+        e = run->flights;
     }
     c->window_loads -= (uint32_t)(head - c->head - nstores);
     c->head = head;
@@ -236,8 +241,8 @@ static __attribute__((noinline)) bool retire_for(struct run *run, uint64_t last)
     return true;
 }
 
-/* take_slots; `n`: at most 2^16, at least one. */
-INLINE void take_next_slots(const struct run *run, struct core *c, uint64_t n)
+/* take_slots; `n`: at most 2^16, at least one. Returns the cycle of the last one. */
+INLINE uint64_t take_next_slots(const struct run *run, struct core *c, uint64_t n)
 {
     const uint64_t k = c->slot_k + n; /* slots from the start of the cycle to their end */
     if (LIKELY(k < SLOTS_AHEAD)) {
@@ -252,7 +257,7 @@ INLINE void take_next_slots(const struct run *run, struct core *c, uint64_t n)
         c->slot_k = (uint32_t)(k - cycles * run->width);
     }
     c->ordinal += n;
-    c->last_cycle = c->slot_cycle - (c->slot_k == 0);
+    return c->last_cycle = c->slot_cycle - (c->slot_k == 0);
 }
 
 /* dispatch_instructions, up to ordinal `last`; false: an unanswered access holds some up. At most 2^16, at least one. */
@@ -279,12 +284,12 @@ static bool act_late(const struct run *run, struct core *c)
 }
 
 /*
- * The same, where keep_slot has nothing to do: the latest instructions had their slots after an access of the row acted, and
- * nothing has been waited for since. The touch clock is behind none of their slots then. Or act_late was here before.
+ * The same, where keep_slot has nothing to do and the cycle is known: that of latest instructions that had their slots after an
+ * access of the row acted, nothing having been waited for since, as the touch clock is behind none of their slots then; or
+ * the touch clock itself, where act_late has been here.
  */
-INLINE bool act_now(const struct run *run, struct core *c)
+INLINE bool act_now(const struct run *run, struct core *c, uint64_t at)
 {
-    uint64_t at = u64_max(c->touch, c->last_cycle);
     if (at >= run->limit)
         return false;
     c->touch = at;
