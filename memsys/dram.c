@@ -1,7 +1,7 @@
-/* See dram.h: the channel's state machine. What waits, and what goes next: dram_sched.c. */
+/* See dram.h: the channel's state and its refresh. What waits, and what goes next: dram_sched.c. */
 #include "memsys/dram.h"
 
-#include "memsys/dram_sched.h"
+#include "memsys/dram_commands.h"
 
 size_t dram_state_bytes(const struct dram_config *c)
 {
@@ -29,6 +29,7 @@ void dram_init(struct dram *d, const struct dram_config *c)
     d->plan = (struct dram_plan){.time = SIM_NEVER, .command = DRAM_CMD_NONE};
     dram_list_init(d, &d->lists[0], c->read_window);
     dram_list_init(d, &d->lists[1], c->write_window);
+    d->turn = d->lists[0].turn = 1;
     for (uint32_t b = 0; b < DRAM_MAX_BANKS; b++)
         d->banks[b] = (struct dram_bank){.row = DRAM_NO_ROW, .ok = {TIMES2_LEAST, TIMES2_LEAST, TIMES2_LEAST}};
     for (uint32_t r = 0; r < c->nranks; r++)
@@ -43,8 +44,6 @@ void dram_init(struct dram *d, const struct dram_config *c)
         d->free_first = i;
     }
 }
-
-static inline void limit(uint64_t *ok, uint64_t stamp) { *ok = u64_max(*ok, stamp); }
 
 /* ---- stamps --------------------------------------------------------------------------------- */
 
@@ -73,6 +72,18 @@ static void move_stamp0(struct dram *d, simtime_t now)
 
 /* ---- refresh, applied lazily up to a time ---------------------------------------------------- */
 
+static bool rank_waits(const struct dram *d, const struct dram_config *c, uint32_t rank)
+{
+    bool any = false;
+    for (const struct dram_list *l = d->lists; l < d->lists + 2; l++) {
+        for (uint32_t b = rank << c->rank_bits; b < (rank + 1) << c->rank_bits; b++)
+            any |= l->queues[b].command != DRAM_CMD_NONE;
+        for (uint32_t i = l->unseen_first; i != DRAM_NIL; i = d->requests[i].link.next)
+            any |= d->requests[i].rank == rank;
+    }
+    return any;
+}
+
 static void refresh_rank(struct dram *d, const struct dram_config *c, uint32_t rank, simtime_t now)
 {
     struct dram_rank *r = &d->ranks[rank];
@@ -82,11 +93,10 @@ static void refresh_rank(struct dram *d, const struct dram_config *c, uint32_t r
     r->refresh_delaying = false;
     for (uint32_t b = rank << c->rank_bits; b < (rank + 1) << c->rank_bits; b++) {
         d->banks[b].row = DRAM_NO_ROW;
-        limit(&d->banks[b].ok[DRAM_CMD_ACT], dram_stamp(d, r->refresh_end));
-        dram_renew_later(&d->lists[0], b);
-        dram_renew_later(&d->lists[1], b);
+        dram_limit(&d->banks[b].ok[DRAM_CMD_ACT], dram_stamp(d, r->refresh_end));
+        d->banks[b].turn = d->turn;
     }
-    if (r->nwaiting > 0)
+    if (rank_waits(d, c, rank))
         dram_count_refresh_delay(d, r);
 }
 
@@ -95,90 +105,11 @@ void dram_refresh(struct dram *d, const struct dram_config *c, simtime_t now)
     if (stamp0_moves(d) <= now)
         move_stamp0(d, now);
     d->refresh_next = stamp0_moves(d);
+    d->turn++;
     for (uint32_t r = 0; r < c->nranks; r++) {
         if (d->ranks[r].refresh_next <= now)
             refresh_rank(d, c, r, now);
         d->refresh_next = u64_min(d->refresh_next, d->ranks[r].refresh_next);
     }
     d->plan.is_stale = true;
-}
-
-/* ---- commands ------------------------------------------------------------------------------- */
-
-void dram_activate(struct dram *d, const struct dram_config *c, struct dram_request *q, uint64_t stamp)
-{
-    const struct dram_distances *t = &c->dist;
-    struct dram_bank *b = &d->banks[q->bank];
-    struct dram_rank *r = &d->ranks[q->rank];
-    b->row = q->row;
-    b->hit_streak = 0;
-    b->ok[DRAM_CMD_COLUMN] = stamp + t->trcd;
-    b->ok[DRAM_CMD_PRE] = stamp + t->tras;
-    r->faw_ok[r->faw_at] = stamp + t->tfaw;
-    r->faw_at = (r->faw_at + 1) % 4;
-    d->rank_ok[q->rank * DRAM_LIMITS + DRAM_LIMIT_ACT] = u64_max(stamp + t->trrd_s, r->faw_ok[r->faw_at]);
-    d->group_ok[q->group * DRAM_LIMITS + DRAM_LIMIT_ACT] = stamp + t->trrd_l;
-    q->row_state = (uint8_t)(q->row_state + (q->row_state == DRAM_ROW_HIT)); /* then it is closed */
-}
-
-/* RD and WR, which are side by side. */
-static inline void limit_columns(uint64_t *ok, times2 stamps) { times2_store(ok, times2_max(times2_load(ok), stamps)); }
-
-static inline void limit_ranks(struct dram *d, const struct dram_config *c, const struct dram_column *k,
-                               uint32_t rank, times2 now)
-{
-    uint64_t *own_ok = &d->rank_ok[rank * DRAM_LIMITS];
-    times2 own = times2_max(times2_load(own_ok), times2_add(now, times2_load(k->rank_ok)));
-    times2 others = times2_add(now, times2_load(k->others_ok));
-    for (uint32_t i = 0; i < c->nranks; i++)
-        limit_columns(&d->rank_ok[i * DRAM_LIMITS], others);
-    times2_store(own_ok, own); /* without a gap in the direction in which it is */
-}
-
-static inline void issue_column(struct dram *d, const struct dram_config *c, const struct dram_request *q,
-                                uint64_t stamp)
-{
-    const struct dram_column *k = &c->column[q->is_write];
-    times2 now = times2_both(stamp);
-    limit_ranks(d, c, k, q->rank, now);
-    limit_columns(&d->group_ok[q->group * DRAM_LIMITS], times2_add(now, times2_load(k->group_ok)));
-    limit(&d->banks[q->bank].ok[DRAM_CMD_PRE], stamp + k->pre_ok);
-    d->stats.turnarounds += d->bus_used & (d->bus_write ^ q->is_write);
-    d->stats.bus_busy += c->t.tburst_fs;
-    d->bus_used = true;
-    d->bus_write = q->is_write;
-}
-
-static inline void count_column(struct dram *d, const struct dram_config *c, const struct dram_request *q)
-{
-    struct dram_stats *s = &d->stats;
-    static const size_t met[] = {[DRAM_ROW_HIT] = offsetof(struct dram_stats, row_hits),
-                                 [DRAM_ROW_CLOSED] = offsetof(struct dram_stats, row_closed),
-                                 [DRAM_ROW_CONFLICT] = offsetof(struct dram_stats, row_conflicts)};
-    ((uint64_t *)(void *)((char *)s + met[q->row_state]))[q->kind]++;
-    if (q->is_write) {
-        s->writes[q->kind]++;
-        return;
-    }
-    simtime_t latency = d->now + c->unloaded_fs[DRAM_ROW_HIT] - q->arrival;
-    simtime_t unloaded = c->unloaded_fs[q->row_state];
-    s->reads[q->kind]++;
-    s->read_latency[q->kind] += latency;
-    /* A row that another request opened may make this one quicker than "unloaded". */
-    s->read_wait[q->kind] += u64_max(latency, unloaded) - unloaded;
-    uint64_t ns = latency / FS_PER_NS;
-    uint32_t bin = ns == 0 ? 0 : log2_floor(ns) + 1;
-    s->read_latency_hist[bin < DRAM_NLATENCY_BINS ? bin : DRAM_NLATENCY_BINS - 1]++;
-}
-
-void dram_column(struct dram *d, const struct dram_config *c, const struct dram_request *q, uint64_t stamp,
-                 struct dram_done *done_out)
-{
-    issue_column(d, c, q, stamp);
-    count_column(d, c, q);
-    /* It passes the others to its bank that came before it. */
-    uint32_t ends = dram_at_of(d, &d->lists[q->is_write].queues[q->bank].ends);
-    d->banks[q->bank].hit_streak += q->link.prev != ends;
-    done_out->request = q;
-    done_out->answer = d->now + c->column[q->is_write].answer;
 }

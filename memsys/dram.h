@@ -147,7 +147,6 @@ struct dram_config {
     uint32_t group_bits, bank_bits, column_bits; /* log2 of these numbers */
     uint32_t channel_bits, nrank_bits;           /* the same of channels and ranks, or DRAM_DIVIDE */
     uint32_t rank_bits;                          /* log2 of the banks of a rank */
-    uint32_t nbank_words;                        /* of a set with a bit per bank */
     uint32_t read_window, write_window, write_high, write_low, hit_cap;
     uint32_t nrequests_max; /* sum of the credits that can reach one channel */
     enum dram_mapping mapping;
@@ -247,6 +246,7 @@ enum dram_command {
 struct dram_bank {
     uint64_t row;                 /* DRAM_NO_ROW: precharged */
     uint64_t ok[DRAM_CMD_OFFERS]; /* stamps: earliest command of each sort */
+    uint64_t turn;                /* in which it has changed last */
     uint32_t hit_streak;          /* hits that passed an older request since the row opened */
     uint32_t reserved;
 };
@@ -259,8 +259,7 @@ enum dram_limit { DRAM_LIMIT_RD, DRAM_LIMIT_WR, DRAM_LIMIT_ACT, DRAM_LIMIT_PRE, 
 
 struct dram_rank {
     uint64_t faw_ok[4]; /* stamps: when the fourth ACT after this slot's ACT may be issued; a ring */
-    uint32_t faw_at;
-    uint32_t nwaiting;         /* requests to this rank */
+    uint64_t faw_at;
     simtime_t refresh_next;    /* date of the next refresh */
     simtime_t refresh_end;     /* of the last one */
     uint64_t refresh_delaying; /* the last one has been counted as delaying */
@@ -333,12 +332,10 @@ _Static_assert(DRAM_ORDER_ROW == DRAM_SLOTS, "an order is a slot and one bit");
  * A new one takes the next slot; when there is none left, the requests move up.
  */
 struct dram_list {
-    uint32_t n, nseen;                  /* requests; those that have slots */
+    uint32_t n, window;                 /* requests; so many of them are seen, the oldest, which have slots */
     uint32_t unseen_first, unseen_last; /* the others */
-    uint32_t window, nslots;            /* nslots: taken so far */
-    uint32_t slots_end;                 /* there are so many, for now */
-    uint32_t any_renew;                 /* `renew` is not empty */
-    uint64_t renew[DRAM_MAX_BANKS / 64]; /* banks whose offer may have changed */
+    uint32_t nslots, slots_end;         /* slots taken so far; there are so many, for now */
+    uint64_t turn;                      /* its last one, when its offers were what the banks then were */
     struct dram_offers offers;
     struct dram_queue queues[DRAM_MAX_BANKS];
     struct dram_slot slots[DRAM_SLOTS];
@@ -363,6 +360,7 @@ struct dram {
     uint32_t free_first;
     uint32_t nrequests_max, reserved;
     struct dram_plan plan;
+    uint64_t turn;             /* counts changes between the lists, and refreshes */
     struct dram_list lists[2]; /* reads, writes */
     struct dram_rank ranks[DRAM_MAX_RANKS];
     /* Stamps: earliest commands; those of ranks include the data bus and the window of four ACT. */
@@ -405,8 +403,8 @@ bool dram_step(struct dram *d, const struct dram_config *c, struct dram_done *do
  * Issues what is planned, which is for the list `l`, and, after a row command, goes on with what the same list has
  * before `until`: whose turn it is changes with arrivals and column commands only.
  */
-bool dram_run(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_list *other,
-              simtime_t until, struct dram_done *done_out);
+bool dram_run(struct dram *d, const struct dram_config *c, struct dram_list *l, simtime_t until,
+              struct dram_done *done_out);
 /*
  * Like dram_step, but goes on while commands are before `until`, up to the first column command, or the first
  * refresh.
@@ -414,7 +412,7 @@ bool dram_run(struct dram *d, const struct dram_config *c, struct dram_list *l, 
 static inline bool dram_advance(struct dram *d, const struct dram_config *c, simtime_t until,
                                 struct dram_done *done_out)
 {
-    return dram_run(d, c, &d->lists[d->plan.is_write], &d->lists[!d->plan.is_write], until, done_out);
+    return dram_run(d, c, &d->lists[d->plan.is_write], until, done_out);
 }
 static inline uint32_t dram_nwaiting(const struct dram *d) { return d->lists[0].n + d->lists[1].n; }
 

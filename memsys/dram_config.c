@@ -204,7 +204,6 @@ enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
     c.channel_bits = is_pow2(c.nchannels) ? log2_floor(c.nchannels) : DRAM_DIVIDE;
     c.nrank_bits = is_pow2(c.nranks) ? log2_floor(c.nranks) : DRAM_DIVIDE;
     c.rank_bits = c.group_bits + c.bank_bits;
-    c.nbank_words = ((c.nranks << c.rank_bits) + 63) / 64;
     c.tck_reciprocal = clock_reciprocal(c.t.tck_fs);
     c.column[0] = column_of(&c, false);
     c.column[1] = column_of(&c, true);

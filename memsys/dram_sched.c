@@ -2,6 +2,7 @@
 #include "memsys/dram_sched.h"
 
 #include "memsys/clock.h"
+#include "memsys/dram_commands.h"
 
 void dram_list_init(struct dram *d, struct dram_list *l, uint32_t window)
 {
@@ -115,7 +116,6 @@ static __attribute__((noinline)) void see(struct dram *d, const struct dram_conf
     const struct dram_bank *b = &d->banks[r->bank];
     struct dram_queue *q = &l->queues[r->bank];
     uint32_t slot = l->nslots++, at = dram_at_of(d, &r->link), ends = dram_at_of(d, &q->ends);
-    l->nseen++;
     l->slots[slot] = (struct dram_slot){.request = idx, .bank = r->bank};
     r->slot = (uint16_t)slot;
     r->link = (struct dram_link){.next = ends, .prev = q->ends.prev};
@@ -151,14 +151,13 @@ static inline void wait_at(struct dram *d, const struct dram_config *c, struct d
 {
     struct dram_rank *r = &d->ranks[q->rank];
     l->n++;
-    r->nwaiting++;
     if (q->arrival < r->refresh_end)
         dram_count_refresh_delay(d, r);
     if (q->is_write)
         dram_update_draining(d, c);
     d->stats.queue_peak = u64_max(d->stats.queue_peak, dram_nwaiting(d));
     d->plan.is_stale |= dram_writes_go(d) != d->plan.is_write || q->arrival > d->plan.time;
-    if (l->nseen < l->window)
+    if (l->n <= l->window)
         see(d, c, l, q, idx);
     else
         see_later(d, l, idx);
@@ -238,7 +237,6 @@ static inline void leave(struct dram *d, const struct dram_config *c, struct dra
     dram_link_at(d, k->prev)->next = k->next;
     dram_link_at(d, k->next)->prev = k->prev;
     l->n--;
-    l->nseen--;
     if (q->ends.next != dram_at_of(d, &q->ends))
         renew_offer(d, c, l, r->bank);
     else
@@ -248,7 +246,6 @@ static inline void leave(struct dram *d, const struct dram_config *c, struct dra
         l->unseen_first = d->requests[unseen].link.next;
         see(d, c, l, &d->requests[unseen], unseen);
     }
-    d->ranks[r->rank].nwaiting--;
     k->next = d->free_first;
     d->free_first = (uint32_t)(r - d->requests);
     if (r->is_write)
@@ -285,24 +282,20 @@ static __attribute__((noinline)) void plan_refresh(struct dram *d, const struct 
     }
 }
 
-static __attribute__((noinline)) void renew_offers(struct dram *d, const struct dram_config *c, struct dram_list *l)
+/* Its offers become what the banks are now, of which some have changed since its last turn. */
+static __attribute__((noinline)) void take_turn(struct dram *d, const struct dram_config *c, struct dram_list *l)
 {
-    for (uint32_t w = 0; w < c->nbank_words; w++) {
-        for (uint64_t bits = l->renew[w]; bits != 0; bits &= bits - 1) {
-            uint32_t bank = w * 64 + (uint32_t)__builtin_ctzll(bits);
-            if (l->queues[bank].command != DRAM_CMD_NONE)
-                renew_offer(d, c, l, bank);
-        }
-        l->renew[w] = 0;
+    for (uint32_t i = 0; i < l->offers.n; i++) {
+        uint32_t bank = l->offers.where[i].bank;
+        if (d->banks[bank].turn > l->turn)
+            renew_offer(d, c, l, bank);
     }
-    l->any_renew = false;
+    l->turn = ++d->turn;
 }
 
 /* Of a list that is not empty. Ties: column commands first, then the oldest request. */
 static __attribute__((noinline)) void choose(struct dram *d, const struct dram_config *c, struct dram_list *l)
 {
-    if (__builtin_expect(l->any_renew, 0))
-        renew_offers(d, c, l);
     uint64_t best = find_best(d, &l->offers, u64_max(d->cmd_ok, dram_stamp(d, d->now)));
     const struct dram_slot *s = &l->slots[best % DRAM_ORDER_ROW];
     d->plan.time = dram_time_of(d, best);
@@ -317,17 +310,20 @@ static __attribute__((noinline)) void choose(struct dram *d, const struct dram_c
 void dram_choose(struct dram *d, const struct dram_config *c)
 {
     bool any = dram_nwaiting(d) != 0, writes = any & dram_writes_go(d);
+    struct dram_list *l = &d->lists[writes];
+    if (writes != d->plan.is_write || l->turn != d->turn)
+        take_turn(d, c, l);
     d->plan.is_write = writes;
     d->plan.is_stale = false;
     d->plan.time = d->plan.stamp = SIM_NEVER;
     if (any)
-        choose(d, c, &d->lists[writes]);
+        choose(d, c, l);
 }
 
 /* ---- commands in turn ----------------------------------------------------------------------- */
 
-bool dram_run(struct dram *d, const struct dram_config *c, struct dram_list *l, struct dram_list *other,
-              simtime_t until, struct dram_done *done_out)
+bool dram_run(struct dram *d, const struct dram_config *c, struct dram_list *l, simtime_t until,
+              struct dram_done *done_out)
 {
     do {
         uint32_t command = d->plan.command;
@@ -338,7 +334,6 @@ bool dram_run(struct dram *d, const struct dram_config *c, struct dram_list *l, 
             return false; /* dram_advance_to did it */
         uint64_t stamp = dram_stamp(d, d->now);
         d->cmd_ok = stamp + c->dist.tck;
-        dram_renew_later(other, q->bank);
         if (command == DRAM_CMD_COLUMN) {
             dram_column(d, c, q, stamp, done_out);
             leave(d, c, l, q);

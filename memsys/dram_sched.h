@@ -2,9 +2,10 @@
  * Inside of dram.h: what waits, and which command goes next.
  *
  * A bank offers one command for the reads and one for the writes that the scheduler sees; it is
- * renewed when the bank or these requests change. Whoever changes the bank's state calls the functions
- * here that say so. What limits a command beyond its bank is looked up when it is chosen, of all offers
- * side by side: which one is the first cannot be foreseen, so that nothing is decided on the way there.
+ * renewed when the bank or these requests change: at once for the list that has its turn, and for the other
+ * one when it gets its turn, for which banks remember the turn in which they changed last. What limits a
+ * command beyond its bank is looked up when it is chosen, of all offers side by side: which one is the first
+ * cannot be foreseen, so that nothing is decided on the way there.
  */
 #ifndef MEMSYS_DRAM_SCHED_H
 #define MEMSYS_DRAM_SCHED_H
@@ -24,14 +25,6 @@ static inline uint32_t dram_at_of(const struct dram *d, const struct dram_link *
 static inline const struct dram_request *dram_request_at(const struct dram *d, uint32_t at)
 {
     return (const void *)((const char *)d + at - offsetof(struct dram_request, link));
-}
-
-/* The bank's state has changed: its offer, if it makes one, is renewed when the list has its turn. */
-static inline void dram_renew_later(struct dram_list *l, uint32_t bank)
-{
-    uint64_t offers = l->queues[bank].command != DRAM_CMD_NONE;
-    l->renew[bank / 64] |= offers << bank % 64;
-    l->any_renew |= (uint32_t)offers;
 }
 
 /* ---- offers of banks ------------------------------------------------------------------------ */
@@ -75,7 +68,7 @@ static inline void dram_next_offer(const struct dram *d, struct dram_list *l, co
     dram_set_offer(&l->offers, q->offer, r, command, d->banks[r->bank].ok[command]);
 }
 
-/* ---- the state machine, dram.c -------------------------------------------------------------- */
+/* ---- the state machine ------------------------------------------------------------------------ */
 
 static inline bool dram_writes_go(const struct dram *d)
 {
@@ -106,17 +99,5 @@ static inline void dram_advance_to(struct dram *d, const struct dram_config *c, 
     if (__builtin_expect(d->refresh_next <= now, 0))
         dram_refresh(d, c, now);
 }
-
-/* Commands for a request, now, of which `stamp` is the stamp. */
-static inline void dram_precharge(struct dram *d, const struct dram_config *c, struct dram_request *q, uint64_t stamp)
-{
-    struct dram_bank *b = &d->banks[q->bank];
-    b->row = DRAM_NO_ROW;
-    b->ok[DRAM_CMD_ACT] = u64_max(b->ok[DRAM_CMD_ACT], stamp + c->dist.trp);
-    q->row_state = DRAM_ROW_CONFLICT;
-}
-void dram_activate(struct dram *d, const struct dram_config *c, struct dram_request *q, uint64_t stamp);
-void dram_column(struct dram *d, const struct dram_config *c, const struct dram_request *q, uint64_t stamp,
-                 struct dram_done *done_out);
 
 #endif
