@@ -211,17 +211,19 @@ static enum err print_ranks(const struct parallelism *p)
     struct prediction one, r, here;
     double factor = windows_factor(p);
     enum err e = predict_auto(p, 1, false, &one);
-    printf("  %5s %10s %9s %11s   %s\n", "ranks", "seconds", "speed-up", "on this host", "lost to, of the time (a processor for each rank)");
+    printf("  %5s %10s %9s %9s %13s   %s\n", "ranks", "seconds", "speed-up", "(at most)", "on this host",
+           "lost to, of the time (a processor for each rank)");
     for (int n = 1; e == ERR_OK && n <= most_ranks(p->m); n *= 2) {
         e = predict_auto(p, n, false, &r);
         if (e == ERR_OK)
             e = predict_auto(p, n, true, &here);
         if (e != ERR_OK)
             break;
-        printf("  %5d %10.3f %9.2f %11.2f    ", n, r.total_ns * factor * 1e-9, one.total_ns / r.total_ns,
-               one.total_ns / here.total_ns);
+        printf("  %5d %10.3f %9.2f %9.2f %13.2f   ", n, r.total_ns * factor * 1e-9, one.total_ns / r.total_ns,
+               one.total_ns / r.least_ns, one.total_ns / here.total_ns);
         print_limits(&r);
     }
+    printf("  (at most): if the work of each half of a window could be placed anew, and exchanges were free\n");
     return e;
 }
 

@@ -167,8 +167,20 @@ void predictor_end(struct predictor *p)
     account(p, p->work + (size_t)longest_rank * NLOSSES, mean, time_ns);
 }
 
+static double least_ns(const struct phase_log *phase, int nranks)
+{
+    double longest = 0, sum = (double)phase->idle_ns;
+    for (uint32_t i = 0; i < phase->nloads; i++) {
+        double ns = (double)phase->loads[i].ns;
+        longest = ns > longest ? ns : longest;
+        sum += ns;
+    }
+    return longest > sum / nranks ? longest : sum / nranks;
+}
+
 void predictor_phase(struct predictor *p, const struct phase_log *phase)
 {
+    p->result.least_ns += least_ns(phase, p->map.nranks);
     predictor_begin(p);
     for (uint32_t i = 0; i < phase->nloads; i++) {
         const struct lp_load *l = &phase->loads[i];

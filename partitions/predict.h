@@ -63,6 +63,7 @@ struct predict_map {
 struct prediction {
     int nranks;
     double total_ns, work_ns; /* work of all LPs */
+    double least_ns;          /* what no placement gets below: see predictor_phase */
     double loss_ns[NLOSSES];  /* sum = total - work / min(ranks, processors), as far as not negative */
 };
 
@@ -70,6 +71,11 @@ struct prediction {
 struct predictor;
 struct predictor *predictor_create(const struct exchange_costs *costs, const struct predict_map *map);
 void predictor_destroy(struct predictor *p);
+/*
+ * Adds a phase of the log. To least_ns it adds what it would take if LPs could be placed anew in each phase, and
+ * exchanges and messages were free: its longest LP, or its work shared out evenly, whichever is more (Graham 1966: no schedule
+ * of jobs that do not depend on one another is shorter).
+ */
 void predictor_phase(struct predictor *p, const struct phase_log *phase);
 const struct prediction *predictor_result(const struct predictor *p);
 

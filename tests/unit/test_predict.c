@@ -58,6 +58,25 @@ static void a_phase_takes_its_slowest_rank_and_an_exchange(void)
     CU_ASSERT_EQUAL(prediction_limit(&r), LOSS_EXCHANGE);
 }
 
+static void nothing_is_below_the_longest_lp_or_an_even_share(void)
+{
+    /*
+     * Of one rank: all work. 2: phase 0: 2000 / 2 = 1000, and core 1 takes as long; phase 1: the kernel's 700 are more
+     * than 908 / 2. 4: core 1 and the kernel again.
+     */
+    CU_ASSERT_DOUBLE_EQUAL(predict(&costs, one_rank, 1).least_ns, 2908, 1e-6);
+    CU_ASSERT_DOUBLE_EQUAL(predict(&costs, two_ranks, 2).least_ns, 1000 + 700, 1e-6);
+    CU_ASSERT_DOUBLE_EQUAL(predict(&costs, four_ranks, 4).least_ns, 1000 + 700, 1e-6);
+    /* Where no LP is long, an even share: 300 + 300 of cores 3 and 4 and 8 idle, by 2. */
+    const struct phase_log even = {.nloads = 2, .loads = cores + 2, .idle_ns = 8};
+    struct predict_map map = {2, 7, two_ranks, kinds};
+    struct predictor *p = predictor_create(&costs, &map);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    predictor_phase(p, &even);
+    CU_ASSERT_DOUBLE_EQUAL(predictor_result(p)->least_ns, 304, 1e-6);
+    predictor_destroy(p);
+}
+
 static void losses_and_ideal_add_up_to_the_time(void)
 {
     const int *maps[] = {one_rank, two_ranks, four_ranks};
@@ -134,6 +153,7 @@ static void a_full_log_keeps_half_of_the_windows_of_all_the_run(void)
 }
 
 UNIT_MAIN("partitions/predict", UNIT(one_rank_takes_the_sum_of_all_work),
-          UNIT(a_phase_takes_its_slowest_rank_and_an_exchange), UNIT(losses_and_ideal_add_up_to_the_time),
+          UNIT(a_phase_takes_its_slowest_rank_and_an_exchange), UNIT(nothing_is_below_the_longest_lp_or_an_even_share),
+          UNIT(losses_and_ideal_add_up_to_the_time),
           UNIT(each_further_rank_of_a_node_costs_a_peer), UNIT(between_nodes_latency_overhead_and_bytes_count),
           UNIT(ranks_that_share_processors_take_turns), UNIT(a_full_log_keeps_half_of_the_windows_of_all_the_run))
