@@ -44,7 +44,7 @@ help:
 	@echo "make budget  what one simulated access costs this host, part by part"
 	@echo "make guard-update  write tests/system/{guard,windows}.tsv anew: host instructions, mispredictions, windows, messages that runs may take"
 	@echo "make asan    the tests under AddressSanitizer and UndefinedBehaviorSanitizer"
-	@echo "make fuzz    fuzz the trace and configuration readers (SECONDS=120 each)"
+	@echo "make fuzz    fuzz the trace and configuration readers, and random machines in two ways each (SECONDS=120 each)"
 	@echo "make lint    clang-tidy, cppcheck, folder order"
 	@echo "make install DESTDIR= PREFIX=/usr/local"
 
@@ -127,7 +127,7 @@ system: all
 asan:
 	@SANITIZE=full bash tests/system/sanitize.sh
 
-fuzz: | $(BUILD)/.deps
+fuzz: $(BIN) | $(BUILD)/.deps
 	@bash tests/fuzz/run.sh $(or $(SECONDS),120)
 
 lint: | $(BUILD)/.deps

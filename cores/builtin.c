@@ -102,6 +102,19 @@ static void shape(struct builtin *b)
     b->start[2] = (struct fe_event){.type = FE_MAP_MARK, .a = {2}};
 }
 
+/* The least size that is a power of two and gives each thread an iteration. */
+static enum err refuse_small(struct builtin *b)
+{
+    const uint64_t given = b->size_bytes;
+    while (b->iterations == 0 && b->size_bytes < UINT64_C(1) << 46) {
+        b->size_bytes = UINT64_C(2) << log2_floor(b->size_bytes);
+        shape(b);
+    }
+    return err_log(ERR_USAGE, "workload.size of %llu bytes is too small for %u thread%s of %s: %llu KiB will do",
+                   (unsigned long long)given, b->base.nthreads, b->base.nthreads == 1 ? "" : "s", workload_names[b->kind],
+                   (unsigned long long)(b->size_bytes >> 10));
+}
+
 enum err builtin_open(const struct workload_params *p, uint32_t nthreads, struct frontend **out)
 {
     struct builtin *b = calloc(1, sizeof *b);
@@ -116,8 +129,7 @@ enum err builtin_open(const struct workload_params *p, uint32_t nthreads, struct
     if (b->threads == NULL || b->iterations == 0) {
         enum err e = b->threads == NULL
                          ? err_log(ERR_MEMORY, "no host memory for %u threads of a built-in workload", nthreads)
-                         : err_log(ERR_USAGE, "workload.size of %llu bytes is too small for %u threads of %s",
-                                   (unsigned long long)p->size_bytes, nthreads, workload_names[b->kind]);
+                         : refuse_small(b);
         builtin_close(&b->base);
         return e;
     }

@@ -211,7 +211,7 @@ const char *buddy_config_error(const struct buddy_config *cfg)
     uint64_t ngiants_most = cfg->nframes / BUDDY_GIANT_FRAMES;
     ngiants_most -= u64_min(ngiants_most, (cfg->nreserved + BUDDY_GIANT_FRAMES - 1) / BUDDY_GIANT_FRAMES);
     if (cfg->ngiants > ngiants_most)
-        return "the memory has no room for so many 1 GiB pages beside its reserved part";
+        return "the memory (os.memory_size) has no room for so many 1 GiB pages (os.hugepages_1g) beside its reserved part";
     if (cfg->scatter_order >= BUDDY_HUGE_ORDER)
         return "occupied pieces must be smaller than 2 MiB";
     if (cfg->scatter_regions_permille > 1000)

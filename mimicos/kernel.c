@@ -150,6 +150,10 @@ const char *kernel_cfg_error(const struct kernel_cfg *cfg)
         return "os.memory_size and os.reserved_size must be multiples of 4 MiB";
     if (!is_pow2(p->scatter_piece_size))
         return "os.scatter_piece_size must be a power of two";
+    if (!is_pow2(u64_max(p->fault_around_size, 1)))
+        return "os.fault_around_size must be a power of two";
+    if (p->max_table_nodes != 0 && p->max_table_nodes < 8)
+        return "os.max_table_nodes must be 8 or more, or 0 for one per MiB of memory and 4096";
     if (p->page_1g != 0 && p->hugepages_1g == 0)
         return "os.page_1g = always needs pages: set os.hugepages_1g";
     if (p->premap != PREMAP_NONE && infers_any(cfg))

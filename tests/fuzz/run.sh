@@ -1,12 +1,24 @@
 #!/usr/bin/env bash
 # Fuzzes each reader for some seconds: run.sh [SECONDS] [TARGET...]. Inputs that break one are left
-# in build/fuzz/<target>/; those found worth keeping, in build/fuzz/<target>/corpus.
+# in build/fuzz/<target>/; those found worth keeping, in build/fuzz/<target>/corpus. The target `machines`: see machines.py;
+# other machines each time.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root" || exit 1
 seconds=${1:-120}
 shift
-[ $# -gt 0 ] || set -- config vmt champsim
+[ $# -gt 0 ] || set -- config vmt champsim machines
+failed=0
+readers=()
+for target in "$@"; do
+    if [ "$target" != machines ]; then
+        readers+=("$target")
+    else
+        /usr/bin/python3 tests/fuzz/machines.py --seed "$(date +%s)" --seconds "$seconds" || failed=1
+    fi
+done
+[ ${#readers[@]} -gt 0 ] || exit $failed
+set -- "${readers[@]}"
 clang=$(command -v clang || ls /usr/bin/clang-[0-9]* 2>/dev/null | sort -V | tail -n 1)
 works() {
     [ -n "$clang" ] && mkdir -p build/fuzz &&
@@ -28,7 +40,6 @@ declare -A sources=(
     [vmt]="cores/vmt_codec.c cores/vmt_decode.c cores/vmt_read.c cores/vmt_write.c cores/reloc_map.c cores/reloc_place.c cores/relocate.c mimicos/layout.c -llz4 -lxxhash"
     [champsim]="cores/champsim.c"
 )
-failed=0
 for target in "$@"; do
     dir=build/fuzz/$target
     mkdir -p "$dir/corpus" "$dir/seeds"

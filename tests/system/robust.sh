@@ -109,6 +109,10 @@ ends 2 "needs a value" "an option without its value" "${run[@]}" --trace
 ends 2 "both a trace and" "both a trace and a workload" "${run[@]}" --trace "$whole" --workload gups
 ends 2 "nothing to run" "neither trace nor workload" "${run[@]}"
 ends 2 "ranks" "--ranks without a number" "${run[@]}" --ranks many "${small[@]}"
+ends 2 "2048 KiB will do" "a workload too small for its tables" "${run[@]}" --workload xsbench --size 16KiB
+ends 2 "os.max_table_nodes" "too few nodes of page tables" "${run[@]}" "${small[@]}" -s os.max_table_nodes=5
+ends 2 "os.fault_around_size" "a window of file pages that is no power of two" "${run[@]}" "${small[@]}" -s os.fault_around_size=12KiB
+ends 2 "os.hugepages_1g" "more 1 GiB pages than the memory has" "${run[@]}" "${small[@]}" -s os.hugepages_1g=500
 ends 2 "workload.kind|gups" "a workload that does not exist" "${run[@]}" --workload gusp
 
 # --- placement ------------------------------------------------------------------------------------
