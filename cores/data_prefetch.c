@@ -17,7 +17,7 @@
  * Not modelled: ports and queues of the caches that prefetches share with demand, software prefetch
  * instructions.
  */
-#include "cores/core.h"
+#include "cores/l1d.h"
 #include "cores/prefetch_ip_stride.h"
 #include "cores/prefetch_streamer.h"
 
@@ -60,13 +60,18 @@ static void show_l2(const struct core_ctx *x, uint64_t paddr, uint64_t vaddr, ui
     }
     struct stream_run run = streamer_request(core_at(c, c->at.prefetch_l2), &x->p->prefetch.streamer, paddr,
                                              start_of(paddr, PAGE_SHIFT), end_of(paddr, PAGE_SHIFT));
-    for (uint64_t line = run.line << LINE_SHIFT; run.n > 0; run.n--) {
-        line += (uint64_t)run.step << LINE_SHIFT;
+    if (run.n == 0)
+        return;
+    uint64_t line = run.line << LINE_SHIFT;
+    const uint64_t step = (uint64_t)run.step << LINE_SHIFT;
+    for (; run.n > 0; run.n--) {
+        line += step;
         if (line >> PAGE_SHIFT == paddr >> PAGE_SHIFT)
             core_prefetch_into_l2(x, line, ++start);
         else
             c->stats.l2_prefetch_page_end++;
     }
+    core_expect_in_l2(c, line + step); /* by the next request of the stream */
 }
 
 /* ---- L1D --------------------------------------------------------------------------------------- */
