@@ -21,6 +21,7 @@ void sarray_init(struct sarray *a, const struct sarray_cfg *cfg)
     a->nways = cfg->nways;
     a->repl = cfg->repl;
     a->ngroups = repl_ngroups(cfg->nways);
+    a->usual = cfg->repl == REPL_LRU && a->ngroups == 1;
     a->set_bytes = set_bytes_of(cfg->nways);
     a->set_mask = is_pow2(cfg->nsets) ? cfg->nsets - 1 : UINT64_MAX;
     a->rng.seed = cfg->seed;
@@ -64,4 +65,15 @@ uint64_t *sarray_use_any_if(struct sarray *a, uint32_t set, uint64_t tag, uint64
     if (((*data & without) | (~*data & with)) == 0)
         sarray_hit(a, set, (uint32_t)way);
     return data;
+}
+
+bool sarray_replace_any(struct sarray *a, uint32_t set, uint64_t tag, uint64_t data, struct sarray_entry *old_out)
+{
+    uint32_t way = sarray_victim(a, set);
+    const uint64_t *entry = sarray_row(a, set) + sarray_tag_word(a, way);
+    bool full = sarray_fingerprints(a, set)[way] >> 7;
+    if (full)
+        *old_out = (struct sarray_entry){entry[0], entry[1]};
+    sarray_fill(a, set, way, tag, data);
+    return full;
 }

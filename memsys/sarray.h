@@ -48,7 +48,7 @@ struct sarray {
     struct repl_rng rng;
     uint64_t sizes;     /* of a TLB: bit n, entries of size code n were filled */
     uint64_t set_mask;  /* nsets - 1, if that is a mask; else UINT64_MAX */
-    uint64_t reserved;  /* to one host cache line */
+    uint64_t usual;     /* 1: LRU and at most sixteen ways, but some; and to one host cache line */
     uint64_t sets[];      /* nsets * set_bytes */
 };
 
@@ -156,8 +156,9 @@ static inline uint8_t *sarray_fingerprints(struct sarray *a, uint32_t set)
 /* sarray_find in a set of more than sixteen ways. */
 int sarray_find_in_groups(const struct sarray *a, const uint64_t *row, uint64_t tag);
 
-/* sarray_use_if in any array. */
+/* sarray_use_if and sarray_replace in any array. */
 uint64_t *sarray_use_any_if(struct sarray *a, uint32_t set, uint64_t tag, uint64_t without, uint64_t with);
+bool sarray_replace_any(struct sarray *a, uint32_t set, uint64_t tag, uint64_t data, struct sarray_entry *old_out);
 
 /* The way of `set` that holds `tag`, or -1; an array without ways holds none. No side effect. */
 static inline int sarray_find(const struct sarray *a, uint32_t set, uint64_t tag)
@@ -196,51 +197,31 @@ static inline void sarray_hit(struct sarray *a, uint32_t set, uint32_t way)
         repl_table[a->repl]->on_hit(sarray_repl_row(a, set), a->nways, way);
 }
 
-/* sarray_find and sarray_hit in one: the payload, or NULL. */
-static inline uint64_t *sarray_use(struct sarray *a, uint32_t set, uint64_t tag)
-{
-    uint64_t *row = sarray_row(a, set);
-    if (__builtin_expect(a->ngroups != 1, 0)) {
-        int way = sarray_find_in_groups(a, row, tag);
-        if (way < 0)
-            return NULL;
-        sarray_hit(a, set, (uint32_t)way);
-        return row + sarray_tag_word(a, (uint32_t)way) + 1;
-    }
-    for (uint32_t mask = bytes16_equal((const uint8_t *)row, sarray_fingerprint(tag)); mask != 0; mask &= mask - 1) {
-        uint32_t way = (uint32_t)__builtin_ctz(mask);
-        if (row[4 + 2 * way] != tag)
-            continue;
-        if (a->repl == REPL_LRU)
-            bytes16_renew((uint8_t *)(row + 2), ((const uint8_t *)(row + 2))[way]);
-        else
-            repl_table[a->repl]->on_hit(row + 2, a->nways, way);
-        return row + 5 + 2 * way;
-    }
-    return NULL;
-}
-
 /*
- * The same for an entry whose payload has none of the bits `without` and all of `with`; another one is found, but not used.
+ * sarray_find and sarray_hit in one, if the payload has none of the bits `without` and all of `with`: the payload, or NULL. Of
+ * another payload the entry is found, but not used. The usual array is asked here, each row read once; for the host's
+ * instruction cache, what any other needs stands elsewhere.
  */
 static inline __attribute__((always_inline)) uint64_t *sarray_use_if(struct sarray *a, uint32_t set, uint64_t tag,
                                                                      uint64_t without, uint64_t with)
 {
-    if (__builtin_expect((a->repl == REPL_LRU) & (a->ngroups == 1), 1)) { /* the usual one, each row read once */
-        uint64_t *row = sarray_row(a, set);
-        for (uint32_t mask = bytes16_equal((const uint8_t *)row, sarray_fingerprint(tag)); mask != 0; mask &= mask - 1) {
-            uint32_t way = (uint32_t)__builtin_ctz(mask);
-            uint64_t *entry = row + 4 + 2 * way;
-            if (entry[0] != tag)
-                continue;
-            if (((entry[1] & without) | (~entry[1] & with)) == 0)
-                bytes16_renew((uint8_t *)(row + 2), ((const uint8_t *)(row + 2))[way]);
-            return entry + 1;
-        }
-        return NULL;
+    if (__builtin_expect(!a->usual, 0))
+        return sarray_use_any_if(a, set, tag, without, with);
+    uint64_t *row = sarray_row(a, set);
+    for (uint32_t mask = bytes16_equal((const uint8_t *)row, sarray_fingerprint(tag)); mask != 0; mask &= mask - 1) {
+        uint32_t way = (uint32_t)__builtin_ctz(mask);
+        uint64_t *entry = row + 4 + 2 * way;
+        if (entry[0] != tag)
+            continue;
+        if (((entry[1] & without) | (~entry[1] & with)) == 0)
+            bytes16_renew((uint8_t *)(row + 2), ((const uint8_t *)(row + 2))[way]);
+        return entry + 1;
     }
-    return sarray_use_any_if(a, set, tag, without, with);
+    return NULL;
 }
+
+/* The same whatever the payload. */
+static inline uint64_t *sarray_use(struct sarray *a, uint32_t set, uint64_t tag) { return sarray_use_if(a, set, tag, 0, 0); }
 
 /*
  * Where an entry lies, for those who keep that to use it again without a search; only with LRU and at most
@@ -250,7 +231,7 @@ struct sarray_spot {
     uint32_t data, age;
 };
 
-static inline bool sarray_has_spots(const struct sarray *a) { return a->repl == REPL_LRU && a->ngroups == 1; }
+static inline bool sarray_has_spots(const struct sarray *a) { return a->usual; }
 
 static inline struct sarray_spot sarray_spot_of(const struct sarray *a, uint32_t set, const uint64_t *data)
 {
@@ -305,35 +286,28 @@ static inline void sarray_fill(struct sarray *a, uint32_t set, uint32_t way, uin
 static inline bool sarray_replace(struct sarray *a, uint32_t set, uint64_t tag, uint64_t data,
                                   struct sarray_entry *old_out)
 {
-    if (a->repl == REPL_LRU && a->ngroups == 1) { /* the usual one, each row read once */
-        uint64_t *row = sarray_row(a, set), *entry;
-        uint8_t *fps = (uint8_t *)row, *ages = (uint8_t *)(row + 2);
-        const uint32_t unused = ~bytes16_tops(fps) & ((1u << a->nways) - 1);
-        uint32_t way;
-        if (unused == 0) {
-            const uint8_t oldest = (uint8_t)(a->nways - 1);
-            way = (uint32_t)__builtin_ctz(bytes16_equal(ages, oldest));
-            bytes16_renew(ages, oldest);
-            entry = row + 4 + 2 * way;
-            *old_out = (struct sarray_entry){entry[0], entry[1]};
-        } else {
-            way = (uint32_t)__builtin_ctz(unused);
-            bytes16_renew(ages, ages[way]);
-            entry = row + 4 + 2 * way;
-            a->nused += fps[way] == 0;
-        }
-        fps[way] = sarray_fingerprint(tag);
-        entry[0] = tag;
-        entry[1] = data;
-        return unused == 0;
-    }
-    uint32_t way = sarray_victim(a, set);
-    const uint64_t *entry = sarray_row(a, set) + sarray_tag_word(a, way);
-    bool full = sarray_fingerprints(a, set)[way] >> 7;
-    if (full)
+    if (__builtin_expect(!a->usual, 0))
+        return sarray_replace_any(a, set, tag, data, old_out);
+    uint64_t *row = sarray_row(a, set), *entry; /* each row is read once */
+    uint8_t *fps = (uint8_t *)row, *ages = (uint8_t *)(row + 2);
+    const uint32_t unused = ~bytes16_tops(fps) & ((1u << a->nways) - 1);
+    uint32_t way;
+    if (unused == 0) {
+        const uint8_t oldest = (uint8_t)(a->nways - 1);
+        way = (uint32_t)__builtin_ctz(bytes16_equal(ages, oldest));
+        bytes16_renew(ages, oldest);
+        entry = row + 4 + 2 * way;
         *old_out = (struct sarray_entry){entry[0], entry[1]};
-    sarray_fill(a, set, way, tag, data);
-    return full;
+    } else {
+        way = (uint32_t)__builtin_ctz(unused);
+        bytes16_renew(ages, ages[way]);
+        entry = row + 4 + 2 * way;
+        a->nused += fps[way] == 0;
+    }
+    fps[way] = sarray_fingerprint(tag);
+    entry[0] = tag;
+    entry[1] = data;
+    return unused == 0;
 }
 
 /* ---- single ways ---------------------------------------------------------------------------- */
