@@ -169,11 +169,12 @@ struct walk {
     uint64_t time;   /* cycle up to which it is known; when it has ended: the walker is free from then on */
     uint64_t table;  /* physical address of the node being read */
     uint64_t entry;  /* physical address of the entry being read */
-    uint64_t page_base, pte_flags; /* result */
+    uint64_t payload;     /* result, as a TLB has it */
     waiter_t waiters;     /* accesses that wait for this walk */
     waiter_t next_waiter; /* next one that waits for the same line */
     uint32_t asid;
     uint32_t ip; /* of a prefetch */
+    uint32_t pwc_fills; /* of the core, when the walk caches were probed, and its own since then */
     uint8_t level, write, exec, result, page_shift, stale;
     uint8_t levels;   /* of the address space */
     uint8_t prefetch; /* a prefetch asked for it and is sent when it ends */
@@ -255,6 +256,7 @@ struct core_share {
 #define MAX_WALKERS 64u
 #define WALK_PAGES 256u
 #define WALK_QUEUED 1024u
+#define LEAF_TABLES 1024u
 #define NPWC 4u
 
 struct core {
@@ -354,12 +356,14 @@ struct core {
     } walked[WALKS_AHEAD]; /* TLB fills by walks that end after the touch clock */
     uint32_t nwalked;
     uint64_t walked_until;
+    uint32_t pwc_fills;              /* lines that walks have put into the walk caches */
     uint64_t walking;                /* a bit for each walker at work */
     uint64_t walk_page[MAX_WALKERS]; /* number of the 4 KiB page of its walk, or of its last one */
     uint8_t walk_pages[WALK_PAGES];  /* by hash of the page: how many of these */
     struct walk walks[MAX_WALKERS];
     uint32_t walk_queue_head, walk_queue_n, walk_queue_size;
     uint16_t walk_queued[WALK_QUEUED]; /* by hash of the page: how many of the queue */
+    uint32_t leaf_table[LEAF_TABLES];  /* by number of the 2 MiB: frame of the latest table of leaves; only a guess */
 
     /* caches */
     /*

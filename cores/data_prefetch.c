@@ -20,6 +20,7 @@
 #include "cores/l1d.h"
 #include "cores/prefetch_ip_stride.h"
 #include "cores/prefetch_streamer.h"
+#include "cores/tlb.h"
 
 static uint64_t end_of(uint64_t addr, unsigned shift) { return addr | ((UINT64_C(1) << shift) - 1); }
 static uint64_t start_of(uint64_t addr, unsigned shift) { return addr >> shift << shift; }
@@ -228,6 +229,6 @@ void core_prefetch_walked(const struct core_ctx *x, const struct walk *w)
         c->stats.l1_prefetch_untranslated++;
         return;
     }
-    uint64_t paddr = w->page_base + (w->vaddr & ((UINT64_C(1) << w->page_shift) - 1));
+    uint64_t paddr = (w->payload & ~TLB_FLAGS) + (w->vaddr & ((UINT64_C(1) << w->page_shift) - 1));
     send_wish(x, paddr, w->vaddr, w->ip, PREFETCH_TO_HERE, u64_max(w->time, c->touch));
 }

@@ -40,14 +40,14 @@ static inline unsigned pwc_probe(struct sarray *const arrays[PWC_NARRAYS], unsig
     return 0;
 }
 
-static inline void pwc_fill(struct sarray *a, uint32_t asid, uint64_t vaddr, unsigned level,
-                            uint64_t table)
+/* `absent`: the array is known to have nothing for it. */
+static inline void pwc_fill(struct sarray *a, uint32_t asid, uint64_t vaddr, unsigned level, uint64_t table, bool absent)
 {
     if (a->nways == 0)
         return;
     uint64_t tag = pwc_tag(asid, vaddr, level);
     uint32_t set = sarray_set_of(a, tag);
-    int way = sarray_find(a, set, tag);
+    int way = absent ? -1 : sarray_find(a, set, tag);
     struct sarray_entry old;
     if (way < 0)
         sarray_replace(a, set, tag, table, &old);

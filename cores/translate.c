@@ -102,11 +102,6 @@ static void count_ref(const struct core_ctx *x, enum served_by served, uint64_t 
     }
 }
 
-static uint64_t payload_of(const struct walk *w)
-{
-    return w->page_base | tlb_flags_of(w->pte_flags);
-}
-
 /* Allowed by the entry's flags? x86 faults otherwise, and the kernel decides. */
 static bool permits(uint64_t payload, bool write, bool exec)
 {
@@ -117,8 +112,8 @@ static bool permits(uint64_t payload, bool write, bool exec)
 static struct xlate result_of(const struct walk *w, uint64_t vaddr, bool write, bool exec)
 {
     uint64_t in_page = vaddr & ((UINT64_C(1) << w->page_shift) - 1);
-    bool ok = w->page_shift != 0 && permits(payload_of(w), write, exec);
-    return (struct xlate){w->time, ok ? w->page_base + in_page : XLATE_NONE};
+    bool ok = w->page_shift != 0 && permits(w->payload, write, exec);
+    return (struct xlate){w->time, ok ? (w->payload & ~TLB_FLAGS) + in_page : XLATE_NONE};
 }
 
 /* The leaf is read: sets accessed and dirty bits the first time. */
@@ -127,7 +122,7 @@ static void set_ad_bits(const struct core_ctx *x, struct walk *w, uint64_t pte)
     uint64_t bits = PTE_ACCESSED | (w->write ? PTE_DIRTY : 0);
     if ((pte & bits) == bits)
         return;
-    w->pte_flags |= bits;
+    w->payload |= w->write ? TLB_D : 0;
     CORE_LOG(x, AD, w->entry, bits & ~pte);
     if (x->p->ptw.ref_cycles == 0)
         core_kernel_store(x, w->entry);
@@ -137,7 +132,7 @@ static void set_ad_bits(const struct core_ctx *x, struct walk *w, uint64_t pte)
 static void tell_design(const struct core_ctx *x, const struct walk *w)
 {
     struct mmu_view v = mmu_view_of(x, w->asid);
-    const struct mmu_page page = {.base = w->page_base, .flags = payload_of(w) & TLB_FLAGS, .ready = w->time,
+    const struct mmu_page page = {.base = w->payload & ~TLB_FLAGS, .flags = w->payload & TLB_FLAGS, .ready = w->time,
                                   .shift = w->page_shift};
     x->cfg->mmu->walked(&v, w->vaddr, &page, w->entry);
 }
@@ -152,12 +147,12 @@ static void forget_ended_walks(struct core *c)
 }
 
 /* The page of a walk that has ended; `shift`, its size, is a constant where that pays. */
-INLINE void fill_tlbs(const struct core_ctx *x, const struct walk *w, const unsigned shift, uint64_t payload)
+INLINE void fill_tlbs(const struct core_ctx *x, const struct walk *w, const unsigned shift)
 {
-    tlb_fill(stlb_of(x, shift), w->asid, w->vaddr, shift, payload);
+    tlb_fill(stlb_of(x, shift), w->asid, w->vaddr, shift, w->payload);
     if (x->cfg->mmu->walked != NULL)
         tell_design(x, w);
-    put_into_l1(x, w->exec, w->asid, w->vaddr, shift, payload);
+    put_into_l1(x, w->exec, w->asid, w->vaddr, shift, w->payload);
 }
 
 static void end_walk(const struct core_ctx *x, struct walk *w, enum walk_result result)
@@ -167,7 +162,7 @@ static void end_walk(const struct core_ctx *x, struct walk *w, enum walk_result 
     w->result = (uint8_t)result;
     c->walking &= ~(UINT64_C(1) << (w - c->walks));
     CORE_LOG(x, WALK_END, (uint64_t)(w - c->walks), w->vaddr, w->asked, w->start, w->time, result,
-             result == WALK_OK ? w->page_shift : 0, result == WALK_OK ? w->page_base : 0);
+             result == WALK_OK ? w->page_shift : 0, result == WALK_OK ? w->payload & ~TLB_FLAGS : 0);
     s->walks++;
     s->walks_instr += w->exec;
     s->walks_data += !w->exec;
@@ -183,7 +178,6 @@ static void end_walk(const struct core_ctx *x, struct walk *w, enum walk_result 
     s->walks_1g += w->page_shift == PAGE_SHIFT_1G;
     if (w->stale)
         return;
-    uint64_t payload = payload_of(w);
     if (w->time > c->touch) {
         if (c->nwalked == WALKS_AHEAD)
             forget_ended_walks(c);
@@ -196,9 +190,22 @@ static void end_walk(const struct core_ctx *x, struct walk *w, enum walk_result 
     }
     c->walked_until = u64_max(c->walked_until, w->time);
     if (w->page_shift == PAGE_SHIFT)
-        fill_tlbs(x, w, PAGE_SHIFT, payload);
+        fill_tlbs(x, w, PAGE_SHIFT);
     else
-        fill_tlbs(x, w, w->page_shift, payload);
+        fill_tlbs(x, w, w->page_shift);
+}
+
+static uint32_t *leaf_table(struct core *c, uint64_t vaddr) { return &c->leaf_table[(vaddr >> PAGE_SHIFT_2M) % LEAF_TABLES]; }
+
+/* A walk to `vaddr` has to wait: the host should have near what it will likely read at its end. */
+static void expect_walk(const struct core_ctx *x, uint64_t vaddr)
+{
+    const uint64_t table = (uint64_t)*leaf_table(x->c, vaddr) << PAGE_SHIFT;
+    const paddr_t entry = {table | (vaddr >> PAGE_SHIFT << 3 & (PAGE_BYTES - 1))};
+    if (table == 0)
+        return;
+    core_expect_in_l2(x->c, entry.v);
+    ptmem_prefetch(x->cfg->ptmem, entry);
 }
 
 /* The entry at w->entry is here; true: the walk has ended. */
@@ -214,17 +221,19 @@ static bool take_entry(const struct core_ctx *x, struct walk *w, enum served_by 
     }
     if (!pte_is_leaf(w->level, pte)) {
         w->table = pte_table(pte).v;
-        if (!w->stale && w->level >= PWC_FIRST_LEVEL)
-            pwc_fill(array_at(c, c->at.pwc[w->level - PWC_FIRST_LEVEL]), w->asid, w->vaddr, w->level,
-                     w->table);
+        if (w->level == 2)
+            *leaf_table(c, w->vaddr) = (uint32_t)(w->table >> PAGE_SHIFT);
+        if (!w->stale && w->level >= PWC_FIRST_LEVEL) /* the walk began below all that was there: more only by others since */
+            pwc_fill(array_at(c, c->at.pwc[w->level - PWC_FIRST_LEVEL]), w->asid, w->vaddr, w->level, w->table,
+                     w->pwc_fills++ == c->pwc_fills++);
         w->level--;
         return false;
     }
     w->page_shift = (uint8_t)radix_level_shift(w->level);
-    w->page_base = pte_pfn(pte).v << PAGE_SHIFT & ~((UINT64_C(1) << w->page_shift) - 1);
-    w->pte_flags = pte;
-    core_expect_in_l2(c, w->page_base + (w->vaddr & ((UINT64_C(1) << w->page_shift) - 1)));
-    if (!permits(payload_of(w), w->write, w->exec)) {
+    const uint64_t in_page = (UINT64_C(1) << w->page_shift) - 1, page = pte_pfn(pte).v << PAGE_SHIFT & ~in_page;
+    w->payload = page | tlb_flags_of(pte);
+    core_expect_in_l2(c, page | (w->vaddr & in_page));
+    if (!permits(w->payload, w->write, w->exec)) {
         end_walk(x, w, WALK_FAULT);
         return true;
     }
@@ -305,6 +314,7 @@ static bool start_walk(const struct core_ctx *x, uint32_t idx, const struct walk
     if (hit != 0)
         w->level = (uint8_t)(hit - 1);
     count_pwc(&c->stats, hit);
+    w->pwc_fills = c->pwc_fills;
     w->time = start + x->p->pwc.latency_cycles;
     c->stats.walk_cycles_l1 += x->p->pwc.latency_cycles;
     CORE_LOG(x, WALK_START, idx, w->vaddr, w->asked, start, hit, w->table, x->p->pwc.latency_cycles);
@@ -478,6 +488,7 @@ INLINE struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, b
         link_waiter(c, who, &r.waiters);
         *queued(c, c->walk_queue_n++) = r;
         ++*nqueued_like(c, vaddr);
+        expect_walk(x, vaddr);
         return XLATE_WAITS;
     }
     uint64_t start = u64_max(asked, c->walks[best].time);
@@ -582,12 +593,12 @@ static struct xlate translate_free(const struct core_ctx *x, uint64_t vaddr, boo
         uint64_t entry, pte;
         if (!find_leaf(x, vaddr, &level, &entry, &pte))
             return (struct xlate){t, XLATE_NONE};
-        struct walk w = {.page_shift = (uint8_t)radix_level_shift(level), .pte_flags = pte};
-        w.page_base = pte_pfn(pte).v << PAGE_SHIFT & ~((UINT64_C(1) << w.page_shift) - 1);
-        if (!permits(payload_of(&w), write, exec))
+        const unsigned shift = radix_level_shift(level);
+        const uint64_t in_page = (UINT64_C(1) << shift) - 1, page = pte_pfn(pte).v << PAGE_SHIFT & ~in_page;
+        if (!permits(tlb_flags_of(pte), write, exec))
             return (struct xlate){t, XLATE_NONE};
-        fill_l1(x, exec, c->asid, vaddr, w.page_shift, payload_of(&w) | TLB_D);
-        return (struct xlate){t, w.page_base + (vaddr & ((UINT64_C(1) << w.page_shift) - 1))};
+        fill_l1(x, exec, c->asid, vaddr, shift, page | tlb_flags_of(pte) | TLB_D);
+        return (struct xlate){t, page + (vaddr & in_page)};
     }
     return (struct xlate){t,
                           (*h.payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << h.shift) - 1))};
