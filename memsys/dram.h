@@ -319,9 +319,9 @@ struct dram_where {
 
 /* What is compared when the next command is chosen, field by field, in no order. */
 struct dram_offers {
-    _Alignas(16) uint64_t ok[DRAM_MAX_BANKS + 2]; /* when the bank allows the command; never behind the last offer */
-    _Alignas(16) uint64_t order[DRAM_MAX_BANKS + 2]; /* slot of the request + DRAM_ORDER_ROW, unless it is a column command */
-    struct dram_where where[DRAM_MAX_BANKS + 2];
+    _Alignas(16) uint64_t ok[DRAM_MAX_BANKS]; /* when the bank allows the command; behind the last offer TIMES2_MOST */
+    _Alignas(16) uint64_t order[DRAM_MAX_BANKS]; /* slot of the request + DRAM_ORDER_ROW, unless it is a column command */
+    struct dram_where where[DRAM_MAX_BANKS];
     uint32_t n, reserved;
 };
 #define DRAM_ORDER_ROW (1u << (DRAM_ORDER_BITS - 1))

@@ -8,12 +8,12 @@ void dram_list_init(struct dram *d, struct dram_list *l, uint32_t window)
 {
     l->window = window;
     l->slots_end = 64;
-    l->offers.ok[0] = TIMES2_MOST;
     l->unseen_first = l->unseen_last = DRAM_NIL;
     for (uint32_t b = 0; b < DRAM_MAX_BANKS; b++) {
         struct dram_queue *q = &l->queues[b];
         q->ends.next = q->ends.prev = dram_at_of(d, &q->ends);
         q->command = DRAM_CMD_NONE;
+        l->offers.ok[b] = TIMES2_MOST;
     }
 }
 
@@ -91,11 +91,11 @@ static void compact_slots(struct dram *d, struct dram_list *l)
 
 /* A new offer, at `i`, may go before what is planned: what choose() would plan, if the plan is not stale. */
 static inline void plan_earlier(struct dram *d, const struct dram_offers *o, uint32_t i, uint32_t request,
-                                enum dram_command command, bool offered)
+                                enum dram_command command, bool has_turn)
 {
     struct dram_plan *p = &d->plan;
     uint64_t stamp = u64_max(dram_offer_ok(d, o, i), d->cmd_ok) | o->order[i];
-    bool first = offered & (stamp < p->stamp);
+    bool first = has_turn & (stamp < p->stamp);
     uint32_t all = -(uint32_t)first; /* compilers make branches of choices, which would be mispredicted */
     p->time ^= (p->time ^ dram_time_of(d, stamp)) & -(uint64_t)first;
     p->stamp = first ? stamp : p->stamp;
@@ -127,15 +127,14 @@ static __attribute__((noinline)) void see(struct dram *d, const struct dram_conf
         d->plan.is_stale = true;
         return;
     }
-    bool first = q->command == DRAM_CMD_NONE;
+    if (q->command != DRAM_CMD_NONE)
+        return;
     struct dram_offers *o = &l->offers;
-    uint32_t i = o->n; /* it does not count yet */
+    uint32_t i = o->n++;
+    q->offer = i;
+    q->command = command;
     dram_set_offer(o, i, r, command, u64_max(b->ok[command], r->ready));
-    q->offer ^= (q->offer ^ i) & -(uint32_t)first;
-    q->command ^= (q->command ^ command) & -(uint32_t)first;
-    plan_earlier(d, o, i, idx, command, first & (r->is_write == d->plan.is_write));
-    o->n += first;
-    o->ok[o->n] = TIMES2_MOST;
+    plan_earlier(d, o, i, idx, command, r->is_write == d->plan.is_write);
 }
 
 static void see_later(struct dram *d, struct dram_list *l, uint32_t idx)
