@@ -40,7 +40,7 @@ static __attribute__((noinline)) bool is_written(struct core *c, uint64_t store_
  * core_store_written knows, or one that is not complete or without its line; which of them cannot be foreseen.
  */
 #define FORWARD_NOT UINT64_C(0)
-INLINE uint64_t take_forwarded(struct run *run, struct core *c, uint32_t slot, uint64_t start)
+INLINE uint64_t take_forwarded(const struct run *run, struct core *c, uint32_t slot, uint64_t start)
 {
     const uint64_t store_no = c->forward[slot].window_no, sq_no = c->forward[slot].sq_no;
     const uint64_t stored = flight_of(run, store_no)->done & -(uint64_t)(store_no >= c->head);
@@ -62,7 +62,7 @@ struct access {
 };
 
 /* An entry of the window that is complete from the start. */
-INLINE struct flight *add_complete(struct run *run, struct core *c, const struct access *a, const bool write,
+INLINE struct flight *add_complete(const struct run *run, struct core *c, const struct access *a, const bool write,
                                    uint8_t level, uint64_t place, uint64_t done)
 {
     uint64_t no = c->tail++;
@@ -91,7 +91,7 @@ static struct inflight *wait_in(struct core *c, struct flight *e, const struct a
     return rest;
 }
 
-INLINE struct flight *add_load(struct run *run, struct core *c, const struct access *a, uint8_t level, uint64_t done)
+INLINE struct flight *add_load(const struct run *run, struct core *c, const struct access *a, uint8_t level, uint64_t done)
 {
     uint64_t i = c->loads_dispatched++ % LOAD_RING;
     c->load_done[i] = done;
@@ -101,7 +101,7 @@ INLINE struct flight *add_load(struct run *run, struct core *c, const struct acc
 }
 
 /* A load of a line that is in L1D as of cycle `comes`. */
-static __attribute__((noinline)) void add_load_of_l2(struct run *run, const struct access *a, uint64_t comes)
+static __attribute__((noinline)) void add_load_of_l2(const struct run *run, const struct access *a, uint64_t comes)
 {
     add_load(run, run->c, a, SERVED_L2, comes);
 }
@@ -113,7 +113,7 @@ static __attribute__((noinline)) void wait_for_data(struct core *c, struct fligh
 }
 
 /* A store whose line is there at cycle `fill` (CYCLE_UNKNOWN: outstanding); returns its place in the store queue. */
-INLINE uint32_t add_store(struct run *run, struct core *c, const struct access *a, uint64_t fill, uint32_t level)
+INLINE uint32_t add_store(const struct run *run, struct core *c, const struct access *a, uint64_t fill, uint32_t level)
 {
     uint64_t sq_no = c->sq_tail++, place = sq_no & run->sq_mask, granule = a->r->vaddr >> 3;
     uint32_t slot = core_forward_slot(granule);
@@ -144,11 +144,11 @@ static void note_unseen(struct core *c, const struct access *a)
 }
 
 /* The access shows the prefetchers a new line, and that of L1D sees it if `write` does not keep it from that. */
-INLINE bool is_news(struct run *run, const struct core *c, const struct access *a)
+INLINE bool is_news(const struct run *run, const struct core *c, const struct access *a)
 {
     return core_is_news(c, a->ip, a->r->vaddr) & run->prefetch;
 }
-INLINE bool is_seen(struct run *run, const bool write) { return !write || run->show_stores; }
+INLINE bool is_seen(const struct run *run, const bool write) { return !write || run->show_stores; }
 
 /* load_access of a line that is outstanding. Its parameters are those of struct access, in registers. */
 static __attribute__((noinline)) void join_load(struct run *run, struct miss *m, const struct access_rec *r,
@@ -180,7 +180,7 @@ static __attribute__((noinline)) void join_store(struct run *run, struct miss *m
  * The outstanding line of an access, which joins it as one of many; NULL: none, or another case. Not for what the
  * prefetchers have to be shown; and the line may be outstanding without being the first in its place.
  */
-INLINE struct miss *find_joint(struct run *run, struct core *c, const struct access *a, uint64_t line, const bool write)
+INLINE struct miss *find_joint(const struct run *run, struct core *c, const struct access *a, uint64_t line, const bool write)
 {
     struct miss *m = first_miss(c, line);
     const bool shown = is_news(run, c, a) & is_seen(run, write);
@@ -299,7 +299,7 @@ enum outcome { OUT_DONE, OUT_GENERAL, OUT_NOT };
 
 /* The place that an access needs in a queue that is full, and its cycle; NO_CYCLE: it does not come to that. */
 #define NO_CYCLE UINT64_MAX
-static __attribute__((noinline)) uint64_t wait_and_act(struct run *run, const bool write)
+static __attribute__((noinline)) uint64_t wait_and_act(const struct run *run, const bool write)
 {
     return wait_for_room(run, write) && act_late(run, run->c) ? run->c->touch : NO_CYCLE;
 }
@@ -319,7 +319,7 @@ INLINE enum outcome take_access(struct run *run, struct core *c, const struct ac
  * core_access_dispatch for an access whose address is known, to a page that no L1 TLB has. It counts itself, as it does
  * there.
  */
-static void miss_tlb(struct run *run, const struct access_rec *r, uint32_t ip)
+static void miss_tlb(const struct run *run, const struct access_rec *r, uint32_t ip)
 {
     struct core *c = run->c;
     const struct access a = {.r = r, .issue = run->row.issue, .ip = ip};
@@ -382,7 +382,7 @@ static __attribute__((noinline)) void watch_again(struct run *run, const struct 
 }
 
 /* The access needs what the row has not: a fence, a place, an answer, time. The instructions up to its own have their slots. */
-static __attribute__((noinline)) const struct access_rec *leave_access(struct run *run, const struct access_rec *r)
+static __attribute__((noinline)) const struct access_rec *leave_access(const struct run *run, const struct access_rec *r)
 {
     run->c->pos.gap_done = r->gap;
     return leave_row(run, r, true);

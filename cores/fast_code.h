@@ -10,7 +10,7 @@
 #include "cores/l1i.h"
 
 /* core_run_ahead, at the touch clock. */
-INLINE void run_ahead(struct run *run, struct core *f)
+INLINE void run_ahead(const struct run *run, struct core *f)
 {
     struct fetch *fetch = &f->fetch;
     fetch->go = 0;
@@ -33,7 +33,7 @@ static __attribute__((noinline)) const uint64_t *search_code_page(struct core *c
  * core_fetch_page at cycle `at` for the page of a line of code that the L1 TLB holds, the time that it costs
  * included; false: another case.
  */
-INLINE bool enter_page(struct run *run, struct core *c, uint64_t line, uint64_t at)
+INLINE bool enter_page(const struct run *run, struct core *c, uint64_t line, uint64_t at)
 {
     uint64_t vaddr = line << LINE_SHIFT, page = page_of_line(line), latency = run->x->p->l1i4k.latency_cycles;
     uint64_t known = at + latency;
@@ -63,7 +63,7 @@ INLINE bool enter_page(struct run *run, struct core *c, uint64_t line, uint64_t 
 }
 
 /* The same as line_ready, for line `e` at the head of the queue, which is of another page or comes with what is before it. */
-INLINE bool head_comes(struct run *run, struct core *c, const struct fetch_entry *e, uint32_t before)
+INLINE bool head_comes(const struct run *run, struct core *c, const struct fetch_entry *e, uint32_t before)
 {
     if (before > c->pos.gap_done) {
         if (!take_instructions(run, c, c->ordinal + (before - c->pos.gap_done)))
@@ -84,7 +84,7 @@ INLINE bool head_comes(struct run *run, struct core *c, const struct fetch_entry
 }
 
 /* The same as line_ready, for such a line, wherever it is. */
-static __attribute__((noinline)) bool line_comes(struct run *run, uint64_t line, uint32_t before)
+static __attribute__((noinline)) bool line_comes(const struct run *run, uint64_t line, uint32_t before)
 {
     struct core *c = run->c;
     const struct fetch_entry *e = next_line(&c->fetch);
@@ -95,7 +95,7 @@ static __attribute__((noinline)) bool line_comes(struct run *run, uint64_t line,
  * enter_line, for the line that is next in the fetch queue and here when the instructions before it have
  * their slots; false: another case, and at most some of these have them (pos.gap_done says so).
  */
-INLINE bool line_ready(struct run *run, struct core *c, uint64_t line, uint32_t before)
+INLINE bool line_ready(const struct run *run, struct core *c, uint64_t line, uint32_t before)
 {
     if (!LIKELY(line_is_here(c, line)))
         return line_comes(run, line, before);
@@ -104,7 +104,7 @@ INLINE bool line_ready(struct run *run, struct core *c, uint64_t line, uint32_t 
 }
 
 /* Predicts the branch that prediction stands at, as core_pass_branch does; false: it is wrong. */
-static __attribute__((noinline)) bool predict_here(struct run *run, const struct branch_rec *br, uint64_t line,
+static __attribute__((noinline)) bool predict_here(const struct run *run, const struct branch_rec *br, uint64_t line,
                                                    uint64_t next)
 {
     struct fetch *fetch = &run->c->fetch;
@@ -120,7 +120,7 @@ static __attribute__((noinline)) bool predict_here(struct run *run, const struct
 INLINE uint32_t branch_at(const struct fe_block *b, uint32_t no) { return no < b->nbr ? b->br_at[no].pos : UINT32_MAX; }
 
 /* Access `acc` of the block, if it is in the row, which ends at `end`; else `end`. */
-INLINE const struct access_rec *in_row(struct run *run, uint32_t acc, const struct access_rec *end)
+INLINE const struct access_rec *in_row(const struct run *run, uint32_t acc, const struct access_rec *end)
 {
     const struct access_rec *piece = run->b->piece;
     uint32_t at = acc - run->b->acc_from;
@@ -131,13 +131,13 @@ INLINE const struct access_rec *in_row(struct run *run, uint32_t acc, const stru
  * The access at which the row has to look at branches again: those before the first to see are passed by their number
  * alone, and pos.br may stay behind until then (catch_up).
  */
-INLINE const struct access_rec *next_stop(struct run *run, const struct access_rec *end)
+INLINE const struct access_rec *next_stop(const struct run *run, const struct access_rec *end)
 {
     return in_row(run, branch_at(run->b, first_to_see(&run->c->fetch, run->c->pos.br)), end);
 }
 
 /* The branches that the row has passed by number alone, those before access `r` or, not `with`, before the one before it. */
-static __attribute__((noinline)) void catch_up(struct run *run, const struct access_rec *r, bool with)
+static __attribute__((noinline)) void catch_up(const struct run *run, const struct access_rec *r, bool with)
 {
     struct core *c = run->c;
     const uint32_t acc = run->b->acc_from + (uint32_t)(r - run->b->piece) + with, end = first_to_see(&c->fetch, c->pos.br);
@@ -146,7 +146,7 @@ static __attribute__((noinline)) void catch_up(struct run *run, const struct acc
 }
 
 /* The row ends at `r`; `passed`: the branches before it are behind us. */
-static inline const struct access_rec *leave_row(struct run *run, const struct access_rec *r, bool passed)
+static inline const struct access_rec *leave_row(const struct run *run, const struct access_rec *r, bool passed)
 {
     catch_up(run, r, passed);
     return r;
@@ -160,7 +160,7 @@ INLINE bool is_beyond(const struct run *run, const struct access_rec *r)
 }
 
 /* line_ready for the line of access `r`; false: the row ends at it. */
-static __attribute__((noinline)) bool code_ready(struct run *run, uint64_t line, const struct access_rec *r)
+static __attribute__((noinline)) bool code_ready(const struct run *run, uint64_t line, const struct access_rec *r)
 {
     if (is_beyond(run, r)) {
         leave_row(run, r, false);
@@ -178,7 +178,7 @@ INLINE void note_due(struct core *c, uint64_t line, uint32_t off, uint32_t taken
 }
 
 /* Branch `no`, of which prediction does not say all; false: another case, and what is before it is passed. */
-static __attribute__((noinline)) bool see_branch(struct run *run, uint32_t no)
+static __attribute__((noinline)) bool see_branch(const struct run *run, uint32_t no)
 {
     struct core *c = run->c;
     const struct fe_block *b = run->b;
@@ -199,7 +199,7 @@ static __attribute__((noinline)) bool see_branch(struct run *run, uint32_t no)
 }
 
 /* pass_branches, from where prediction does not know the way. */
-INLINE const struct access_rec *see_branches(struct run *run, uint32_t acc, const struct access_rec *end)
+INLINE const struct access_rec *see_branches(const struct run *run, uint32_t acc, const struct access_rec *end)
 {
     uint32_t no;
     while (branch_at(run->b, no = first_to_see(&run->c->fetch, run->c->pos.br)) <= acc)
@@ -213,8 +213,8 @@ INLINE const struct access_rec *see_branches(struct run *run, uint32_t acc, cons
  * NULL: another case, and what is before it is passed. As far as prediction has led from line to line (first_to_see), the
  * queue says all.
  */
-static __attribute__((noinline)) const struct access_rec *pass_branches(struct run *run, const struct access_rec *r,
-                                                                        const struct access_rec *end)
+INLINE const struct access_rec *pass_branches(const struct run *run, const struct access_rec *r,
+                                              const struct access_rec *end)
 {
     struct core *c = run->c;
     const struct fetch *f = &c->fetch;
@@ -247,7 +247,7 @@ static __attribute__((noinline)) const struct access_rec *pass_branches(struct r
 }
 
 /* A line that a branch went to, of which the general code has seen no instruction yet. */
-INLINE bool enter_first(struct run *run)
+INLINE bool enter_first(const struct run *run)
 {
     struct fetch *fetch = &run->c->fetch;
     if (LIKELY(fetch->due == NO_LINE))

@@ -131,7 +131,7 @@ INLINE void begin_run(struct run *run, const struct core_ctx *x, const struct fe
 /* ---- retirement and slots ---------------------------------------------------------------------- */
 
 /* core_retire_oldest, for an access that was complete when dispatch came to it; false: another case. */
-INLINE bool retire_complete(struct run *run, struct core *c)
+INLINE bool retire_complete(const struct run *run, struct core *c)
 {
     const struct flight *e = flight_of(run, c->head);
     if (e->done > c->slot_cycle) /* unknown, too */
@@ -150,7 +150,7 @@ INLINE bool retire_complete(struct run *run, struct core *c)
  * them; no cycle that they bring into retire_cycle, or a store into `retired`, is another one later; a younger access
  * finds them complete either way (take_forwarded, core_store_written). So it may be done for many at once, ahead of need.
  */
-static __attribute__((noinline)) void retire_ripe(struct run *run)
+static __attribute__((noinline)) void retire_ripe(const struct run *run)
 {
     struct core *c = run->c;
     const uint64_t by = u64_min(c->touch, c->last_cycle), tail = c->tail;
@@ -176,7 +176,7 @@ static __attribute__((noinline)) void retire_ripe(struct run *run)
 }
 
 /* In the same way core_drain_oldest_store for all stores that were written by then: nothing else forwards from them. */
-static __attribute__((noinline)) void drain_ripe(struct run *run)
+static __attribute__((noinline)) void drain_ripe(const struct run *run)
 {
     struct core *c = run->c;
     const uint64_t by = u64_min(c->touch, c->last_cycle), tail = c->sq_tail;
@@ -196,7 +196,7 @@ static __attribute__((noinline)) void drain_ripe(struct run *run)
  * core_drain_oldest_store, and the wait for it, when its line is there and all up to it can retire; false:
  * another case.
  */
-INLINE bool drain_complete(struct run *run, struct core *c)
+INLINE bool drain_complete(const struct run *run, struct core *c)
 {
     const struct store_entry *s = &run->sq[c->sq_head & run->sq_mask];
     while (s->retired == CYCLE_UNKNOWN)
@@ -217,7 +217,7 @@ INLINE bool drain_complete(struct run *run, struct core *c)
 }
 
 /* dispatch_instructions itself, where the oldest access holds them up; false: it is unanswered. */
-static __attribute__((noinline)) bool take_stalled(struct run *run, uint64_t last)
+static __attribute__((noinline)) bool take_stalled(const struct run *run, uint64_t last)
 {
     struct core *c = run->c;
     uint64_t n = last - c->ordinal;
@@ -229,7 +229,7 @@ static __attribute__((noinline)) bool take_stalled(struct run *run, uint64_t las
 }
 
 /* Makes room in the ROB for instructions up to ordinal `last`; false: dispatch must wait for some of it. */
-static __attribute__((noinline)) bool retire_for(struct run *run, uint64_t last)
+static __attribute__((noinline)) bool retire_for(const struct run *run, uint64_t last)
 {
     struct core *c = run->c;
     look_at_rob(run);
@@ -261,7 +261,7 @@ INLINE uint64_t take_next_slots(const struct run *run, struct core *c, uint64_t 
 }
 
 /* dispatch_instructions, up to ordinal `last`; false: an unanswered access holds some up. At most 2^16, at least one. */
-static __attribute__((noinline)) bool take_instructions(struct run *run, struct core *c, uint64_t last)
+static __attribute__((noinline)) bool take_instructions(const struct run *run, struct core *c, uint64_t last)
 {
     if (last > run->fits && !retire_for(run, last))
         return take_stalled(run, last);
@@ -297,7 +297,7 @@ INLINE bool act_now(const struct run *run, struct core *c, uint64_t at)
 }
 
 /* core_make_room where a queue is full; false: what it waits for is unanswered. */
-static __attribute__((noinline)) bool wait_for_room(struct run *run, const bool write)
+static __attribute__((noinline)) bool wait_for_room(const struct run *run, const bool write)
 {
     struct core *c = run->c;
     retire_ripe(run);

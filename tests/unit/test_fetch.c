@@ -215,6 +215,37 @@ static void a_limit_behind_a_line_whose_instructions_were_held_up_is_met(void)
     }
 }
 
+/* Four lines of code one behind another, an access on each, then a jump back: no line may come for an instruction behind it. */
+static void a_limit_before_a_line_that_code_runs_on_to_is_met(void)
+{
+    enum { LINE = 8, ROUNDS = 6, ROUND = 4 * 9 + 2 };
+    for (uint64_t limit = 1; limit <= ROUNDS * ROUND; limit++) {
+        uint64_t digests[2], rows[2] = {0, 0};
+        for (unsigned slow = 0; slow < 2; slow++) {
+            struct rig *r = open_rig(BPRED_gshare);
+            r->slow = slow;
+            r->p.l1i = (struct cache_params){1, 32 * LINE_BYTES, 4, 5, REPL_LRU, 4, 1, L1I_FETCH_AHEAD, 1, 8};
+            r->instruction_limit = limit;
+            for (uint32_t k = 0; k < 4; k++)
+                r->pcs[LINE + k] = CODE + LINE_BYTES * k;
+            for (uint64_t i = 0; i < ROUNDS; i++) {
+                for (uint32_t k = 0; k < 4; k++)
+                    rig_load(r, A, 9)->pc_id = LINE + k;
+                rig_branch(r, 0, BR_JUMP, 2, LINE + 3, X, true);
+                rig_load(r, A, 2)->pc_id = X;
+            }
+            rig_run(r);
+            IS(rig_stats(r)->instructions, limit);
+            digests[slow] = engine_digest(r->engine);
+            for (uint64_t i = 0; i < r->nepochs; i++)
+                rows[slow] = rng_mix(rows[slow] + r->epoch_rows[i]);
+            rig_close(r);
+        }
+        IS(digests[0], digests[1]);
+        IS(rows[0], rows[1]);
+    }
+}
+
 /* Branches 0 to 2, a call that moves the thread to the other core, branches 3 and 4. */
 static void a_thread_moved_to_another_core_keeps_its_place_among_the_branches(void)
 {
@@ -582,6 +613,7 @@ UNIT_MAIN("cores/fetch", UNIT(a_branch_predicted_right_costs_nothing),
           UNIT(a_perfect_predictor_counts_branches_and_costs_nothing),
           UNIT(branches_behind_the_last_access_and_in_the_next_block_count_too),
           UNIT(a_branch_behind_the_instruction_limit_is_not_dispatched),
+          UNIT(a_limit_before_a_line_that_code_runs_on_to_is_met),
           UNIT(a_limit_behind_a_line_whose_instructions_were_held_up_is_met),
           UNIT(a_thread_moved_to_another_core_keeps_its_place_among_the_branches),
           UNIT(a_cold_line_of_code_delays_its_instruction_by_a_miss),
