@@ -77,6 +77,8 @@ struct moving {
     struct fe_block b; /* as recorded; its places may be changed */
     uint32_t ibr, iev;
     uint32_t npcs;
+    uint32_t nchanges; /* that happen before the block ends, at most */
+    bool begun;        /* an access or a branch has come: first_pcs is done */
 };
 
 static bool is_map_event(const struct fe_event *e)
@@ -168,16 +170,17 @@ static void number_pcs(struct moved_thread *t)
         t->pc_now[i] = i;
 }
 
-static void first_pcs(struct moving *x)
+static void forget_forms(struct moved_thread *t, uint32_t first, uint32_t n)
+{
+    for (uint32_t i = first; i < first + n; i++)
+        t->form_now[i] = NONE;
+}
+
+static void range_pcs(struct moving *x)
 {
     struct moved_thread *t = x->t;
-    x->npcs = t->npcs_recorded = x->b.npcs;
-    t->pcs = grown(t->pcs, &t->pcs_cap, x->npcs, sizeof *t->pcs);
-    t->pc_now = grown(t->pc_now, &t->pc_now_cap, x->npcs, sizeof *t->pc_now);
-    move_pcs(x, t->pcs);
-    number_pcs(t);
-    t->pc_ranges = grown(t->pc_ranges, &t->pc_ranges_cap, x->npcs / PC_CHUNK + 1, sizeof *t->pc_ranges);
-    for (uint32_t i = 0; i < x->npcs; i++) {
+    t->pc_ranges = grown(t->pc_ranges, &t->pc_ranges_cap, x->b.npcs / PC_CHUNK + 1, sizeof *t->pc_ranges);
+    for (uint32_t i = 0; i < x->b.npcs; i++) {
         struct pc_range *c = &t->pc_ranges[i / PC_CHUNK];
         if (i % PC_CHUNK == 0)
             *c = (struct pc_range){.start = UINT64_MAX};
@@ -186,11 +189,57 @@ static void first_pcs(struct moving *x)
     }
 }
 
+static bool holds_code(const struct moving *x, uint64_t start, uint64_t end)
+{
+    const struct pc_range *c = x->t->pc_ranges;
+    for (uint32_t i = 0; i < x->b.npcs; i += PC_CHUNK, c++) {
+        const uint32_t stop = (uint32_t)u64_min(i + PC_CHUNK, x->b.npcs);
+        for (uint32_t k = i; k < stop && start < c->end && end > c->start; k++)
+            if (x->b.pcs[k] >= start && x->b.pcs[k] < end)
+                return true;
+    }
+    return false;
+}
+
+/* May the program counters lie elsewhere once the first `nchanges` changes have happened? */
+static bool code_changes(const struct moving *x, uint32_t nchanges)
+{
+    const struct reloc_map *m = &x->r->map;
+    uint64_t start, end;
+    for (uint32_t i = x->t->view.nchanges; i < nchanges; i++)
+        if ((reloc_change_maps(m, i, &start, &end) && holds_code(x, start, end)) ||
+            (reloc_change_unmaps(m, i, &start, &end) && holds_code(x, start, end)))
+            return true;
+    return false;
+}
+
+/*
+ * Where they lie when the first access or branch is at hand; beside the recorded ones if they may move later, else
+ * in their place.
+ */
+static void first_pcs(struct moving *x)
+{
+    struct moved_thread *t = x->t;
+    x->begun = true;
+    range_pcs(x);
+    if (!code_changes(x, x->nchanges)) {
+        move_pcs(x, (uint64_t *)(uintptr_t)x->b.pcs);
+        return;
+    }
+    t->npcs_recorded = x->b.npcs;
+    t->pcs = grown(t->pcs, &t->pcs_cap, x->npcs, sizeof *t->pcs);
+    t->pc_now = grown(t->pc_now, &t->pc_now_cap, x->npcs, sizeof *t->pc_now);
+    t->form_now = grown(t->form_now, &t->form_now_cap, x->b.nev_forms + x->b.nbr_forms, sizeof *t->form_now);
+    forget_forms(t, x->b.nev_forms, x->b.nbr_forms);
+    move_pcs(x, t->pcs);
+    number_pcs(t);
+}
+
 /* remap_pcs for one chunk, from program counter `i` on. */
 static void remap_chunk(struct moving *x, uint64_t start, uint64_t end, uint32_t i)
 {
     struct moved_thread *t = x->t;
-    const uint32_t stop = (uint32_t)u64_min(i + PC_CHUNK, x->b.npcs);
+    const uint32_t stop = (uint32_t)u64_min(i + PC_CHUNK, t->npcs_recorded);
     for (; i < stop; i++) {
         uint64_t pc = x->b.pcs[i];
         if (pc < start || pc >= end)
@@ -210,18 +259,12 @@ static void remap_chunk(struct moving *x, uint64_t start, uint64_t end, uint32_t
 static void remap_pcs(struct moving *x, uint64_t start, uint64_t end)
 {
     const struct pc_range *c = x->t->pc_ranges;
-    for (uint32_t i = 0; i < x->b.npcs; i += PC_CHUNK, c++)
+    for (uint32_t i = 0; i < x->t->npcs_recorded; i += PC_CHUNK, c++)
         if (start < c->end && end > c->start)
             remap_chunk(x, start, end, i);
 }
 
 /* ---- branches -------------------------------------------------------------------------------- */
-
-static void forget_forms(struct moved_thread *t, uint32_t first, uint32_t n)
-{
-    for (uint32_t i = first; i < first + n; i++)
-        t->form_now[i] = NONE;
-}
 
 /* The branch's form with the present numbers of its program counters. */
 static uint32_t moved_branch(struct moving *x, uint32_t form)
@@ -280,6 +323,12 @@ static void end_stretch(struct moving *x, uint32_t end)
     t->stretches[t->nstretches++] = (struct stretch){.end = end, .nchanges = t->view.nchanges};
 }
 
+/* Does an access or a branch come before the event at (pos, instr_off)? */
+static bool begins_before(const struct moving *x, struct fe_at at, uint32_t instr_off)
+{
+    return at.pos > 0 || (x->b.nbr > 0 && x->b.br_at[0].pos == 0 && fe_br(&x->b, 0)->instr_off < instr_off);
+}
+
 /* Changes up to `nchanges` happen at the event at hand. */
 static void pass_changes(struct moving *x, struct fe_at at, uint32_t instr_off, uint32_t nchanges)
 {
@@ -290,6 +339,8 @@ static void pass_changes(struct moving *x, struct fe_at at, uint32_t instr_off, 
     uint64_t start, end;
     if (nchanges <= v->nchanges)
         return;
+    if (!x->begun && begins_before(x, at, instr_off))
+        first_pcs(x);
     end_stretch(x, at.pos);
     move_branches(x, at.pos, instr_off);
     while (v->nchanges < nchanges) {
@@ -414,21 +465,24 @@ static void move_events(struct moving *x, struct fe_block *b)
     b->nev_forms = x->t->nev_forms;
 }
 
-/* What the block's events tell of, before any of them is changed. */
-static void note_told(struct moving *x)
+/* What the block's events tell of, before any of them is changed. Returns how many changes happen in it at most. */
+static uint32_t note_told(struct moving *x)
 {
     struct moved_thread *t = x->t;
-    uint32_t most = 0;
+    uint32_t most = 0, last = 0, own;
     t->ntold = 0;
     for (uint32_t i = 0; i < x->b.nev; i++) {
         const struct fe_event *e = fe_ev(&x->b, i);
         bool tells = e->type >= FE_MMAP && e->type <= FE_MAP_MARK && e->a[0] != UINT64_MAX;
         uint32_t n = tells ? told_by(x->r, e) : 0;
+        const uint32_t happened = is_map_event(e) && own_change(x, e, &own) ? own + 1 : n;
+        last = last > happened ? last : happened;
         if (n <= most)
             continue;
         t->told = grown(t->told, &t->told_cap, (uint64_t)t->ntold + 1, sizeof *t->told);
         t->told[t->ntold++] = most = n;
     }
+    return last;
 }
 
 /* ---- accesses -------------------------------------------------------------------------------- */
@@ -505,19 +559,22 @@ static void move_still_block(struct moving *x)
 static void move_changing_block(struct moving *x, struct fe_block *out)
 {
     struct moved_thread *t = x->t;
-    uint32_t nforms = x->b.nev_forms + x->b.nbr_forms;
-    t->form_now = grown(t->form_now, &t->form_now_cap, nforms, sizeof *t->form_now);
-    forget_forms(t, 0, nforms);
-    note_told(x);
-    first_pcs(x);
+    x->nchanges = note_told(x);
+    x->npcs = x->b.npcs;
+    t->npcs_recorded = 0;
+    t->form_now = grown(t->form_now, &t->form_now_cap, x->b.nev_forms, sizeof *t->form_now);
+    forget_forms(t, 0, x->b.nev_forms);
     move_events(x, out);
+    if (!x->begun)
+        first_pcs(x);
     end_stretch(x, UINT32_MAX);
     if (t->nremaps > 0) {
         move_branches(x, UINT32_MAX, UINT32_MAX);
         out->br_forms = t->br_forms;
         out->nbr_forms = t->nbr_forms;
     }
-    out->pcs = t->pcs;
+    if (t->npcs_recorded != 0)
+        out->pcs = t->pcs;
     out->npcs = x->npcs;
 }
 
@@ -589,6 +646,19 @@ static const struct frontend_ops relocate_ops = {
     .piece = relocate_piece,
     .close = relocate_close,
 };
+
+size_t relocate_thread_bytes(const struct frontend *fe, uint32_t thread)
+{
+    if (fe->ops != &relocate_ops)
+        return 0;
+    const struct moved_thread *t = &((const struct relocate *)fe)->threads[thread];
+    return sizeof *t + t->blocks_cap * sizeof *t->blocks + (t->view.cap + t->acc_view.cap) * sizeof *t->view.p +
+           t->pcs_cap * sizeof *t->pcs + t->pc_now_cap * sizeof *t->pc_now + t->ev_at_cap * sizeof *t->ev_at +
+           t->ev_forms_cap * sizeof *t->ev_forms + t->br_forms_cap * sizeof *t->br_forms +
+           t->form_now_cap * sizeof *t->form_now + t->told_cap * sizeof *t->told +
+           t->stretches_cap * sizeof *t->stretches + t->remaps_cap * sizeof *t->remaps +
+           t->pc_ranges_cap * sizeof *t->pc_ranges;
+}
 
 /* ---- what the trace says, read once ---------------------------------------------------------- */
 

@@ -29,4 +29,7 @@ struct relocate_params {
  */
 enum err relocate_wrap(struct frontend **fe, const struct relocate_params *p);
 
+/* Bytes that a thread takes of it now; 0 of a front end that is not wrapped. */
+size_t relocate_thread_bytes(const struct frontend *fe, uint32_t thread);
+
 #endif

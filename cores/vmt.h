@@ -55,6 +55,9 @@ uint64_t vmt_nblocks(const struct frontend *fe, uint32_t thread);
 /* Header of one block, for tools; NULL when there is no such block. */
 const struct vmt_block_header *vmt_block(const struct frontend *fe, uint32_t thread,
                                          uint64_t block);
+/* Bytes that the reader has taken for a thread, and for all of them in common, but for the mapped file. */
+size_t vmt_thread_bytes(const struct frontend *fe, uint32_t thread);
+size_t vmt_common_bytes(const struct frontend *fe);
 /* Value of `key` in the meta texts (the last one counts), copied into buf; false when absent. */
 bool vmt_meta_get(const struct vmt_info *info, const char *key, char *buf, size_t buf_bytes);
 

@@ -8,11 +8,21 @@
 
 #include "cores/vmt.h"
 #include "cores/vmt_codec.h"
+#include "cores/vmt_planes.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define SLACK 64u /* bytes after each raw column that a load may touch */
+
+#define LARGE_BLOCK (896u << 10) /* bytes, to stay below a MiB with what the reader's owner needs */
+#define MOST_WINDOWS 32u
+
+/* What else is in the scratch, where there is no column. */
+#define NUMBERS VMT_NCOLS_KNOWN
+#define NUMBERS_OF_EVENTS (VMT_NCOLS_KNOWN + 1)
+#define FORMS_OF_EVENTS (VMT_NCOLS_KNOWN + 2)
+_Static_assert(VMT_NCOLS > VMT_NCOLS_KNOWN + 2, "of no column");
 
 static const char NO_MEMORY[] = "no memory to decode it";
 
@@ -47,33 +57,46 @@ static size_t lay_out(struct vmt_decoded *d, const struct vmt_block_header *h, u
         uint64_t *addr = carve(room, &used, (VMT_BASES + VMT_PIECE) * sizeof *addr);
         d->piece = r != NULL ? r + VMT_BASES : NULL;
         d->addrs = addr != NULL ? addr + VMT_BASES : NULL;
-        d->ids = carve(room, &used, h->nacc * sizeof *d->ids);
-        d->ctl = carve(room, &used, h->nacc);
+        d->ids = carve(room, &used, d->window * sizeof *d->ids);
+        d->ctl = carve(room, &used, d->window);
         d->payload = carve(room, &used, h->col[VMT_COL_ADDR_PAYLOAD].raw_bytes);
         d->forms = carve(room, &used, h->nacc_tmpl * sizeof *d->forms);
         d->data_ops = carve(room, &used, h->nacc_tmpl * sizeof *d->data_ops);
         d->last_of = carve(room, &used, h->nacc_tmpl * sizeof *d->last_of);
-        size_t nlast = u64_min(h->npcs, h->nacc_tmpl);
-        d->last = carve(room, &used, nlast * sizeof *d->last);
-        d->last_now = carve(room, &used, nlast * sizeof *d->last_now);
+        d->last = carve(room, &used, d->nlast * sizeof *d->last);
+        d->last_now = carve(room, &used, d->nlast * sizeof *d->last_now);
     }
     if ((flags & VMT_NO_BRANCHES) == 0) {
         d->br_at = carve(room, &used, h->nbr * sizeof *d->br_at);
         d->br_forms = carve(room, &used, h->nbr_tmpl * sizeof *d->br_forms);
     }
     if ((flags & VMT_NO_EVENTS) == 0) {
-        d->ev_at = carve(room, &used, h->nev * sizeof *d->ev_at);
-        d->ev_forms = carve(room, &used, h->nev_tmpl * sizeof *d->ev_forms);
+        d->ev_at = carve(room, &used, (d->no_places ? 0 : h->nev) * sizeof *d->ev_at);
+        d->ev_forms = carve(room, &used, d->nev_forms * sizeof *d->ev_forms);
     }
     return used;
 }
 
+/* A large block, which has a large dictionary, gets along with some of its columns at a time. */
 static bool make_room(struct vmt_decoded *d, const struct vmt_block_header *h, unsigned flags)
 {
+    d->window = h->nacc;
+    for (uint32_t parts = 2; parts <= MOST_WINDOWS && lay_out(d, h, flags, NULL) > LARGE_BLOCK; parts *= 2)
+        d->window = (h->nacc / parts + VMT_PIECE) / VMT_PIECE * VMT_PIECE;
     void *room = take(&d->room, lay_out(d, h, flags, NULL));
     if (room != NULL)
         lay_out(d, h, flags, room);
     return room != NULL;
+}
+
+size_t vmt_decoded_bytes(const struct vmt_decoded *d) { return sizeof *d + d->room.bytes; }
+
+size_t vmt_scratch_bytes(const struct vmt_scratch *s)
+{
+    size_t bytes = sizeof *s;
+    for (unsigned c = 0; c < VMT_NCOLS; c++)
+        bytes += s->columns[c].bytes;
+    return bytes;
 }
 
 void vmt_scratch_free(struct vmt_scratch *s)
@@ -130,92 +153,6 @@ static const void *unpack_scratch(struct vmt_scratch *s, const struct vmt_block_
     return p != NULL && unpack(h, c, p) ? p : NULL;
 }
 
-typedef uint8_t u8x16 __attribute__((vector_size(16)));
-#if defined __clang__ || __GNUC__ >= 12
-#define SHUFFLE(v, w, ...) __builtin_shufflevector(v, w, __VA_ARGS__)
-#else
-#define SHUFFLE(v, w, ...) __builtin_shuffle(v, w, (u8x16){__VA_ARGS__})
-#endif
-
-#define INLINE static inline __attribute__((always_inline))
-
-/*
- * Sixteen rows of `nplanes` bytes, at most 16, from as many planes `n` bytes apart; zeros behind. The square of
- * 16 x 16 bytes is turned over by four rounds of interleaving its upper with its lower half.
- */
-INLINE void turn_over(const uint8_t *planes, uint32_t n, unsigned nplanes, u8x16 v[16])
-{
-    for (unsigned p = 0; p < 16; p++)
-        if (p < nplanes)
-            memcpy(&v[p], planes + (size_t)p * n, sizeof v[p]);
-        else
-            v[p] = (u8x16){0};
-    for (unsigned round = 0; round < 4; round++) {
-        u8x16 w[16];
-        for (unsigned i = 0; i < 8; i++) {
-            w[2 * i] = SHUFFLE(v[i], v[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-            w[2 * i + 1] = SHUFFLE(v[i], v[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-        }
-        memcpy(v, w, sizeof w);
-    }
-}
-
-/*
- * Rows of `nplanes` bytes, at most 16, from as many byte planes of n bytes each; of each row `bytes` are
- * stored, those behind the planes zeros. Reads up to 15 bytes behind the planes.
- */
-INLINE void get_rows(const uint8_t *planes, uint32_t n, unsigned nplanes, void *rows, size_t stride, size_t bytes)
-{
-    u8x16 v[16];
-    uint8_t *to = rows;
-    uint32_t at = 0;
-    for (; n - at >= 16; at += 16) {
-        turn_over(planes + at, n, nplanes, v);
-        for (unsigned i = 0; i < 16; i++)
-            memcpy(to + i * stride, &v[i], bytes);
-        to += 16 * stride;
-    }
-    if (at == n)
-        return;
-    turn_over(planes + at, n, nplanes, v);
-    for (uint32_t i = 0; i < n - at; i++)
-        memcpy(to + i * stride, (const char *)v + i * sizeof v[0], bytes);
-}
-
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "byte b of a field is its b-th byte in memory");
-
-typedef uint16_t u16x8 __attribute__((vector_size(16)));
-typedef int16_t s16x8 __attribute__((vector_size(16)));
-
-/* Eight ids at a time, and with their upper bits turned over: then they compare as signed ones do. */
-static inline s16x8 ids_over(const uint16_t *ids, s16x8 last)
-{
-    u16x8 v;
-    memcpy(&v, ids, sizeof v);
-    return (s16x8)(v ^ 0x8000) > last;
-}
-
-/* Every id of every block passes here. */
-static bool ids_below(const uint16_t *ids, uint32_t n, uint32_t limit)
-{
-    if (n == 0 || limit > UINT16_MAX)
-        return true;
-    if (limit == 0)
-        return false;
-    const s16x8 last = (s16x8)((u16x8){0} + (uint16_t)((limit - 1) ^ 0x8000));
-    s16x8 over = {0};
-    uint32_t i = 0;
-    bool ok = true;
-    for (; i + 32 <= n; i += 32)
-        over |= ids_over(ids + i, last) | ids_over(ids + i + 8, last) | ids_over(ids + i + 16, last) |
-                ids_over(ids + i + 24, last);
-    for (; i < n; i++)
-        ok &= ids[i] < limit;
-    uint64_t words[2];
-    memcpy(words, &over, sizeof words);
-    return ok && (words[0] | words[1]) == 0;
-}
-
 /* ---- program counters ------------------------------------------------------------------------ */
 
 static const char *load_pcs(struct vmt_scratch *s, const struct vmt_block_header *h,
@@ -239,49 +176,62 @@ _Static_assert(SAME_PLACE(pc_id) && SAME_PLACE(gap) && SAME_PLACE(size) && SAME_
 _Static_assert(offsetof(struct access_rec, data_ops) == 24, "it and the rest follow");
 
 /*
- * The forms from their planes, and numbers for the last addresses at their program counters.
- * `numbers`: zeros, one for each program counter. False: a size or program counter that there is none of.
+ * Numbers, from 1 on, for the program counters that the templates name, so many in *n_out, into `numbers`: zeros,
+ * one for each program counter. False: there is no such program counter.
  */
-static bool get_forms(const uint8_t *planes, uint32_t n, uint32_t *numbers, uint32_t npcs, struct vmt_decoded *d)
+static bool number_last(const uint8_t *planes, uint32_t n, uint32_t *numbers, uint32_t npcs, uint32_t *n_out)
 {
-    struct vmt_form *f = d->forms;
+    const uint8_t *low = planes, *high = planes + n;
     uint32_t nlast = 0;
-    get_rows(planes, n, 16, f, sizeof *f, sizeof *f);
+    uint8_t higher = 0;
+    for (uint32_t i = 0; i < 2 * n; i++)
+        higher |= high[n + i];
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t pc_id = f[i].pc_id;
-        if ((pc_id >= npcs) | (f[i].size - 1u >= 64))
+        const uint32_t pc_id = low[i] | (uint32_t)high[i] << 8;
+        if (pc_id >= npcs)
             return false;
         const uint32_t number = numbers[pc_id] != 0 ? numbers[pc_id] : nlast + 1;
         nlast = nlast > number ? nlast : number;
         numbers[pc_id] = number;
-        d->last_of[i] = (uint16_t)(number - 1);
-        f[i].flags = (uint8_t)((f[i].flags & ~ACC_NO_PRODUCER) | acc_no_producer(f[i].addr_dep, f[i].data_dep));
     }
-    memcpy(d->data_ops, planes + (size_t)16 * n, n);
-    d->nlast = nlast;
-    return true;
+    *n_out = nlast;
+    return higher == 0;
 }
 
-/* Payload bytes that the control column asks for; sixteen codes at a time, code 7 means 8 bytes. */
-static uint64_t payload_bytes(const uint8_t *ctl, uint32_t n)
+/* The forms from their planes. `numbers` as number_last leaves them. False: a size that there is none of. */
+static bool get_forms(const uint8_t *planes, uint32_t n, const uint32_t *numbers, struct vmt_decoded *d)
 {
-    enum { ROUNDS = 31 }; /* 31 x 8 fit into a byte */
-    uint64_t sum = 0;
-    uint32_t i = 0;
-    while (i + 16 * ROUNDS <= n) {
-        u8x16 part = {0};
-        for (unsigned k = 0; k < ROUNDS; k++, i += 16) {
-            u8x16 codes;
-            memcpy(&codes, ctl + i, sizeof codes);
-            codes &= 7;
-            part += codes - (u8x16)(codes == 7);
-        }
-        for (unsigned k = 0; k < 16; k++)
-            sum += part[k];
+    struct vmt_form *f = d->forms;
+    get_rows(planes, n, 16, f, sizeof *f, sizeof *f);
+    memcpy(d->data_ops, planes + (size_t)16 * n, n);
+    bool ok = true;
+    for (uint32_t i = 0; i < n; i++) {
+        ok &= f[i].size - 1u < 64;
+        d->last_of[i] = (uint16_t)(numbers[f[i].pc_id] - 1);
+        f[i].flags = (uint8_t)((f[i].flags & ~ACC_NO_PRODUCER) | acc_no_producer(f[i].addr_dep, f[i].data_dep));
     }
-    for (; i < n; i++)
-        sum += (ctl[i] & 7u) + ((ctl[i] & 7u) == 7);
-    return sum;
+    return ok;
+}
+
+/* Ids and control bytes of the whole block, where they are asked for in windows. */
+static bool unpack_windows(struct vmt_scratch *s, const struct vmt_block_header *h, const struct vmt_decoded *d)
+{
+    const bool ok = unpack_scratch(s, h, VMT_COL_ACC_IDS) != NULL && unpack_scratch(s, h, VMT_COL_ADDR_CTL) != NULL;
+    s->windows_of = ok ? d : NULL;
+    return ok;
+}
+
+/* Was done before with this block, so that there is room for it and nothing damaged. */
+static void enter_window(struct vmt_decoded *d, uint32_t from)
+{
+    struct vmt_scratch *s = d->scratch;
+    if (s->windows_of != d && !unpack_windows(s, d->header, d))
+        SIM_ASSERT(false, "a block of %u accesses does not decompress again", d->nacc);
+    d->window_from = from;
+    d->window_to = (uint32_t)u64_min(from + (uint64_t)d->window, d->nacc);
+    const uint32_t n = d->window_to - from;
+    memcpy(d->ids, (const uint16_t *)s->columns[VMT_COL_ACC_IDS].p + from, n * sizeof *d->ids);
+    memcpy(d->ctl, (const uint8_t *)s->columns[VMT_COL_ADDR_CTL].p + from, n);
 }
 
 /* The block's first piece is the next one. */
@@ -289,26 +239,59 @@ static void rewind_pieces(struct vmt_decoded *d)
 {
     d->from = d->to = 0;
     d->next_payload = d->payload;
+    if (d->window_from != 0)
+        enter_window(d, 0);
+}
+
+/* The columns with a value for each access; of a large block into the scratch. */
+static bool unpack_accesses(struct vmt_scratch *s, const struct vmt_block_header *h, struct vmt_decoded *d,
+                            const uint16_t **ids_out, const uint8_t **ctl_out)
+{
+    const bool whole = d->window == h->nacc;
+    if (!unpack(h, VMT_COL_ADDR_PAYLOAD, d->payload))
+        return false;
+    if (whole ? !unpack(h, VMT_COL_ACC_IDS, d->ids) || !unpack(h, VMT_COL_ADDR_CTL, d->ctl) : !unpack_windows(s, h, d))
+        return false;
+    *ids_out = whole ? d->ids : s->columns[VMT_COL_ACC_IDS].p;
+    *ctl_out = whole ? d->ctl : s->columns[VMT_COL_ADDR_CTL].p;
+    return true;
+}
+
+/* The access templates into the scratch, and how many program counters they name. */
+static const char *count_accesses(struct vmt_scratch *s, const struct vmt_block_header *h, struct vmt_decoded *d)
+{
+    const uint8_t *tmpl = unpack_scratch(s, h, VMT_COL_ACC_TMPL);
+    uint32_t *numbers = take(&s->columns[NUMBERS], h->npcs * sizeof *numbers);
+    if (numbers == NULL)
+        return NO_MEMORY;
+    if (tmpl == NULL)
+        return "an access column does not decompress to its size";
+    memset(numbers, 0, h->npcs * sizeof *numbers);
+    if (!number_last(tmpl, h->nacc_tmpl, numbers, h->npcs, &d->nlast))
+        return "an access template names a program counter beyond the dictionary";
+    return NULL;
 }
 
 static const char *load_accesses(struct vmt_scratch *s, const struct vmt_block_header *h,
                                  struct vmt_decoded *d)
 {
-    const uint8_t *tmpl = unpack_scratch(s, h, VMT_COL_ACC_TMPL);
-    if (tmpl == NULL || !unpack(h, VMT_COL_ACC_IDS, d->ids) || !unpack(h, VMT_COL_ADDR_CTL, d->ctl) ||
-        !unpack(h, VMT_COL_ADDR_PAYLOAD, d->payload))
+    const uint16_t *ids;
+    const uint8_t *ctl;
+    if (!unpack_accesses(s, h, d, &ids, &ctl))
         return "an access column does not decompress to its size";
-    if (payload_bytes(d->ctl, h->nacc) != h->col[VMT_COL_ADDR_PAYLOAD].raw_bytes)
+    if (payload_bytes(ctl, h->nacc) != h->col[VMT_COL_ADDR_PAYLOAD].raw_bytes)
         return "the address payload has another length than the control column says";
-    if (!ids_below(d->ids, h->nacc, h->nacc_tmpl))
+    if (!ids_below(ids, h->nacc, h->nacc_tmpl))
         return "an access names a template beyond the dictionary";
-    uint32_t *numbers = take(&s->columns[VMT_COL_PCS], h->npcs * sizeof *numbers);
-    if (numbers == NULL)
-        return NO_MEMORY;
-    memset(numbers, 0, h->npcs * sizeof *numbers);
-    if (!get_forms(tmpl, h->nacc_tmpl, numbers, h->npcs, d))
-        return "an access template has an illegal size or program counter";
+    if (!get_forms(s->columns[VMT_COL_ACC_TMPL].p, h->nacc_tmpl, s->columns[NUMBERS].p, d))
+        return "an access template has an illegal size";
     d->nacc = h->nacc;
+    d->scratch = s;
+    d->header = h;
+    d->window_from = 0;
+    d->window_to = h->nacc;
+    if (d->window < h->nacc)
+        enter_window(d, 0);
     rewind_pieces(d);
     return NULL;
 }
@@ -371,6 +354,9 @@ static bool begin_piece(struct vmt_decoded *d, uint32_t end, struct fe_moves *m,
         memmove(d->piece - VMT_BASES, d->piece + n - VMT_BASES, VMT_BASES * sizeof *d->piece);
     }
     d->from = d->to;
+    if (d->from == d->window_to)
+        enter_window(d, d->from);
+    end = end < d->window_to ? end : d->window_to;
     d->to = end - d->from < VMT_PIECE ? end : d->from + VMT_PIECE;
     return !moved || m->version == d->version;
 }
@@ -433,10 +419,11 @@ INLINE void make_any(struct making *k, unsigned i, struct fe_moves *m, const boo
 INLINE void next_piece(struct vmt_decoded *d, uint32_t end, struct fe_moves *m, const bool moved)
 {
     const bool known = begin_piece(d, end, m, moved);
-    struct making k = {.ctl = d->ctl + d->from, .payload = d->next_payload, .id = d->ids + d->from, .forms = d->forms,
+    const uint32_t at = d->from - d->window_from;
+    struct making k = {.ctl = d->ctl + at, .payload = d->next_payload, .id = d->ids + at, .forms = d->forms,
                        .data_ops = d->data_ops, .last_of = d->last_of, .last = d->last, .last_now = d->last_now,
                        .r = d->piece, .addr = d->addrs};
-    const uint8_t *const stop = d->ctl + d->to;
+    const uint8_t *const stop = k.ctl + (d->to - d->from);
     while (known && stop - k.ctl >= AT_ONCE) {
         for (unsigned i = 0; i < AT_ONCE; i++)
             if (LIKELY(k.ctl[i] == UNCHANGED))
@@ -526,51 +513,80 @@ static const char *load_branches(struct vmt_scratch *s, const struct vmt_block_h
     return place(ids, h->nbr, distance, d->br_at) <= h->nacc ? NULL : "a branch stands after the last access";
 }
 
-/* The event templates are in the scratch already. */
+static bool is_page(const uint8_t *tmpl, uint32_t n, uint32_t i)
+{
+    const uint8_t *low = tmpl + (size_t)DISTANCE_BYTES * n, *high = low + n;
+    return (low[i] | high[i] << 8) == FE_IFETCH_PAGE;
+}
+
+/* The code pages are one form, the last, where nothing but their type is asked for. Returns how many forms there are. */
+static uint32_t number_events(const uint8_t *tmpl, uint32_t n, bool no_pages, uint32_t *number)
+{
+    uint32_t nothers = 0;
+    bool pages = false;
+    for (uint32_t i = 0; i < n; i++)
+        nothers += !(no_pages && is_page(tmpl, n, i));
+    for (uint32_t i = 0, next = 0; i < n; i++) {
+        const bool page = no_pages && is_page(tmpl, n, i);
+        number[i] = page ? nothers : next++;
+        pages |= page;
+    }
+    return nothers + pages;
+}
+
+/* False: no memory. Of a block that has only pages nobody asks for, and of one without events, there is one form at most. */
+static bool count_events(struct vmt_scratch *s, const struct vmt_block_header *h, const uint8_t *tmpl, bool no_pages,
+                         struct vmt_decoded *d)
+{
+    uint32_t *number = take(&s->columns[NUMBERS_OF_EVENTS], h->nev_tmpl * sizeof *number);
+    if (number == NULL)
+        return false;
+    d->nev = h->nev;
+    d->nev_forms = number_events(tmpl, h->nev_tmpl, no_pages, number);
+    d->no_places = no_pages && h->nev_tmpl > 0 && d->nev_forms == 1 && is_page(tmpl, h->nev_tmpl, 0);
+    return true;
+}
+
+/* The event templates are in the scratch already, and counted. */
 static const char *load_events(struct vmt_scratch *s, const struct vmt_block_header *h,
                                const uint8_t *tmpl, struct vmt_decoded *d)
 {
-    uint32_t n = h->nev_tmpl;
+    static struct fe_at nowhere[VMT_MAX_EVENTS]; /* before the first access, form 0; never written, so it takes no memory */
+    const uint32_t n = h->nev_tmpl, *number = s->columns[NUMBERS_OF_EVENTS].p;
+    if (d->no_places) {
+        d->ev_at = nowhere;
+        d->ev_forms[0] = (struct fe_event){.type = FE_IFETCH_PAGE};
+        return NULL;
+    }
     const uint16_t *ids = unpack_scratch(s, h, VMT_COL_EV_IDS);
-    struct fe_event *f = d->ev_forms;
-    if (ids == NULL || tmpl == NULL)
+    if (ids == NULL)
         return "an event column does not decompress to its size";
     if (!ids_below(ids, h->nev, n))
         return "an event names a template beyond the dictionary";
+    struct fe_event *f = take(&s->columns[FORMS_OF_EVENTS], n * sizeof *f);
     const uint64_t *distance = get_distances(s, tmpl, n);
-    if (distance == NULL)
+    if (f == NULL || distance == NULL)
         return NO_MEMORY;
     tmpl += (size_t)DISTANCE_BYTES * n;
     get_rows(tmpl, n, 4, f, sizeof *f, offsetof(struct fe_event, a));
     for (unsigned i = 0; i < 6; i += 2)
         get_rows(tmpl + (4 + 8 * (size_t)i) * n, n, 16, &f->a[i], sizeof *f, 16);
-    return place(ids, h->nev, distance, d->ev_at) <= h->nacc ? NULL : "an event stands after the last access";
+    for (uint32_t i = 0; i < n; i++)
+        d->ev_forms[number[i]] = f[i];
+    const bool inside = place(ids, h->nev, distance, d->ev_at) <= h->nacc;
+    for (uint32_t i = 0; i < h->nev && d->nev_forms != n; i++)
+        d->ev_at[i].form = number[d->ev_at[i].form];
+    return inside ? NULL : "an event stands after the last access";
 }
 
-/* Has it an event template of a type in [first, last]? */
-static bool has_types(const uint8_t *tmpl, uint32_t n, unsigned first, unsigned last)
+/* Does an event template of the block change the memory map, or mark a change? */
+static bool has_map_events(const uint8_t *tmpl, uint32_t n)
 {
     const uint8_t *low = tmpl + (size_t)DISTANCE_BYTES * n, *high = low + n;
-    bool any = false;
-    for (uint32_t i = 0; i < n; i++) {
-        const unsigned type = low[i] | (unsigned)high[i] << 8;
-        any |= type >= first && type <= last;
-    }
-    return any;
-}
-
-static bool only_pages(const uint8_t *tmpl, uint32_t n)
-{
-    return !has_types(tmpl, n, 0, FE_IFETCH_PAGE - 1) && !has_types(tmpl, n, FE_IFETCH_PAGE + 1, UINT16_MAX);
-}
-
-/* So many code pages, of which nobody wants to know more: each is before the block's first access, of form 0. */
-static void pages_only(struct vmt_decoded *d)
-{
-    static struct fe_at nowhere[VMT_MAX_EVENTS]; /* never written, so it takes no memory */
-    d->ev_at = nowhere;
-    d->ev_forms = &d->page;
-    d->page = (struct fe_event){.type = FE_IFETCH_PAGE};
+    for (uint32_t i = 0; i < n; i++)
+        if (high[i] == 0 && low[i] >= FE_MMAP && low[i] <= FE_MAP_MARK)
+            return true;
+    return false;
 }
 
 const char *vmt_decode_map_events(struct vmt_scratch *s, const struct vmt_block_header *h, struct vmt_decoded *d)
@@ -579,11 +595,9 @@ const char *vmt_decode_map_events(struct vmt_scratch *s, const struct vmt_block_
     d->nev = 0;
     if (tmpl == NULL)
         return "an event column does not decompress to its size";
-    if (!has_types(tmpl, h->nev_tmpl, FE_MMAP, FE_MAP_MARK))
+    if (!has_map_events(tmpl, h->nev_tmpl))
         return NULL;
-    d->nev = h->nev;
-    d->nev_forms = h->nev_tmpl;
-    if (!make_room(d, h, VMT_NO_ACCESSES | VMT_NO_BRANCHES))
+    if (!count_events(s, h, tmpl, true, d) || !make_room(d, h, VMT_NO_ACCESSES | VMT_NO_BRANCHES))
         return NO_MEMORY;
     return load_events(s, h, tmpl, d);
 }
@@ -591,20 +605,24 @@ const char *vmt_decode_map_events(struct vmt_scratch *s, const struct vmt_block_
 const char *vmt_decode_load(struct vmt_scratch *s, const struct vmt_block_header *h, unsigned flags,
                             struct vmt_decoded *d)
 {
-    const uint8_t *events = (flags & VMT_NO_EVENTS) == 0 ? unpack_scratch(s, h, VMT_COL_EV_TMPL) : NULL;
-    const bool pages = events != NULL && (flags & VMT_NO_PAGES) != 0 && h->nev > 0 && only_pages(events, h->nev_tmpl);
-    d->nev = h->nev;
-    d->nev_forms = pages ? 1 : h->nev_tmpl;
-    if (!make_room(d, h, pages ? flags | VMT_NO_EVENTS : flags))
+    const bool with_events = (flags & VMT_NO_EVENTS) == 0;
+    const uint8_t *events = with_events ? unpack_scratch(s, h, VMT_COL_EV_TMPL) : NULL;
+    if (s->windows_of == d)
+        s->windows_of = NULL;
+    if (with_events && events == NULL)
+        return "an event column does not decompress to its size";
+    if (with_events && !count_events(s, h, events, (flags & VMT_NO_PAGES) != 0, d))
         return NO_MEMORY;
-    const char *what = load_pcs(s, h, d);
+    const char *what = (flags & VMT_NO_ACCESSES) == 0 ? count_accesses(s, h, d) : NULL;
+    if (what == NULL && !make_room(d, h, flags))
+        return NO_MEMORY;
+    if (what == NULL)
+        what = load_pcs(s, h, d);
     if (what == NULL && (flags & VMT_NO_ACCESSES) == 0)
         what = load_accesses(s, h, d);
     if (what == NULL && (flags & VMT_NO_BRANCHES) == 0)
         what = load_branches(s, h, d);
-    if (what == NULL && pages)
-        pages_only(d);
-    else if (what == NULL && (flags & VMT_NO_EVENTS) == 0)
+    if (what == NULL && with_events)
         what = load_events(s, h, events, d);
     return what;
 }

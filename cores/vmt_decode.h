@@ -19,8 +19,10 @@ struct vmt_buf {
 };
 
 /* Unpacked columns that are not needed once a block is loaded: shared by all threads. */
+struct vmt_decoded;
 struct vmt_scratch {
     struct vmt_buf columns[VMT_NCOLS];
+    const struct vmt_decoded *windows_of; /* whose columns of ids and control bytes are there, or NULL */
 };
 
 /* Of an access: what struct access_rec has from pc_id to addr_ops. */
@@ -53,8 +55,15 @@ struct vmt_decoded {
     struct fe_at *br_at, *ev_at;
     struct branch_rec *br_forms;
     struct fe_event *ev_forms;
-    struct fe_event page; /* the one form of a block's code pages */
     uint32_t nacc, nlast, nev, nev_forms;
+    bool no_places; /* of the events: they are code pages that nobody looks at */
+    /*
+     * A large block has its ids and control bytes here for the accesses [window_from, window_to) only; the scratch
+     * has them all, until another thread needs it.
+     */
+    uint32_t window, window_from, window_to;
+    struct vmt_scratch *scratch;
+    const struct vmt_block_header *header;
     /* The piece in hand, and where the next one begins. */
     uint32_t from, to;
     const uint8_t *next_payload;
@@ -76,6 +85,9 @@ void vmt_decode_next(struct vmt_decoded *d, bool first, uint32_t end, struct fe_
 /* Only the events, and only of blocks that change the memory map or mark a change; others have none. */
 const char *vmt_decode_map_events(struct vmt_scratch *s, const struct vmt_block_header *h, struct vmt_decoded *d);
 
+/* Bytes that a thread's block takes, or the scratch. */
+size_t vmt_decoded_bytes(const struct vmt_decoded *d);
+size_t vmt_scratch_bytes(const struct vmt_scratch *s);
 void vmt_scratch_free(struct vmt_scratch *s);
 void vmt_decoded_free(struct vmt_decoded *d);
 

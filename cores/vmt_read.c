@@ -634,6 +634,17 @@ const struct vmt_block_header *vmt_block(const struct frontend *fe, uint32_t thr
     return block_bytes_at(r, offset) != 0 ? header_at(r, offset) : NULL;
 }
 
+size_t vmt_thread_bytes(const struct frontend *fe, uint32_t thread)
+{
+    const struct vmt_reader *r = (const struct vmt_reader *)fe;
+    return vmt_decoded_bytes(&r->decoded[thread]) + r->threads[thread].cap * sizeof *r->threads[thread].offsets;
+}
+
+size_t vmt_common_bytes(const struct frontend *fe)
+{
+    return vmt_scratch_bytes(&((const struct vmt_reader *)fe)->scratch);
+}
+
 bool vmt_meta_get(const struct vmt_info *info, const char *key, char *buf, size_t buf_bytes)
 {
     size_t n = strlen(key);
