@@ -60,7 +60,7 @@ $(BUILD)/.deps:
 
 # The files where a run spends its time.
 HOT := pdes/engine_run pdes/engine_rounds pdes/engine_queue pdes/inbox memsys/llc memsys/llc_lp memsys/dram memsys/dram_sched memsys/dram_lp memsys/dram_config memsys/noc \
-       cores/core_lp cores/dispatch cores/fetch cores/fast cores/window cores/translate cores/priv_cache cores/relocate cores/vmt_decode
+       cores/core_lp cores/dispatch cores/fetch cores/fast cores/window cores/translate cores/translate_ahead cores/priv_cache cores/relocate cores/vmt_decode
 $(HOT:%=$(BUILD)/%.o): CFLAGS_ALL += $(if $(findstring -O2,$(OPT)),-O3)
 # 64-bit comparisons are slower in vectors without AVX; so is putting fields together in one to store them.
 SCALAR := pdes/engine_run pdes/engine_rounds memsys/llc memsys/llc_lp memsys/dram memsys/dram_sched memsys/dram_lp cores/fast

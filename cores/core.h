@@ -7,6 +7,7 @@
  *   fast.c        the common case of the two, in one piece
  *   window.c      accesses in flight: producers, parking, completion, precise faults
  *   translate.c   TLBs -> walk caches -> walker -> walk -> (fault) -> fill, for every MMU design
+ *   translate_ahead.c  the same for prefetches and for code that is fetched ahead
  *   tlb.c pwc.c   the translation arrays
  *   flush.c       what takes translations away
  *   cpi.c         what each cycle went to

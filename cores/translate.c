@@ -21,33 +21,7 @@
 #include "cores/l1i.h"
 #include "cores/pwc.h"
 
-static const unsigned page_shifts[] = {PAGE_SHIFT, PAGE_SHIFT_2M, PAGE_SHIFT_1G};
-
-/* What a TLB holds for an address; payload NULL: nothing. */
-struct hit {
-    uint64_t *payload;
-    unsigned shift;
-};
-
 /* ---- fills ------------------------------------------------------------------------------------ */
-
-static inline struct sarray *l1_of(struct core *c, bool exec, unsigned shift)
-{
-    if (exec)
-        return shift == PAGE_SHIFT ? array_at(c, c->at.l1i4k) : array_at(c, c->at.l1i2m);
-    if (shift == PAGE_SHIFT)
-        return array_at(c, c->at.l1d4k);
-    return shift == PAGE_SHIFT_2M ? array_at(c, c->at.l1d2m) : array_at(c, c->at.l1d1g);
-}
-
-static inline struct sarray *stlb_of(const struct core_ctx *x, unsigned shift)
-{
-    struct core *c = x->c;
-    struct sarray *own_1g = array_at(c, c->at.stlb1g);
-    if (shift != PAGE_SHIFT_1G)
-        return array_at(c, c->at.stlb);
-    return own_1g->nways != 0 || !x->p->stlb.share_1g ? own_1g : array_at(c, c->at.stlb);
-}
 
 INLINE void put_into_l1(const struct core_ctx *x, bool exec, uint32_t asid, uint64_t vaddr, const unsigned shift,
                         uint64_t payload)
@@ -100,12 +74,6 @@ static void count_ref(const struct core_ctx *x, enum served_by served, uint64_t 
         s->walk_cycles_dram += cycles;
         break;
     }
-}
-
-/* Allowed by the entry's flags? x86 faults otherwise, and the kernel decides. */
-static bool permits(uint64_t payload, bool write, bool exec)
-{
-    return (!write || (payload & TLB_W)) && (!exec || (payload & TLB_X));
 }
 
 /* What the walk gave to one who waited for it: the same page, but that access's own rights. */
@@ -498,6 +466,29 @@ INLINE struct xlate walk(const struct core_ctx *x, uint64_t vaddr, bool write, b
     return XLATE_WAITS;
 }
 
+struct xlate core_walk_ahead(const struct core_ctx *x, uint64_t vaddr, uint64_t asked, uint32_t ip)
+{
+    struct core *c = x->c;
+    const struct xlate none = {asked, XLATE_NONE};
+    uint32_t free = NO_INDEX;
+    if (c->nwalked >= WALKS_AHEAD_PREFETCH)
+        forget_ended_walks(c);
+    if (c->walk_queue_n != 0 || c->nwalked >= WALKS_AHEAD_PREFETCH)
+        return none;
+    for (uint32_t i = 0; i < x->p->ptw.walkers; i++) {
+        bool busy = c->walking >> i & 1;
+        if (busy && c->walk_page[i] == vaddr >> PAGE_SHIFT && c->walks[i].asid == c->asid)
+            return none;
+        if (free == NO_INDEX && !busy && c->walks[i].time <= asked)
+            free = i;
+    }
+    if (free == NO_INDEX)
+        return none;
+    c->stats.walks_prefetch++;
+    struct walk_request r = {.vaddr = vaddr, .asked = asked, .asid = c->asid, .ip = ip, .prefetch = 1};
+    return start_walk(x, free, &r, asked) ? result_of(&c->walks[free], vaddr, false, false) : XLATE_WAITS;
+}
+
 /* ---- the flow --------------------------------------------------------------------------------- */
 
 uint64_t core_usable_after(const struct core_ctx *x, uint64_t vaddr, uint64_t t)
@@ -580,11 +571,7 @@ INLINE struct hit probe_stlb(const struct core_ctx *x, uint64_t vaddr)
     return (struct hit){tlb_lookup(stlb_of(x, PAGE_SHIFT_1G), c->asid, vaddr, PAGE_SHIFT_1G), PAGE_SHIFT_1G};
 }
 
-/*
- * Everything free: the TLB arrays only save this host the lookup in the tables, nothing is charged
- * or counted.
- */
-static struct xlate translate_free(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t t)
+struct xlate core_translate_free(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t t)
 {
     struct core *c = x->c;
     struct hit h = probe_l1(c, vaddr, exec);
@@ -608,7 +595,7 @@ struct xlate core_translate_ideal(const struct core_ctx *x, uint64_t vaddr, bool
                                   waiter_t who)
 {
     CORE_LOG(x, TLB, log_number(x->c, who), vaddr, CORE_FOUND_FREE, CORE_FOUND_UNPROBED, issue, 0, issue);
-    return translate_free(x, vaddr, write, exec, issue);
+    return core_translate_free(x, vaddr, write, exec, issue);
 }
 
 /*
@@ -726,101 +713,4 @@ struct xlate core_translate_code(const struct core_ctx *x, uint64_t vaddr, uint6
     uint64_t t = usable_at(x, vaddr, issue + cycles);
     CORE_LOG(x, TLB, log_number(c, who), vaddr, CORE_FOUND_4K, CORE_FOUND_UNPROBED, issue, cycles, t);
     return (struct xlate){t, (payload & ~TLB_FLAGS) + (vaddr & (PAGE_BYTES - 1))};
-}
-
-/* ---- prefetches ------------------------------------------------------------------------------- */
-
-/* What a data TLB holds for `vaddr`; changes no recency. */
-static struct hit peek(const struct core_ctx *x, uint64_t vaddr, bool stlb)
-{
-    static const unsigned shifts[] = {PAGE_SHIFT, PAGE_SHIFT_2M, PAGE_SHIFT_1G};
-    for (unsigned i = 0; i < 3; i++) {
-        struct sarray *a = stlb ? stlb_of(x, shifts[i]) : l1_of(x->c, false, shifts[i]);
-        uint64_t *p = tlb_peek(a, x->c->asid, vaddr, shifts[i]);
-        if (p != NULL)
-            return (struct hit){p, shifts[i]};
-    }
-    return (struct hit){NULL, 0};
-}
-
-bool core_in_big_page(const struct core_ctx *x, uint64_t vaddr)
-{
-    vaddr &= radix_va_mask(x->c->levels);
-    struct hit h = peek(x, vaddr, false);
-    if (h.payload == NULL)
-        h = peek(x, vaddr, true);
-    return h.payload != NULL && h.shift >= PAGE_SHIFT_2M;
-}
-
-/*
- * A walk that nobody waits for but a prefetch. It needs a walker that is free now, and nobody may walk
- * to that page or wait for a walker.
- */
-static struct xlate prefetch_walk(const struct core_ctx *x, uint64_t vaddr, uint64_t asked, uint32_t ip)
-{
-    struct core *c = x->c;
-    const struct xlate none = {asked, XLATE_NONE};
-    uint32_t free = NO_INDEX;
-    if (c->nwalked >= WALKS_AHEAD_PREFETCH)
-        forget_ended_walks(c);
-    if (c->walk_queue_n != 0 || c->nwalked >= WALKS_AHEAD_PREFETCH)
-        return none;
-    for (uint32_t i = 0; i < x->p->ptw.walkers; i++) {
-        bool busy = c->walking >> i & 1;
-        if (busy && c->walk_page[i] == vaddr >> PAGE_SHIFT && c->walks[i].asid == c->asid)
-            return none;
-        if (free == NO_INDEX && !busy && c->walks[i].time <= asked)
-            free = i;
-    }
-    if (free == NO_INDEX)
-        return none;
-    c->stats.walks_prefetch++;
-    struct walk_request r = {.vaddr = vaddr, .asked = asked, .asid = c->asid, .ip = ip, .prefetch = 1};
-    return start_walk(x, free, &r, asked) ? result_of(&c->walks[free], vaddr, false, false) : XLATE_WAITS;
-}
-
-struct xlate core_translate_prefetch(const struct core_ctx *x, uint64_t vaddr, uint64_t at, uint32_t ip)
-{
-    vaddr &= radix_va_mask(x->c->levels);
-    if (x->cfg->mmu->free_translation)
-        return translate_free(x, vaddr, false, false, at);
-    struct hit h = peek(x, vaddr, false);
-    at += x->p->l1d4k.latency_cycles;
-    if (h.payload == NULL) {
-        h = peek(x, vaddr, true);
-        at += x->p->stlb.entries ? x->p->stlb.latency_cycles : 0;
-    }
-    if (h.payload == NULL)
-        return x->p->prefetch.common.walk ? prefetch_walk(x, vaddr, at, ip) : (struct xlate){at, XLATE_NONE};
-    uint64_t in_page = vaddr & ((UINT64_C(1) << h.shift) - 1);
-    return (struct xlate){usable_at(x, vaddr, at), (*h.payload & ~TLB_FLAGS) + in_page};
-}
-
-/* Not in the TLB of 4 KiB pages, or a walk that ends after the touch clock has filled some TLB. */
-static __attribute__((noinline)) uint64_t probe_code(const struct core_ctx *x, uint64_t vaddr)
-{
-    struct core *c = x->c;
-    if (x->cfg->mmu->free_translation)
-        return translate_free(x, vaddr, false, true, c->touch).paddr;
-    if (usable_at(x, vaddr, c->touch) > c->touch)
-        return XLATE_NONE; /* its walk has not ended */
-    struct hit h = {NULL, 0};
-    for (unsigned i = 0; i < 2 && h.payload == NULL; i++)
-        h = (struct hit){tlb_peek(l1_of(c, true, page_shifts[i]), c->asid, vaddr, page_shifts[i]), page_shifts[i]};
-    if (h.payload == NULL)
-        h = peek(x, vaddr, true);
-    if (h.payload == NULL || !permits(*h.payload, false, true))
-        return XLATE_NONE;
-    return (*h.payload & ~TLB_FLAGS) + (vaddr & ((UINT64_C(1) << h.shift) - 1));
-}
-
-uint64_t core_probe_code(const struct core_ctx *x, uint64_t vaddr)
-{
-    struct core *c = x->c;
-    vaddr &= radix_va_mask(c->levels) & ~(PAGE_BYTES - 1);
-    const uint64_t *held = tlb_peek(array_at(c, c->at.l1i4k), c->asid, vaddr, PAGE_SHIFT);
-    if (held == NULL || c->touch < c->walked_until || !permits(*held, false, true))
-        return probe_code(x, vaddr);
-    note_code_page(c, vaddr >> PAGE_SHIFT, held);
-    return *held & ~TLB_FLAGS;
 }

@@ -1,5 +1,6 @@
 /*
- * What translate.c shares: the pages used latest, for which a translation is a comparison, and when it may be used.
+ * What translate.c shares: which TLB a page belongs to, the pages used latest, for which a translation is a comparison, and
+ * when it may be used.
  */
 #ifndef CORES_TRANSLATE_H
 #define CORES_TRANSLATE_H
@@ -22,6 +23,38 @@ static inline struct mmu_view mmu_view_of(const struct core_ctx *x, uint32_t asi
 }
 
 static inline struct sarray *array_at(struct core *c, uint64_t offset) { return core_at(c, offset); }
+
+/* ---- TLBs ------------------------------------------------------------------------------------- */
+
+/* What a TLB holds for an address; payload NULL: nothing. */
+struct hit {
+    uint64_t *payload;
+    unsigned shift;
+};
+
+static inline struct sarray *l1_of(struct core *c, bool exec, unsigned shift)
+{
+    if (exec)
+        return shift == PAGE_SHIFT ? array_at(c, c->at.l1i4k) : array_at(c, c->at.l1i2m);
+    if (shift == PAGE_SHIFT)
+        return array_at(c, c->at.l1d4k);
+    return shift == PAGE_SHIFT_2M ? array_at(c, c->at.l1d2m) : array_at(c, c->at.l1d1g);
+}
+
+static inline struct sarray *stlb_of(const struct core_ctx *x, unsigned shift)
+{
+    struct core *c = x->c;
+    struct sarray *own_1g = array_at(c, c->at.stlb1g);
+    if (shift != PAGE_SHIFT_1G)
+        return array_at(c, c->at.stlb);
+    return own_1g->nways != 0 || !x->p->stlb.share_1g ? own_1g : array_at(c, c->at.stlb);
+}
+
+/* Allowed by the entry's flags? x86 faults otherwise, and the kernel decides. */
+static inline bool permits(uint64_t payload, bool write, bool exec)
+{
+    return (!write || (payload & TLB_W)) && (!exec || (payload & TLB_X));
+}
 
 /* ---- pages used latest ------------------------------------------------------------------------ */
 
@@ -64,6 +97,16 @@ static inline uint64_t usable_at(const struct core_ctx *x, uint64_t vaddr, uint6
 /* An MMU for which everything is free. */
 struct xlate core_translate_ideal(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t issue,
                                   waiter_t who);
+/*
+ * Everything free: the TLB arrays only save this host the lookup in the tables, nothing is charged
+ * or counted.
+ */
+struct xlate core_translate_free(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t t);
+/*
+ * A walk that nobody waits for but a prefetch. It needs a walker that is free now, and nobody may walk
+ * to that page or wait for a walker.
+ */
+struct xlate core_walk_ahead(const struct core_ctx *x, uint64_t vaddr, uint64_t asked, uint32_t ip);
 /* Not one of the pages used latest: the TLBs, and what is behind them. */
 struct xlate core_look_up_data(const struct core_ctx *x, uint64_t vaddr, bool write, uint64_t issue, waiter_t who);
 
