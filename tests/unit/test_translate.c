@@ -93,6 +93,32 @@ static void longer_prefixes_in_the_walk_caches_leave_fewer_references(void)
     rig_close(r);
 }
 
+/* Walks to `a` and `b` both miss the entry of their 2 MiB and both have it to put in; that of `x` keeps its place of the two. */
+static void two_walks_at_once_put_one_entry_into_a_walk_cache(void)
+{
+    struct rig *r = rig_open();
+    r->p.core.width = 6;
+    r->p.ptw.ref_cycles = 0;
+    r->p.ptw.walkers = 2;
+    r->p.pwc.pd_entries = r->p.pwc.ways = 2;
+    uint64_t x = rig_va(1, 2, 20, 4, 0), a = rig_va(1, 2, 3, 4, 0), b = rig_va(1, 2, 3, 5, 0), x2 = rig_va(1, 2, 20, 5, 0);
+    map_page(r, x);
+    map_page(r, x2);
+    map_page(r, a);
+    map_page(r, b);
+    rig_load(r, x, 1);
+    rig_load(r, a, 10000);
+    rig_load(r, b + 64, 1);
+    rig_load(r, x2 + 128, 10000);
+    rig_run(r);
+    IS(rig_stats(r)->walks, 4);
+    IS(rig_stats(r)->walk_merged, 0);
+    IS(rig_stats(r)->pwc_pdpt_hits, 2);
+    IS(rig_stats(r)->pwc_pd_hits, 1);
+    IS(rig_stats(r)->walk_refs, 4 + 2 + 2 + 1);
+    rig_close(r);
+}
+
 static void leaf_entries_of_large_pages_are_never_in_the_walk_caches(void)
 {
     struct rig *r = rig_open();
@@ -694,6 +720,7 @@ UNIT_MAIN("cores/translate", UNIT(an_l1_tlb_hit_takes_1_cycle_and_a_cold_4_level
           UNIT(an_stlb_hit_takes_13_cycles), UNIT(cold_walks_of_5_levels_and_of_large_pages_take_515_315_215),
           UNIT(longer_prefixes_in_the_walk_caches_leave_fewer_references),
           UNIT(leaf_entries_of_large_pages_are_never_in_the_walk_caches),
+          UNIT(two_walks_at_once_put_one_entry_into_a_walk_cache),
           UNIT(five_cold_misses_on_four_walkers_end_at_four_times_415_and_817),
           UNIT(two_misses_to_one_page_share_one_walk),
           UNIT(uniform_random_pages_hit_with_probability_entries_by_pages),
