@@ -49,6 +49,7 @@ static void send_writeback(const struct core_ctx *x, uint64_t line_and_kind)
                   noc_core_slice_fs(x->cfg->noc, x->lp->instance, slice);
     lp_send(x->lp, x->cfg->first_slice_lp + slice, t,
             MSG_TYPE(MEM_WRITEBACK, line_and_kind & LINE_KIND_MASK), 0, line, 0, 0, 0);
+    lp_fetch(x->lp, x->cfg->first_slice_lp + slice, line);
     c->wbs_out++;
     c->writebacks_sent++;
     c->stats.l2_writebacks++;
@@ -239,6 +240,7 @@ INLINE void send_miss(const struct core_ctx *x, uint32_t idx, uint64_t start)
     CORE_LOG(x, REQUEST, m->line, m->kind, start, slice, t);
     lp_send(x->lp, x->cfg->first_slice_lp + slice, t,
             MSG_TYPE(MEM_READ, m->kind | (m->for_write ? MEM_FOR_WRITE : 0u)), idx, m->line, 0, 0, 0);
+    lp_fetch(x->lp, x->cfg->first_slice_lp + slice, m->line);
 }
 
 /* A free entry for `line`; it is not sent yet. */

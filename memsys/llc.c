@@ -371,6 +371,11 @@ void llc_second_request(struct llc *l, struct llc_miss *m)
 
 /* ---- the calls ------------------------------------------------------------------------------ */
 
+void llc_fetch(struct llc *l, const struct llc_config *c, paddr_t line)
+{
+    sarray_prefetch(array_of(l), set_of(c, line));
+}
+
 simtime_t llc_read(struct llc *l, const struct llc_config *c, simtime_t now, paddr_t line, uint32_t flags,
                    uint32_t core, uint32_t token)
 {

@@ -199,6 +199,9 @@ size_t llc_state_bytes(const struct llc_config *c);
 /* `l` is zeroed memory of that size. */
 void llc_init(struct llc *l, const struct llc_config *c, uint32_t slice);
 
+/* The line will be asked for, or written back: the host should have its set near by then. Changes nothing. */
+void llc_fetch(struct llc *l, const struct llc_config *c, paddr_t line);
+
 /*
  * When the data of a hit leave; SIM_NEVER: a miss, which is answered after a fill. `flags`: those of MEM_READ.
  */

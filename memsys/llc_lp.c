@@ -147,6 +147,12 @@ static void slice_handle(struct lp *lp, const struct msg *m)
     }
 }
 
+static void slice_fetch(const struct lp *lp, uint64_t line)
+{
+    const struct llc_lp_cfg *c = lp->cfg;
+    llc_fetch(lp->state, &c->llc, (paddr_t){line});
+}
+
 static void slice_stats(struct lp *lp, uint64_t *row_out)
 {
     const struct llc_lp_cfg *c = lp->cfg;
@@ -170,6 +176,7 @@ const struct lp_ops llc_lp_ops = {
     .name = "llc",
     .start = slice_start,
     .handle = slice_handle,
+    .fetch = slice_fetch,
     .stats = slice_stats,
     .check = slice_check,
     .describe = slice_describe,

@@ -115,6 +115,13 @@ struct msg *lp_post(struct lp *lp, lpid_t dst_id, simtime_t time, uint32_t type)
     return m;
 }
 
+void lp_fetch(const struct lp *lp, lpid_t dst_id, uint64_t a0)
+{
+    const struct lp *dst = lp->engine->lps[dst_id];
+    if (dst->state != NULL && dst->ops->fetch != NULL)
+        dst->ops->fetch(dst, a0);
+}
+
 void engine_take_mirror(struct engine *e, const struct mirror_write *w)
 {
     e->latest_mirror = u64_max(e->latest_mirror, w->time);

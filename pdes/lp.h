@@ -30,6 +30,11 @@ struct lp_ops {
     /* One message; lp->now == m->time. May send. */
     void (*handle)(struct lp *lp, const struct msg *m);
     /*
+     * A message that has this first argument is on its way: the host may fetch what handling it will look at. Changes nothing.
+     * NULL: it does not.
+     */
+    void (*fetch)(const struct lp *lp, uint64_t a0);
+    /*
      * Does all private work strictly before `until` (lp->now is the LP's to set, never backwards)
      * and returns the time of its next private action (>= until), SIM_NEVER if it waits for a
      * message. NULL: the LP only reacts.
@@ -97,6 +102,9 @@ static inline void lp_send(struct lp *lp, lpid_t dst, simtime_t time, uint32_t t
     m->a[2] = a2;
     m->a[3] = a3;
 }
+
+/* Tells an LP of this rank to fetch what it needs for a message that was just sent to it; see lp_ops. */
+void lp_fetch(const struct lp *lp, lpid_t dst, uint64_t a0);
 
 /* Are events of this kind asked for? Then lp_log makes a record, as of lp->now. */
 #define lp_logs(lp, kind) __builtin_expect((lp)->log_mask >> (kind) & 1, 0)
