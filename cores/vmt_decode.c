@@ -3,6 +3,7 @@
  *
  * Nothing in the file is trusted: sizes are checked against counts, ids against dictionaries and the
  * payload lengths against the payload before a loop runs. Making a piece has nothing left to check.
+ * What nobody asks for (events that are code pages only) is not looked at.
  */
 #include "cores/vmt_decode.h"
 
@@ -82,7 +83,7 @@ static bool make_room(struct vmt_decoded *d, const struct vmt_block_header *h, u
 {
     d->window = h->nacc;
     for (uint32_t parts = 2; parts <= MOST_WINDOWS && lay_out(d, h, flags, NULL) > LARGE_BLOCK; parts *= 2)
-        d->window = (h->nacc / parts + VMT_PIECE) / VMT_PIECE * VMT_PIECE;
+        d->window = (uint32_t)u64_min(h->nacc, (h->nacc / parts + VMT_PIECE) / VMT_PIECE * VMT_PIECE);
     void *room = take(&d->room, lay_out(d, h, flags, NULL));
     if (room != NULL)
         lay_out(d, h, flags, room);
@@ -574,7 +575,7 @@ static const char *load_events(struct vmt_scratch *s, const struct vmt_block_hea
     for (uint32_t i = 0; i < n; i++)
         d->ev_forms[number[i]] = f[i];
     const bool inside = place(ids, h->nev, distance, d->ev_at) <= h->nacc;
-    for (uint32_t i = 0; i < h->nev && d->nev_forms != n; i++)
+    for (uint32_t i = 0; i < h->nev; i++)
         d->ev_at[i].form = number[d->ev_at[i].form];
     return inside ? NULL : "an event stands after the last access";
 }

@@ -1,5 +1,4 @@
 /* The VMT trace file: what is written is read back, and no damage goes unnoticed. */
-#include "cores/relocate.h"
 #include "cores/vmt.h"
 #include "tests/unit/unit.h"
 
@@ -273,134 +272,6 @@ static void blocks_decode_in_any_order(void)
     fe->ops->close(fe);
     free(sums);
     free(items);
-    unlink(path);
-}
-
-/* An access, then an event; a call of the kernel now and then, from half way on. */
-static enum err write_pages(const char *path, uint32_t n)
-{
-    struct vmt_writer *w = NULL;
-    const struct vmt_writer_opts opts = {.block_accesses = 100};
-    enum err e = vmt_create(path, NULL, &opts, &w);
-    if (e != ERR_OK)
-        return e;
-    struct vmt_thread *t = vmt_thread_open(w);
-    const struct access_rec rec = {.vaddr = 0x1000, .size = 8};
-    for (uint32_t i = 0; i < n; i++) {
-        vmt_instr(t, 1);
-        vmt_access(t, 0x400000 + i % 7, &rec);
-        vmt_event(t, i > n / 2 && i % 50 == 0 ? FE_SYSCALL : FE_IFETCH_PAGE, (uint64_t[6]){0x400 + i % 7});
-    }
-    vmt_thread_close(t);
-    return vmt_close(w, NULL);
-}
-
-static void code_pages_that_nobody_looks_at_keep_their_number(void)
-{
-    char path[PATH_BYTES];
-    temp_path(path);
-    CU_ASSERT_EQUAL_FATAL(write_pages(path, 1000), ERR_OK);
-    struct frontend *all = NULL, *fe = NULL;
-    CU_ASSERT_EQUAL_FATAL(vmt_open(path, &all), ERR_OK);
-    CU_ASSERT_EQUAL_FATAL(vmt_open(path, &fe), ERR_OK);
-    fe->no_pages = true;
-    struct fe_block a = {.last = 0}, b = {.last = 0};
-    uint32_t npages = 0, ncalls = 0;
-    for (uint64_t i = 0; !a.last; i++) {
-        CU_ASSERT_EQUAL_FATAL(all->ops->load(all, 0, i, &a), ERR_OK);
-        CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, 0, i, &b), ERR_OK);
-        CU_ASSERT_EQUAL_FATAL(a.nev, b.nev);
-        for (uint32_t k = 0; k < a.nev; k++) {
-            CU_ASSERT_EQUAL(fe_ev(&a, k)->type, fe_ev(&b, k)->type);
-            npages += fe_ev(&b, k)->type == FE_IFETCH_PAGE;
-            if (fe_ev(&a, k)->type == FE_IFETCH_PAGE)
-                continue;
-            ncalls++;
-            CU_ASSERT_EQUAL(memcmp(fe_ev(&a, k), fe_ev(&b, k), sizeof(struct fe_event)), 0);
-            CU_ASSERT_EQUAL(a.ev_at[k].pos, b.ev_at[k].pos);
-        }
-        for (uint32_t k = 0; k < a.nacc; k++)
-            CU_ASSERT_EQUAL(memcmp(fe_access(all, 0, k, &a), fe_access(fe, 0, k, &b), sizeof(struct access_rec)), 0);
-    }
-    CU_ASSERT_EQUAL(npages, 991);
-    CU_ASSERT_EQUAL(ncalls, 9);
-    all->ops->close(all);
-    fe->ops->close(fe);
-    unlink(path);
-}
-
-/* Of one thread, with every block seen. */
-static size_t most_bytes(struct frontend *fe, const struct frontend *reader, uint32_t thread)
-{
-    struct fe_block b = {.last = 0};
-    for (uint64_t i = 0; !b.last; i++) {
-        CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, thread, i, &b), ERR_OK);
-        for (uint32_t k = 0; k < b.nacc; k = b.acc_to)
-            fe_access(fe, thread, k, &b);
-    }
-    return vmt_thread_bytes(reader, thread) + relocate_thread_bytes(fe, thread); /* of what grows only */
-}
-
-static void a_thread_of_a_shipped_trace_takes_less_than_a_mebibyte(void)
-{
-    static const char *const names[] = {"sqlite3", "redis", "bfs-4t", "chase"};
-    const struct relocate_params p = {.layout = {.mode = LAYOUT_LINUX, .seed = 1, .mmap_bits = 28},
-                                      .stack_limit_bytes = UINT64_C(8) << 20};
-    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
-        char path[PATH_BYTES];
-        struct frontend *fe = NULL;
-        snprintf(path, sizeof path, "tests/traces/%s.vmt", names[i]);
-        CU_ASSERT_EQUAL_FATAL(vmt_open(path, &fe), ERR_OK);
-        const struct frontend *reader = fe;
-        fe->no_pages = true;
-        CU_ASSERT_EQUAL_FATAL(relocate_wrap(&fe, &p), ERR_OK);
-        for (uint32_t t = 0; t < fe->nthreads; t++) {
-            size_t bytes = most_bytes(fe, reader, t);
-            CU_ASSERT(bytes > 16 << 10);
-            CU_ASSERT(bytes < 1 << 20);
-        }
-        CU_ASSERT(vmt_common_bytes(reader) < 1 << 20); /* of all threads together */
-        fe->ops->close(fe);
-    }
-}
-
-/* Two threads whose blocks have a program counter for nearly each access. */
-static enum err write_large_blocks(const char *path, uint32_t n)
-{
-    struct vmt_writer *w = NULL;
-    enum err e = vmt_create(path, NULL, NULL, &w);
-    for (uint64_t i = 0; e == ERR_OK && i < 2; i++) {
-        struct vmt_thread *t = vmt_thread_open(w);
-        for (uint32_t k = 0; k < n; k++) {
-            const struct access_rec rec = {.vaddr = (i << 32) + (uint64_t)k * k, .size = 8};
-            vmt_instr(t, 1);
-            vmt_access(t, 0x400000 + k % 50000 * 16, &rec);
-        }
-        vmt_thread_close(t);
-    }
-    return e == ERR_OK ? vmt_close(w, NULL) : e;
-}
-
-static void large_blocks_decode_whoever_had_the_scratch(void)
-{
-    char path[PATH_BYTES];
-    temp_path(path);
-    CU_ASSERT_EQUAL_FATAL(write_large_blocks(path, 60000), ERR_OK);
-    struct frontend *fe = NULL;
-    struct fe_block b[2];
-    CU_ASSERT_EQUAL_FATAL(vmt_open(path, &fe), ERR_OK);
-    for (uint32_t t = 0; t < 2; t++)
-        CU_ASSERT_EQUAL_FATAL(fe->ops->load(fe, t, 1, &b[t]), ERR_OK);
-    CU_ASSERT_FATAL(b[0].nacc == 60000 && b[1].nacc == 60000);
-    uint32_t wrong = 0;
-    for (uint32_t round = 0; round < 2; round++) /* on, and back from the end to the start once */
-        for (uint32_t k = 0; k < 60000; k += 100)
-            for (uint64_t t = 0; t < 2; t++) {
-                const struct access_rec *r = fe_access(fe, (uint32_t)t, k, &b[t]);
-                wrong += r->vaddr != (t << 32) + (uint64_t)k * k || b[t].pcs[r->pc_id] != 0x400000 + k % 50000 * 16;
-            }
-    CU_ASSERT_EQUAL(wrong, 0);
-    fe->ops->close(fe);
     unlink(path);
 }
 
@@ -704,9 +575,6 @@ static void finishing_can_be_taken_back(void)
 }
 
 UNIT_MAIN("cores/vmt", UNIT(random_records_come_back_in_order), UNIT(blocks_decode_in_any_order),
-          UNIT(code_pages_that_nobody_looks_at_keep_their_number),
-          UNIT(large_blocks_decode_whoever_had_the_scratch),
-          UNIT(a_thread_of_a_shipped_trace_takes_less_than_a_mebibyte),
           UNIT(a_branch_of_no_kind_is_refused), UNIT(long_runs_without_access_keep_their_length),
           UNIT(accesses_without_a_producer_are_marked_by_the_reader_alone),
           UNIT(a_file_cut_anywhere_keeps_its_whole_blocks),
