@@ -156,6 +156,20 @@ static struct dram_bits bits_of(const struct dram_config *c)
     return b;
 }
 
+/*
+ * What a refresh and one access behind it take at most: it opens its row when other rows allow it, and has its column command
+ * when others do. A refresh that is due closes the row before that, so with less there might be refreshes only.
+ */
+static simtime_t between_refreshes(const struct dram_timing *t)
+{
+    const simtime_t waits[] = {t->trp_fs, t->tburst_fs, t->tccd_s_fs, t->tccd_l_fs, t->tccd_l_wr_fs, t->trrd_s_fs, t->trrd_l_fs,
+                               t->tfaw_fs, t->twr_fs, t->twtr_s_fs, t->twtr_l_fs, t->trtp_fs, t->tturn_fs};
+    simtime_t longest = 0;
+    for (unsigned i = 0; i < sizeof waits / sizeof waits[0]; i++)
+        longest = u64_max(longest, waits[i]);
+    return t->trfc_fs + t->trcd_fs + t->tras_fs + 2 * longest;
+}
+
 enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
                         struct dram_config *out)
 {
@@ -196,8 +210,10 @@ enum err dram_configure(const struct dram_params *p, uint32_t nrequests_max,
     if (c.write_low >= c.write_high)
         return err_log(ERR_USAGE, "dram.write_low (%u) must be below dram.write_high (%u)",
                        c.write_low, c.write_high);
-    if (c.refresh && c.t.trfc_fs + c.t.tras_fs >= c.t.trefi_fs)
-        return err_log(ERR_USAGE, "dram.trfc leaves no time for accesses within dram.trefi");
+    if (c.refresh && between_refreshes(&c.t) >= c.t.trefi_fs)
+        return err_log(ERR_USAGE, "dram.trefi of %llu ns leaves no time for accesses: dram.trfc (%llu ns), trcd and tras, and twice the longest "
+                       "of the other waits, take %llu ns", (unsigned long long)(c.t.trefi_fs / FS_PER_NS),
+                       (unsigned long long)(c.t.trfc_fs / FS_PER_NS), (unsigned long long)(between_refreshes(&c.t) / FS_PER_NS));
     c.group_bits = log2_floor(c.ngroups);
     c.bank_bits = log2_floor(c.nbanks);
     c.column_bits = log2_floor(c.ncolumns);

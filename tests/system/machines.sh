@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Random machines, each run in two ways that must not differ: see tests/fuzz/machines.py. The same ones each time; `make fuzz`
-# goes on from there.
+# tries others.
 #   CONCERTO   the program under test (default: ./concerto of this tree)
 #   MACHINES   how many (default: 40)
 set -u

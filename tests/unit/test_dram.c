@@ -564,6 +564,77 @@ static void a_channel_does_the_same_at_any_time(void)
     }
 }
 
+/* Traffic of 100 requests that begins at `start`, in a channel that has been idle for long; a sum of its answers. */
+static uint64_t answers_after_idling(simtime_t start)
+{
+    const unsigned first = fx.ndone;
+    simtime_t now = start;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < 100; i++) {
+        uint64_t r = rng_draw(10, 11, 12, 0, i);
+        now += r % PS(4000);
+        while (dram_next_time(fx.d, &fx.c) < now)
+            step();
+        dram_enqueue(fx.d, &fx.c, now, (paddr_t){(r >> 20) % (1u << 16) << LINE_SHIFT}, LINE_DATA, false, i, 0);
+    }
+    drain();
+    for (unsigned i = first; i < fx.ndone; i++)
+        sum = (sum ^ (fx.done[i].answer - start) ^ (uint64_t)fx.done[i].token << 48) * UINT64_C(0x9e3779b97f4a7c15);
+    return sum;
+}
+
+/* Without refreshes nobody looks at the channel meanwhile; rows stay open, so the second traffic is the first to compare with. */
+static void a_channel_that_was_idle_for_seconds_does_the_same_again(void)
+{
+    struct dram_params p = params_of(DRAM_DDR5_4800);
+    p.refresh = false;
+    open_channel(&p);
+    const simtime_t tck_fs = fx.c.t.tck_fs, some = DRAM_STAMP_ROOM / tck_fs * tck_fs;
+    answers_after_idling(0);
+    const uint64_t want = answers_after_idling(some / 2 / tck_fs * tck_fs);
+    for (uint64_t i = 1; i <= 36; i++) /* over several origins of the stamps, at times that drift across them */
+        CU_ASSERT_EQUAL(answers_after_idling((some / 2 + (some + some / 7) * i) / tck_fs * tck_fs), want);
+}
+
+/* A rank that is refreshed has delayed someone: a read, only a write, or only one that the scheduler does not see yet. */
+static void a_refresh_delays_whatever_waits_for_its_rank(void)
+{
+    struct dram_params p = params_of(DRAM_DDR4_3200);
+    p.refresh = 1;
+    open_channel(&p);
+    arrive(PS(7790000), at(5, 0, 0, 0), true, 0); /* ACT at 7790, WR would be at 7803.75, the refresh is at 7800 */
+    drain();
+    CU_ASSERT_EQUAL(fx.d->stats.refresh_delays, 1);
+    p.ranks = 2;
+    p.read_window = 1;
+    open_channel(&p);
+    const simtime_t trefi = fx.c.t.trefi_fs;
+    simtime_t date[2] = {fx.d->ranks[0].refresh_next, fx.d->ranks[1].refresh_next};
+    const uint32_t first = date[0] < date[1] ? 0 : 1; /* whose refresh comes first; a request of the other rank is all that is seen */
+    uint32_t n = 0;
+    for (uint64_t line = 0; n < 2; line++) {
+        const struct dram_place place = dram_place_of(&fx.c, (paddr_t){line << LINE_SHIFT});
+        if (place.rank == (n == 0 ? 1 - first : first))
+            dram_enqueue(fx.d, &fx.c, date[first] - PS(1000), (paddr_t){line << LINE_SHIFT}, LINE_DATA, false, n++, 0);
+    }
+    CU_ASSERT(trefi > 0 && fx.d->stats.refresh_delays == 0);
+    drain();
+    CU_ASSERT_EQUAL(fx.d->stats.refresh_delays, 1);
+}
+
+static void refreshes_that_leave_no_time_are_refused(void)
+{
+    struct dram_params p = params_of(DRAM_DDR4_3200);
+    struct dram_config c;
+    p.refresh = 1;
+    p.timing.trcd_fs = PS(300000000);
+    p.timing.trefi_fs = PS(1000000000);
+    p.timing.trfc_fs = PS(900000000);
+    CU_ASSERT_EQUAL(dram_configure(&p, 64, &c), ERR_USAGE);
+    p.timing.trfc_fs = PS(600000000);
+    CU_ASSERT_EQUAL(dram_configure(&p, 64, &c), ERR_OK);
+}
+
 /* Sparse and dense traffic, command by command or as far as it goes at once; returns the times planned, summed. */
 static uint64_t plans_of(const struct dram_params *p, uint64_t seed, bool stepwise)
 {
@@ -666,6 +737,8 @@ UNIT_MAIN("memsys/dram", UNIT(unloaded_latencies_of_ddr4_3200_are_exact),
           UNIT(random_traffic_is_answered_once_each_and_never_too_early),
           UNIT(each_command_is_the_one_that_a_scan_of_all_requests_finds),
           UNIT(two_times_are_compared_like_numbers),
+          UNIT(a_channel_that_was_idle_for_seconds_does_the_same_again),
+          UNIT(a_refresh_delays_whatever_waits_for_its_rank), UNIT(refreshes_that_leave_no_time_are_refused),
           UNIT(a_channel_does_the_same_at_any_time),
           UNIT(commands_one_by_one_and_all_until_the_next_column_command_are_the_same),
           UNIT(a_request_goes_to_its_place_whatever_the_numbers_of_ranks_and_channels),
