@@ -316,7 +316,7 @@ static __attribute__((noinline)) bool wait_for_room(const struct run *run, const
     return true;
 }
 
-/* Is a queue full? */
+/* Is there a place in the queue that the access needs? Else wait_for_room. */
 INLINE bool has_room(const struct run *run, const struct core *c, const bool write)
 {
     return write ? c->sq_tail - c->sq_head < run->store_queue : c->window_loads < run->load_queue;

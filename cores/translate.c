@@ -383,7 +383,7 @@ static void link_waiter(struct core *c, waiter_t who, waiter_t *head)
     *head = who;
 }
 
-static unsigned found(const struct hit *h)
+static unsigned found(const struct tlb_hit *h)
 {
     return h->payload == NULL ? CORE_FOUND_MISS
            : h->shift == PAGE_SHIFT ? CORE_FOUND_4K
@@ -543,38 +543,38 @@ static uint64_t dirty_assist(const struct core_ctx *x, uint64_t vaddr, uint64_t 
     return t + x->p->ptw.dirty_assist_cycles;
 }
 
-INLINE struct hit probe_l1(struct core *c, uint64_t vaddr, bool exec)
+INLINE struct tlb_hit probe_l1(struct core *c, uint64_t vaddr, bool exec)
 {
     uint64_t *p;
     if (exec || vaddr >> PAGE_SHIFT != c->l1_missed_page) {
         p = tlb_lookup(l1_of(c, exec, PAGE_SHIFT), c->asid, vaddr, PAGE_SHIFT);
         if (p != NULL)
-            return (struct hit){p, PAGE_SHIFT};
+            return (struct tlb_hit){p, PAGE_SHIFT};
         p = tlb_lookup(l1_of(c, exec, PAGE_SHIFT_2M), c->asid, vaddr, PAGE_SHIFT_2M);
         if (p != NULL || exec)
-            return (struct hit){p, PAGE_SHIFT_2M};
+            return (struct tlb_hit){p, PAGE_SHIFT_2M};
     }
     p = tlb_lookup(l1_of(c, exec, PAGE_SHIFT_1G), c->asid, vaddr, PAGE_SHIFT_1G);
-    return (struct hit){p, PAGE_SHIFT_1G};
+    return (struct tlb_hit){p, PAGE_SHIFT_1G};
 }
 
-INLINE struct hit probe_stlb(const struct core_ctx *x, uint64_t vaddr)
+INLINE struct tlb_hit probe_stlb(const struct core_ctx *x, uint64_t vaddr)
 {
     struct core *c = x->c;
     struct sarray *a = array_at(c, c->at.stlb);
     uint64_t *p = tlb_lookup(a, c->asid, vaddr, PAGE_SHIFT);
     if (p != NULL)
-        return (struct hit){p, PAGE_SHIFT};
+        return (struct tlb_hit){p, PAGE_SHIFT};
     p = tlb_lookup(a, c->asid, vaddr, PAGE_SHIFT_2M);
     if (p != NULL)
-        return (struct hit){p, PAGE_SHIFT_2M};
-    return (struct hit){tlb_lookup(stlb_of(x, PAGE_SHIFT_1G), c->asid, vaddr, PAGE_SHIFT_1G), PAGE_SHIFT_1G};
+        return (struct tlb_hit){p, PAGE_SHIFT_2M};
+    return (struct tlb_hit){tlb_lookup(stlb_of(x, PAGE_SHIFT_1G), c->asid, vaddr, PAGE_SHIFT_1G), PAGE_SHIFT_1G};
 }
 
 struct xlate core_translate_free(const struct core_ctx *x, uint64_t vaddr, bool write, bool exec, uint64_t t)
 {
     struct core *c = x->c;
-    struct hit h = probe_l1(c, vaddr, exec);
+    struct tlb_hit h = probe_l1(c, vaddr, exec);
     if (h.payload == NULL || !permits(*h.payload, write, exec)) {
         unsigned level;
         uint64_t entry, pte;
@@ -636,7 +636,7 @@ INLINE struct xlate look_up(const struct core_ctx *x, uint64_t vaddr, bool write
     uint64_t l1_cycles = exec ? x->p->l1i4k.latency_cycles : x->p->l1d4k.latency_cycles;
     uint64_t *l1_hits = exec ? &c->stats.itlb_l1_hits : &c->stats.dtlb_l1_hits;
     const bool missed = !exec && vaddr >> PAGE_SHIFT == c->missed_page;
-    struct hit h = {NULL, 0};
+    struct tlb_hit h = {NULL, 0};
     if (!missed)
         h = probe_l1(c, vaddr, exec);
     uint64_t t = issue;

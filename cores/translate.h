@@ -27,7 +27,7 @@ static inline struct sarray *array_at(struct core *c, uint64_t offset) { return 
 /* ---- TLBs ------------------------------------------------------------------------------------- */
 
 /* What a TLB holds for an address; payload NULL: nothing. */
-struct hit {
+struct tlb_hit {
     uint64_t *payload;
     unsigned shift;
 };

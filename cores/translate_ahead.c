@@ -8,21 +8,21 @@
 static const unsigned page_shifts[] = {PAGE_SHIFT, PAGE_SHIFT_2M, PAGE_SHIFT_1G};
 
 /* What a data TLB holds for `vaddr`; changes no recency. */
-static struct hit peek(const struct core_ctx *x, uint64_t vaddr, bool stlb)
+static struct tlb_hit peek(const struct core_ctx *x, uint64_t vaddr, bool stlb)
 {
     for (unsigned i = 0; i < 3; i++) {
         struct sarray *a = stlb ? stlb_of(x, page_shifts[i]) : l1_of(x->c, false, page_shifts[i]);
         uint64_t *p = tlb_peek(a, x->c->asid, vaddr, page_shifts[i]);
         if (p != NULL)
-            return (struct hit){p, page_shifts[i]};
+            return (struct tlb_hit){p, page_shifts[i]};
     }
-    return (struct hit){NULL, 0};
+    return (struct tlb_hit){NULL, 0};
 }
 
 bool core_in_big_page(const struct core_ctx *x, uint64_t vaddr)
 {
     vaddr &= radix_va_mask(x->c->levels);
-    struct hit h = peek(x, vaddr, false);
+    struct tlb_hit h = peek(x, vaddr, false);
     if (h.payload == NULL)
         h = peek(x, vaddr, true);
     return h.payload != NULL && h.shift >= PAGE_SHIFT_2M;
@@ -33,7 +33,7 @@ struct xlate core_translate_prefetch(const struct core_ctx *x, uint64_t vaddr, u
     vaddr &= radix_va_mask(x->c->levels);
     if (x->cfg->mmu->free_translation)
         return core_translate_free(x, vaddr, false, false, at);
-    struct hit h = peek(x, vaddr, false);
+    struct tlb_hit h = peek(x, vaddr, false);
     at += x->p->l1d4k.latency_cycles;
     if (h.payload == NULL) {
         h = peek(x, vaddr, true);
@@ -53,9 +53,9 @@ static __attribute__((noinline)) uint64_t probe_code(const struct core_ctx *x, u
         return core_translate_free(x, vaddr, false, true, c->touch).paddr;
     if (usable_at(x, vaddr, c->touch) > c->touch)
         return XLATE_NONE; /* its walk has not ended */
-    struct hit h = {NULL, 0};
+    struct tlb_hit h = {NULL, 0};
     for (unsigned i = 0; i < 2 && h.payload == NULL; i++)
-        h = (struct hit){tlb_peek(l1_of(c, true, page_shifts[i]), c->asid, vaddr, page_shifts[i]), page_shifts[i]};
+        h = (struct tlb_hit){tlb_peek(l1_of(c, true, page_shifts[i]), c->asid, vaddr, page_shifts[i]), page_shifts[i]};
     if (h.payload == NULL)
         h = peek(x, vaddr, true);
     if (h.payload == NULL || !permits(*h.payload, false, true))

@@ -18,8 +18,9 @@ struct vmt_buf {
     size_t bytes;
 };
 
-/* Unpacked columns that are not needed once a block is loaded: shared by all threads. */
 struct vmt_decoded;
+
+/* Unpacked columns that are not needed once a block is loaded: shared by all threads. */
 struct vmt_scratch {
     struct vmt_buf columns[VMT_NCOLS];
     const struct vmt_decoded *windows_of; /* whose columns of ids and control bytes are there, or NULL */

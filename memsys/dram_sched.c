@@ -310,7 +310,7 @@ void dram_choose(struct dram *d, const struct dram_config *c)
 {
     bool any = dram_nwaiting(d) != 0, writes = any & dram_writes_go(d);
     struct dram_list *l = &d->lists[writes];
-    if (writes != d->plan.is_write || l->turn != d->turn)
+    if (l->turn != d->turn)
         take_turn(d, c, l);
     d->plan.is_write = writes;
     d->plan.is_stale = false;

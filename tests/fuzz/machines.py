@@ -42,8 +42,7 @@ BYTES = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 HERTZ = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
 
 PRESETS = ["baseline", "baseline", "baseline", "skylake", "virtuoso", "test_model"]
-PIECES = ["scale-16", "dram-ddr4-2400", "dram-ddr4-3200", "dram-ddr5-4800", "os-premap", "os-radix5", "os-reserve", "os-thp-always",
-          "os-thp-madvise", "os-thp-never", "os-fragmented", "os-1g"]
+PIECES = sorted({f[:-5] for f in os.listdir(os.path.join(ROOT, "configs")) if f.endswith(".yaml")} - set(PRESETS))
 WORKLOADS = ["gups", "stream", "chase", "graph", "xsbench"]
 TRACES = ["sqlite3.vmt", "sqlite3.vmt", "redis.vmt", "redis.vmt", "bfs-4t.vmt", "bfs-4t.vmt", "chase.vmt", "sqlite3.champsim.xz"]
 PROGRAMS = ["tests/traces/chase.vmt", "tests/traces/bfs-4t.vmt", "tests/traces/redis.vmt", "gups:1MiB", "stream:1MiB:2", "chase:1MiB*2",

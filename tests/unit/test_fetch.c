@@ -46,6 +46,14 @@ static struct branch_rec *load_branch_load(struct rig *r, enum branch_kind kind,
 
 /* ---- branches --------------------------------------------------------------------------------- */
 
+static uint64_t sum_of_epochs(const struct rig *r)
+{
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < r->nepochs; i++)
+        sum = rng_mix(sum + r->epoch_rows[i]);
+    return sum;
+}
+
 static void a_branch_predicted_right_costs_nothing(void)
 {
     struct rig *r = open_rig(BPRED_gshare);
@@ -237,8 +245,7 @@ static void a_limit_before_a_line_that_code_runs_on_to_is_met(void)
             rig_run(r);
             IS(rig_stats(r)->instructions, limit);
             digests[slow] = engine_digest(r->engine);
-            for (uint64_t i = 0; i < r->nepochs; i++)
-                rows[slow] = rng_mix(rows[slow] + r->epoch_rows[i]);
+            rows[slow] = sum_of_epochs(r);
             rig_close(r);
         }
         IS(digests[0], digests[1]);
@@ -578,7 +585,7 @@ static void branches_passed_by_their_number_are_those_that_stay_on_their_line(vo
 {
     for (uint64_t seed = 0; seed < 240; seed++) {
         struct core_stats stats[2];
-        uint64_t digests[2], rows[2] = {0};
+        uint64_t digests[2], rows[2];
         for (unsigned slow = 0; slow < 2; slow++) {
             struct rig *r = open_rig(seed % 4 < 2 ? BPRED_none : BPRED_gshare);
             r->mmu = &mmu_radix;
@@ -594,8 +601,7 @@ static void branches_passed_by_their_number_are_those_that_stay_on_their_line(vo
             rig_run(r);
             stats[slow] = *rig_stats(r);
             digests[slow] = engine_digest(r->engine);
-            for (uint64_t i = 0; i < r->nepochs; i++)
-                rows[slow] = rng_mix(rows[slow] + r->epoch_rows[i]);
+            rows[slow] = sum_of_epochs(r);
             rig_close(r);
         }
         IS(digests[0], digests[1]);
